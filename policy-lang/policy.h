@@ -1,0 +1,189 @@
+/* The scope language, as the rest of sallyport sees it: compile sources into a policy, fill in
+ * and freeze a scope, match requests against it, explain a verdict, prove an inclusion.
+ *
+ * The flow: sp_policy_compile() turns files into an immutable policy. At issue, a scope of it is
+ * frozen with its arguments (sp_scope_freeze) and printed as canonical text (sp_scope_print);
+ * that text is what a token's grant binds. sp_scope_parse() turns it back into a scope. So a
+ * reload of the files never changes what a live token may do.
+ *
+ * Semantics are those of docs/policy.md: default deny, any matching deny wins, order never
+ * matters, Kleene conditions. Policies and scopes are immutable once made and may be read by
+ * any number of threads; matching allocates nothing.
+ */
+#ifndef SP_POLICY_H
+#define SP_POLICY_H
+
+#include "diag.h"
+#include "request.h"
+
+struct sp_policy; /* everything that one set of sources declares */
+struct sp_scope;  /* a named set of rules: of a policy (borrowed from it), or frozen (owned) */
+
+enum {
+    SP_NAME_MAX_BYTES = 64,      /* scopes, keys, clients, principals, labels, parameters */
+    SP_SOURCE_MAX_BYTES = 4 << 20,
+    SP_CAVEAT_MAX_BYTES = 1024,  /* one caveat's text */
+    SP_CAVEATS_MAX = 16,         /* caveats on one token */
+};
+
+/* ---- compile ------------------------------------------------------------------------------ */
+
+/* What the compiler may ask about the world outside the sources. Any hook may be NULL: then
+ * what it would check is taken as right (checking a file on an author's machine). */
+struct sp_world {
+    void *user;
+    /* Whether key `id` is registered; if so, its hosts (canonical, borrowed while compiling). */
+    bool (*key_hosts)(void *user, struct sp_text id, const struct sp_text **ret_hosts,
+                      size_t *ret_n_hosts);
+    /* Read the file of a `use "name"` statement, relative to the source that says so. NULL
+     * makes `use` an error. The text is borrowed until compilation ends. */
+    sp_status (*read_use)(void *user, const char *from, struct sp_text name,
+                          struct sp_source *ret_source, struct sp_error *err);
+};
+
+/* Compile sources as one policy. Diagnostics (errors and warnings) go to diags; a policy comes
+ * back only where there was no error. SP_OK, SP_EINVAL (diags says why) or SP_ENOMEM.
+ * Every `expect` is run, and a failing one is an error. */
+sp_status sp_policy_compile(const struct sp_source *sources, size_t n_sources,
+                            const struct sp_world *world, struct sp_diags *diags,
+                            struct sp_policy **ret_policy);
+void sp_policy_free(struct sp_policy *policy);
+
+/* ---- what a policy declares --------------------------------------------------------------- */
+
+struct sp_arg_grant { /* `may issue repo-bot(owner = "acme", repo = *)` */
+    struct sp_text name;
+    bool any;             /* `*` */
+    struct sp_text value; /* where not any */
+};
+
+struct sp_may_issue {
+    struct sp_text scope;
+    uint64_t ttl_ms;   /* the longest life; 0: the scope's own */
+    uint32_t live_max; /* `5 live`: unexpired, unrevoked tokens at a time; 0: no limit */
+    const struct sp_arg_grant *args;
+    size_t n_args;
+};
+
+struct sp_identity { /* `client` and `principal` */
+    struct sp_text name;
+    char curve[41]; /* Z85 public key, NUL-terminated; checked by decoding it */
+    bool principal;
+    const struct sp_may_issue *grants; /* principals only */
+    size_t n_grants;
+};
+
+size_t sp_policy_n_scopes(const struct sp_policy *policy);
+const struct sp_scope *sp_policy_scope(const struct sp_policy *policy, size_t i);
+const struct sp_scope *sp_policy_find_scope(const struct sp_policy *policy, struct sp_text name);
+size_t sp_policy_n_identities(const struct sp_policy *policy);
+const struct sp_identity *sp_policy_identity(const struct sp_policy *policy, size_t i);
+
+/* ---- scopes ------------------------------------------------------------------------------- */
+
+struct sp_rate {
+    uint32_t count;     /* N; 0: no rate */
+    uint64_t window_ms; /* of `/s`, `/min`, `/h`, `/d` */
+    uint32_t burst;     /* B of `burst B`: GCRA; 0: at most N in any window */
+};
+
+struct sp_arg {
+    struct sp_text name, value; /* value: a decoded segment or string, never syntax */
+};
+
+struct sp_text sp_scope_name(const struct sp_scope *scope);
+size_t sp_scope_n_keys(const struct sp_scope *scope);
+struct sp_text sp_scope_key(const struct sp_scope *scope, size_t i);
+uint64_t sp_scope_ttl_ms(const struct sp_scope *scope);   /* 0: the host's default */
+uint64_t sp_scope_until_ms(const struct sp_scope *scope); /* caveats: wall time; 0: none */
+struct sp_rate sp_scope_rate(const struct sp_scope *scope);
+bool sp_scope_observes(const struct sp_scope *scope);     /* `mode observe` */
+size_t sp_scope_n_params(const struct sp_scope *scope);
+struct sp_text sp_scope_param(const struct sp_scope *scope, size_t i);
+
+struct sp_rule; /* one allow or deny */
+size_t sp_scope_n_rules(const struct sp_scope *scope);
+const struct sp_rule *sp_scope_rule(const struct sp_scope *scope, size_t i);
+bool sp_rule_denies(const struct sp_rule *rule);
+/* "@refund" without the at sign; a rule without a label is called by its number ("rule 3"). */
+struct sp_text sp_rule_label(const struct sp_rule *rule);
+unsigned sp_rule_methods(const struct sp_rule *rule);
+struct sp_text sp_rule_host(const struct sp_rule *rule);
+struct sp_rate sp_rule_rate(const struct sp_rule *rule);
+/* Header names (lower case) that some condition of the scope reads as header.x. */
+bool sp_scope_reads_header(const struct sp_scope *scope, struct sp_text name);
+
+/* A scope of its own with the arguments put into the tree as data. Every parameter must have
+ * exactly one argument. SP_EINVAL with err, or SP_ENOMEM. */
+sp_status sp_scope_freeze(const struct sp_scope *scope, const struct sp_arg *args, size_t n_args,
+                          struct sp_scope **ret_frozen, struct sp_error *err);
+/* Canonical text of a frozen scope: sets inlined, every literal quoted or percent-encoded, no
+ * comments. Equal scopes print equal bytes, and parsing gives the same scope back. */
+void sp_scope_print(const struct sp_scope *scope, struct sp_buf *buf);
+sp_status sp_scope_parse(struct sp_text canonical, struct sp_scope **ret_scope,
+                         struct sp_error *err);
+/* A caveat: rules and at most one `until <RFC 3339 time, Z>`; no name, no keys, no let, no use,
+ * no rates. Where it has allow rules a request must be allowed by one; its deny rules fire as
+ * ever; without rules it restricts nothing but the time. */
+sp_status sp_caveat_parse(struct sp_text text, struct sp_scope **ret_scope,
+                          struct sp_error *err);
+/* What the JSON scope form says: keys, methods (bits), hosts, all paths below the root, a
+ * rate, a life. Hosts must be canonical. */
+sp_status sp_scope_of_domains(struct sp_text name, const struct sp_text *keys, size_t n_keys,
+                              unsigned methods, const struct sp_text *hosts, size_t n_hosts,
+                              uint32_t per_minute, uint64_t ttl_ms, struct sp_scope **ret_scope,
+                              struct sp_error *err);
+/* For frozen, parsed and built scopes only; NULL is fine. */
+void sp_scope_free(struct sp_scope *scope);
+
+/* ---- match -------------------------------------------------------------------------------- */
+
+enum sp_verdict_reason {
+    SP_VERDICT_ALLOWED,
+    SP_VERDICT_HOST,      /* no rule names this host (scheme and port included) */
+    SP_VERDICT_PATH,      /* none of the rules for this host matches the path */
+    SP_VERDICT_METHOD,    /* a rule matches host and path, for other methods */
+    SP_VERDICT_CONDITION, /* an allow matches host, path and method; its condition is not true */
+    SP_VERDICT_UNREADABLE, /* the condition reads a body or query that cannot be judged */
+    SP_VERDICT_DENY_RULE, /* a deny rule fires */
+};
+
+struct sp_verdict {
+    bool allowed;
+    enum sp_verdict_reason reason;
+    /* The deny that fired, the allow that let it through, or the nearest allow; NULL where no
+     * rule is near. Where several allows match, the one with the smallest index. */
+    const struct sp_rule *rule;
+    char detail[160]; /* for people: which atom failed, "body.amount is absent", "5001 is not in
+                         1..5000"; quotes at most 32 bytes of the request, escaped */
+};
+
+/* Whether some rule that matches the request's host, path and method reads the body: then the
+ * caller parses it (body_kind, body_value) before sp_scope_match. */
+bool sp_scope_wants_body(const struct sp_scope *scope, const struct sp_request *request);
+
+/* The verdict on one request. The naive interpreter: rule by rule; every other matcher must
+ * agree with it. */
+void sp_scope_match(const struct sp_scope *scope, const struct sp_request *request,
+                    struct sp_verdict *ret_verdict);
+
+/* Append a table, rule by rule: whether host, path, method and each condition atom match, and
+ * the verdict; for `policy explain`. */
+void sp_scope_explain(const struct sp_scope *scope, const struct sp_request *request,
+                      struct sp_buf *buf);
+
+/* ---- prove -------------------------------------------------------------------------------- */
+
+enum sp_inclusion {
+    SP_INCLUDED,     /* proved: outer allows every request that inner allows, within its rate */
+    SP_NOT_INCLUDED, /* why names the rule of inner that reaches further */
+    SP_TOO_HARD,     /* not proved; treat as not included */
+};
+
+/* Whether everything that inner allows is allowed by outer as well. This version proves rule by
+ * rule: each allow of inner must lie inside one unconditional allow of outer (or one with the
+ * same condition), and no deny of outer may overlap it unless inner has the same deny. */
+enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
+                                    struct sp_error *why);
+
+#endif
