@@ -1,0 +1,66 @@
+/* sp_commit: the one thread that writes. Group commit over the store and the audit.
+ *
+ * The loop thread submits jobs; the commit thread takes all that wait as one batch:
+ *   begin (only if a job has store work) -> each job's work in a savepoint -> append its audit
+ *   records -> fdatasync the audit -> write the audit's head -> commit -> hand results back.
+ * So an fsync is shared by all requests that wait for it, the audit is durable before any store
+ * change is, and the store never names an audit record that is not on disk. Records of a job
+ * whose work failed are not written. Where the audit or the commit fails, every job of the
+ * batch fails with SP_EIO and the thread refuses all later ones: if the audit cannot be
+ * written, no key is used.
+ *
+ * Without store work the head is written at most once a second, when idle and at the end.
+ */
+#ifndef SP_COMMIT_H
+#define SP_COMMIT_H
+
+#include "audit.h"
+#include "buf.h"
+#include "clock.h"
+#include "store.h"
+
+struct sp_commit;
+
+/* A job is embedded in the caller's object, which must live until done was called. */
+struct sp_job {
+    /* Store work; NULL: none. Runs on the commit thread inside the batch's transaction; may
+     * append to records. A status other than SP_OK undoes this job's store changes. */
+    sp_status (*work)(struct sp_job *job, struct sp_store *store);
+    /* Called on the thread that calls sp_commit_poll, exactly once. */
+    void (*done)(struct sp_job *job);
+    /* Audit records to append when work succeeded: each is the fields of one record (see
+     * sp_audit_append) followed by '\n'. The job owns the buffer. */
+    struct sp_buf records;
+    bool lazy; /* need not be durable before done (denials): shares the next fsync */
+    sp_status status;
+    struct sp_error err;
+    struct sp_job *next; /* the queue's */
+};
+
+struct sp_commit_config {
+    struct sp_store *store; /* both are the commit thread's from now on, until free */
+    struct sp_audit *audit;
+    struct sp_clock clock;
+    size_t queue_max;          /* SP_EBUSY past it */
+    void (*wake)(void *user);  /* called on the commit thread when results wait */
+    void *user;
+};
+
+sp_status sp_commit_new(const struct sp_commit_config *config, struct sp_commit **ret_commit,
+                        struct sp_error *err);
+/* SP_EBUSY, or SP_EIO after a failure; then done is not called. Loop thread. */
+sp_status sp_commit_submit(struct sp_commit *commit, struct sp_job *job);
+/* Run the done callbacks of finished jobs; returns how many. Loop thread. */
+size_t sp_commit_poll(struct sp_commit *commit);
+/* Whether the audit and the store still take writes; else err says what failed. */
+bool sp_commit_healthy(struct sp_commit *commit, struct sp_error *err);
+/* Finish all queued jobs, write checkpoint and head, stop the thread; done callbacks are then
+ * run by this call. The store and the audit are the caller's again. */
+void sp_commit_free(struct sp_commit *commit);
+
+struct sp_commit_stats {
+    uint64_t jobs, batches, audit_syncs, store_commits;
+};
+void sp_commit_stats(struct sp_commit *commit, struct sp_commit_stats *ret_stats);
+
+#endif

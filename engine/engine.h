@@ -1,0 +1,291 @@
+/* sp_engine: keys, tokens, limits, audit and store behind one door.
+ *
+ * The host owns one engine and calls it from its loop thread only. Nothing here blocks on the
+ * disk: what has to be durable is handed to the commit thread, which calls config.wake when
+ * results wait; the host then calls sp_engine_poll on the loop thread, and the callbacks run
+ * from there (or, for refusals that need no disk, before the call returns). Each callback is
+ * called exactly once. Texts given to callbacks are borrowed for the call.
+ *
+ * The order of one proxied call: sp_engine_begin (token, binding, life, key, scope, rates,
+ * then the durable intent) -> the host places the key and sends -> sp_engine_finish (outcome).
+ */
+#ifndef SP_ENGINE_H
+#define SP_ENGINE_H
+
+#include "clock.h"
+#include "code.h"
+#include "grant.h"
+#include "keyring.h"
+#include "policy.h"
+#include "secret.h"
+#include "token.h"
+
+struct sp_engine;
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+struct sp_engine_config {
+    const char *dir; /* the state folder: store.db and audit/ */
+    struct sp_clock clock;
+    uint64_t audit_rotate_bytes; /* 64 MiB by default */
+    uint64_t ttl_default_ms;     /* for scopes without a ttl: 1 h */
+    uint64_t ttl_max_ms;         /* no token lives longer: 24 h */
+    size_t answer_max_bytes;     /* stored answers of requests with an id: 1 MiB */
+    size_t queue_max;            /* of the commit thread */
+    /* Judge request->body by its headers: set body_kind, body_value, body_reason. Called at
+     * most once for a request, and only where a rule reads the body. */
+    void (*judge_body)(struct sp_arena *arena, struct sp_request *request);
+    void (*wake)(void *user); /* any thread */
+    void *user;
+};
+
+/* Make a new state folder's store: schema, keyring, the first administrator's CURVE key.
+ * SP_EEXIST where there is a store already. Used by `sallyport init`, without a host. */
+sp_status sp_engine_create(const char *dir, enum sp_seal_kind kind, struct sp_text unseal,
+                           struct sp_text admin_curve, struct sp_error *err);
+
+/* Open store and audit, check them against each other, load clients and tokens; sealed. If the
+ * audit's head disagrees, the engine opens as FAILED and cannot be unsealed. */
+sp_status sp_engine_open(const struct sp_engine_config *config, struct sp_engine **ret_engine,
+                         struct sp_error *err);
+/* Finishes queued work; callbacks run from here. */
+void sp_engine_close(struct sp_engine *engine);
+/* Run callbacks of finished work. After every wake. Returns how many ran. */
+size_t sp_engine_poll(struct sp_engine *engine);
+/* Housekeeping: purge what expired, keep the clock's high-water mark. About once a second. */
+void sp_engine_tick(struct sp_engine *engine);
+
+enum sp_engine_state { SP_ENGINE_SEALED, SP_ENGINE_READY, SP_ENGINE_FAILED };
+enum sp_engine_state sp_engine_state(const struct sp_engine *engine);
+
+struct sp_engine_status {
+    enum sp_engine_state state;
+    enum sp_seal_kind seal;
+    char reason[256]; /* FAILED: why; else empty */
+    bool memory_locked;
+    bool writes;      /* the audit and the store take writes */
+    uint64_t n_keys, n_clients, n_scopes, n_tokens, n_calls_open;
+    uint64_t audit_seq;
+};
+void sp_engine_status(struct sp_engine *engine, struct sp_engine_status *ret_status);
+
+/* Generic completion. */
+typedef void (*sp_engine_done)(void *user, sp_status status, const struct sp_error *err);
+
+/* unseal is wiped by the engine once it was used (it takes the secret over). */
+void sp_engine_unseal(struct sp_engine *engine, struct sp_secret *unseal, sp_engine_done done,
+                      void *user);
+/* The engine's pool, for secrets on their way in. */
+struct sp_pool *sp_engine_pool(struct sp_engine *engine);
+/* Drop all plaintext; calls in flight finish, new ones are refused. */
+void sp_engine_seal(struct sp_engine *engine);
+
+/* ---- who is who ---------------------------------------------------------------------------- */
+
+enum sp_role { SP_ROLE_NONE, SP_ROLE_CLIENT, SP_ROLE_PRINCIPAL, SP_ROLE_ADMIN };
+/* What a CURVE key (Z85) may be. Roles of a policy and of the store are united; a key may
+ * stand in only one of them. */
+enum sp_role sp_engine_role(const struct sp_engine *engine, struct sp_text curve,
+                            struct sp_text *ret_name);
+/* Every known CURVE key, for the ZAP handler. */
+void sp_engine_each_curve(const struct sp_engine *engine,
+                          void (*fn)(void *user, struct sp_text curve, enum sp_role role),
+                          void *user);
+
+/* What the policy compiler asks about registered keys. Valid until the next engine call. */
+void sp_engine_world(struct sp_engine *engine, struct sp_world *ret_world);
+/* Take over a compiled policy whole, or refuse it and keep the old one: SP_EINVAL where its
+ * clients clash with those of the store. Audited. Live tokens keep their frozen scopes. */
+sp_status sp_engine_set_policy(struct sp_engine *engine, struct sp_policy *policy,
+                               struct sp_error *err);
+
+/* ---- keys ---------------------------------------------------------------------------------- */
+
+struct sp_key_setting {
+    struct sp_text name, value;
+};
+struct sp_key_secret {
+    struct sp_text name;
+    struct sp_secret value; /* ptr NULL while sealed */
+};
+struct sp_key { /* one version of a registered key; immutable; counted */
+    struct sp_text id, provider;
+    uint32_t version;
+    const struct sp_text *hosts;
+    size_t n_hosts;
+    const struct sp_key_setting *settings;
+    size_t n_settings;
+    const struct sp_key_secret *secrets;
+    size_t n_secrets;
+    int64_t created_ms, rotated_ms;
+};
+/* The key as it stands now, with a reference; NULL where unknown. Secrets are there while
+ * unsealed. */
+const struct sp_key *sp_engine_key(struct sp_engine *engine, struct sp_text id);
+void sp_key_ref(const struct sp_key *key);
+void sp_key_unref(struct sp_engine *engine, const struct sp_key *key);
+void sp_engine_each_key(struct sp_engine *engine, void (*fn)(void *user, const struct sp_key *key),
+                        void *user);
+
+struct sp_key_input {
+    struct sp_text id, provider;
+    const struct sp_text *hosts; /* canonical, as the provider's check named them */
+    size_t n_hosts;
+    const struct sp_key_setting *settings;
+    size_t n_settings;
+    struct sp_key_secret *secrets; /* taken over: wiped or kept by the engine */
+    size_t n_secrets;
+};
+/* by: the administrator's name, for the audit. SP_EEXIST, SP_ESEALED, SP_EINVAL. */
+void sp_engine_key_add(struct sp_engine *engine, const struct sp_key_input *input,
+                       struct sp_text by, sp_engine_done done, void *user);
+/* New secrets (and settings) for the same id; hosts and provider stay; tokens are untouched. */
+void sp_engine_key_rotate(struct sp_engine *engine, const struct sp_key_input *input,
+                          struct sp_text by, sp_engine_done done, void *user);
+void sp_engine_key_remove(struct sp_engine *engine, struct sp_text id, struct sp_text by,
+                          sp_engine_done done, void *user);
+
+/* ---- clients ------------------------------------------------------------------------------- */
+
+void sp_engine_client_add(struct sp_engine *engine, struct sp_text name, struct sp_text curve,
+                          bool admin, struct sp_text by, sp_engine_done done, void *user);
+void sp_engine_client_remove(struct sp_engine *engine, struct sp_text name, struct sp_text by,
+                             sp_engine_done done, void *user);
+struct sp_client_info {
+    struct sp_text name, curve;
+    enum sp_role role;
+    bool from_policy;
+};
+void sp_engine_each_client(const struct sp_engine *engine,
+                           void (*fn)(void *user, const struct sp_client_info *info),
+                           void *user);
+
+/* ---- decisions ----------------------------------------------------------------------------- */
+
+/* Why not, or that it may. All texts are in the decision itself. */
+struct sp_decision {
+    enum sp_code code;      /* SP_CODE_OK: allowed */
+    char reason[256];       /* for people: what failed */
+    char rule[SP_NAME_MAX_BYTES + 1]; /* label of the rule that decided or came nearest */
+    char hint[256];         /* what to do about it; may be empty */
+    uint64_t retry_after_ms;
+    bool observed;          /* `mode observe` let a denial through */
+    uint8_t root[SP_TOKEN_ID_BYTES]; /* set once the token was proven */
+    char principal[SP_NAME_MAX_BYTES + 1];
+    char scope[SP_NAME_MAX_BYTES + 1];
+    char key[SP_NAME_MAX_BYTES + 1]; /* the key that would be used */
+};
+
+struct sp_call {
+    struct sp_text curve; /* Z85 of the proven peer; empty where nothing is proven (HTTP) */
+    struct sp_text peer;  /* for the audit: client's name or address */
+    struct sp_text token;
+    struct sp_text key;   /* key id that the client asks for; may be empty */
+    struct sp_text id;    /* request id, at most 64 bytes; may be empty */
+    struct sp_request *request;
+    struct sp_arena *arena; /* the request's; both must live until the last callback */
+};
+
+/* `check`: the verdict, with nothing taken and nothing sent. */
+void sp_engine_check(struct sp_engine *engine, struct sp_call *call,
+                     struct sp_decision *ret_decision);
+
+/* ---- proxied calls ------------------------------------------------------------------------- */
+
+struct sp_ticket; /* one admitted call, from its intent to its outcome */
+
+struct sp_admission {
+    const struct sp_decision *decision; /* code OK: send it, or answer holds a stored answer */
+    struct sp_ticket *ticket;           /* set where the call is to be made */
+    const struct sp_key *key;           /* the ticket's reference */
+    const struct sp_scope *scope;       /* the token's frozen scope; lives until finish */
+    struct sp_text answer;              /* .ptr set: the answer to the same request id, as the
+                                           host gave it to finish */
+};
+typedef void (*sp_engine_begun)(void *user, const struct sp_admission *admission);
+
+/* Judge a call and, where it may be made, write its intent. Denials are audited too. With an
+ * id that is in flight, the callback comes with the first call's answer when that is there. */
+void sp_engine_begin(struct sp_engine *engine, struct sp_call *call, sp_engine_begun begun,
+                     void *user);
+
+enum sp_outcome_kind {
+    SP_OUTCOME_ANSWERED, /* upstream answered; status is its HTTP status */
+    SP_OUTCOME_NOT_SENT, /* nothing reached the upstream; a request id may be used again */
+    SP_OUTCOME_UNKNOWN,  /* it may have acted */
+};
+struct sp_outcome {
+    enum sp_outcome_kind kind;
+    int http_status;
+    enum sp_code code;     /* OK, or what went wrong on the way */
+    uint64_t bytes_in;     /* of the answer's body */
+    uint64_t upstream_us;
+    struct sp_text answer; /* stored for the request id, sealed; may be empty */
+};
+/* Ends the ticket. done may be NULL; it is called when the outcome is durable, or, without a
+ * request id, as soon as it is queued. */
+void sp_engine_finish(struct sp_engine *engine, struct sp_ticket *ticket,
+                      const struct sp_outcome *outcome, sp_engine_done done, void *user);
+/* Whether the ticket's token still lives: asked again right before sending, and for streams. */
+bool sp_ticket_alive(const struct sp_ticket *ticket);
+
+/* ---- tokens -------------------------------------------------------------------------------- */
+
+struct sp_json_scope { /* {allowedKeyIds, allowedProviders, …} as the client sent it */
+    const struct sp_text *key_ids, *providers, *methods, *domains;
+    size_t n_key_ids, n_providers, n_methods, n_domains;
+    uint32_t rate_per_minute; /* 0: not given */
+    uint64_t ttl_ms;          /* of expiresIn; 0: not given */
+};
+struct sp_issue {
+    struct sp_text curve;   /* who asks */
+    struct sp_text scope;   /* name; empty with json */
+    const struct sp_arg *args;
+    size_t n_args;
+    uint64_t ttl_ms;        /* 0: as long as grant and scope allow */
+    struct sp_text narrow;  /* caveat text; may be empty */
+    struct sp_text bind;    /* Z85 key that alone may use it; may be empty */
+    const struct sp_json_scope *json; /* NULL, or the JSON form */
+};
+struct sp_issued {
+    struct sp_text token; /* the only copy; wiped after the callback */
+    uint8_t root[SP_TOKEN_ID_BYTES];
+    int64_t expires_ms;
+    struct sp_text scope;
+};
+typedef void (*sp_engine_issued)(void *user, const struct sp_decision *decision,
+                                 const struct sp_issued *issued /* NULL on refusal */);
+void sp_engine_issue(struct sp_engine *engine, const struct sp_issue *issue,
+                     sp_engine_issued issued, void *user);
+
+/* What a token may do, for its holder. SP_CODE_OK, or the uniform refusal. */
+struct sp_token_view {
+    uint8_t root[SP_TOKEN_ID_BYTES];
+    struct sp_text principal, scope_name, scope, narrow, bind; /* canonical texts */
+    const struct sp_text *caveats; /* of the grant and of the token, in order */
+    size_t n_caveats;
+    int64_t issued_ms, expires_ms, revoked_ms;
+    bool expired;
+};
+void sp_engine_inspect(struct sp_engine *engine, struct sp_arena *arena, struct sp_text curve,
+                       struct sp_text token, struct sp_decision *ret_decision,
+                       struct sp_token_view *ret_view);
+
+/* Revoke: by the token itself (whoever holds it may), or by root id (its principal, or an
+ * administrator: as_admin). From this call on nothing more starts; done comes when a crash
+ * cannot undo it. SP_ENOENT, SP_EDENIED, SP_ECRYPTO. */
+void sp_engine_revoke(struct sp_engine *engine, struct sp_text curve, bool as_admin,
+                      struct sp_text token, const uint8_t *root, sp_engine_done done, void *user);
+void sp_engine_each_token(struct sp_engine *engine,
+                          void (*fn)(void *user, const struct sp_token_view *view), void *user);
+
+/* ---- other --------------------------------------------------------------------------------- */
+
+/* A consistent copy of the store (online). */
+void sp_engine_backup(struct sp_engine *engine, const char *path, struct sp_text by,
+                      sp_engine_done done, void *user);
+/* Record a refusal from before authentication (malformed message, unknown op …): counted per peer, written at most
+ * once a minute for each as one record with the count, never waited for. */
+void sp_engine_note_refusal(struct sp_engine *engine, struct sp_text peer, enum sp_code code);
+
+#endif

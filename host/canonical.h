@@ -1,0 +1,49 @@
+/* From what a front end received to the canonical request (policy-lang/request.h), and what may
+ * go on from there. Both front ends call these same functions.
+ */
+#ifndef SP_CANONICAL_H
+#define SP_CANONICAL_H
+
+#include "policy.h"
+#include "provider.h"
+#include "request.h"
+
+enum {
+    SP_HEADERS_MAX = 64,
+    SP_HEADER_VALUE_MAX_BYTES = 8192,
+    SP_BODY_JUDGED_MAX_BYTES = 1 << 20, /* a larger body is OPAQUE to rules */
+};
+
+struct sp_raw_header {
+    struct sp_text name, value;
+};
+struct sp_raw_request {
+    struct sp_text method, url;
+    const struct sp_raw_header *headers;
+    size_t n_headers;
+    struct sp_text body; /* .ptr NULL: none */
+};
+
+/* Canonicalise everything: method, URL, headers (names to lower case, token syntax of RFC 9110
+ * section 5.6.2, values trimmed; CR, LF, NUL refused). Headers that are never a client's are
+ * refused by name, with what to do instead: Host, Authorization, Proxy-*, Cookie, Connection
+ * and hop-by-hop, Content-Length, Transfer-Encoding, Forwarded, X-Forwarded-*, X-Original-URL,
+ * X-Rewrite-URL, X-HTTP-Method-Override and its kin, Expect, Upgrade, Trailer, TE. */
+sp_status sp_canonical(struct sp_arena *arena, const struct sp_raw_request *raw,
+                       struct sp_request *ret_request, struct sp_error *err);
+
+/* sp_engine_config.judge_body: by Content-Type and Content-Encoding, JSON through jansson
+ * (duplicate keys refused at any depth; numbers that are no int64 become NUMBER) or
+ * urlencoded pairs; everything else, and whatever is broken, is OPAQUE with a reason. */
+void sp_judge_body(struct sp_arena *arena, struct sp_request *request);
+
+/* The headers of the request that go upstream: the core set (accept, accept-language,
+ * content-type, if-match, if-none-match, if-modified-since, if-unmodified-since, user-agent,
+ * idempotency-key, range, traceparent, tracestate; content-encoding), what the manifest adds, and what a
+ * condition of the scope reads. ret_headers has room for request->n_headers; the names of
+ * those left behind go to ret_dropped (same room). */
+void sp_headers_pass(const struct sp_request *request, const struct sp_manifest *manifest,
+                     const struct sp_scope *scope, struct sp_header *ret_headers,
+                     size_t *ret_n_headers, struct sp_text *ret_dropped, size_t *ret_n_dropped);
+
+#endif

@@ -1,0 +1,152 @@
+/* sp_provider: how the host talks to a provider, whatever stands behind it.
+ *
+ * Today a plugin loaded into this process stands behind the table (host/plugin.c); a worker
+ * process can, without a caller noticing: every operation answers through a callback, now or
+ * later, on the host's loop thread, exactly once. A provider never sees a secret: it is told
+ * the names of the secrets that a key holds, and its plan says where they go.
+ */
+#ifndef SP_PROVIDER_H
+#define SP_PROVIDER_H
+
+#include "arena.h"
+#include "status.h"
+#include "text.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sp_setting { /* one configured field of a key that is no secret */
+    struct sp_text name, value;
+};
+
+/* What a provider may know of a key. Borrowed for the call. */
+struct sp_key_view {
+    struct sp_text id;
+    uint32_t version;
+    const struct sp_setting *settings;
+    size_t n_settings;
+    const struct sp_text *secrets; /* names of the secret fields that are set */
+    size_t n_secrets;
+};
+
+enum sp_place { SP_PLACE_HEADER, SP_PLACE_QUERY };
+
+/* value = prefix, then the template with each {NAME} of a secret filled in, base64-encoded
+ * where asked (RFC 4648 section 4; HTTP Basic). "{{" and "}}" in a template are braces. */
+struct sp_placement {
+    enum sp_place place;
+    struct sp_text name;     /* header (lower case) or query parameter */
+    struct sp_text prefix;   /* "Bearer ", "Basic "; may be empty */
+    struct sp_text template; /* "{api_key}", "{username}:{password}" */
+    bool base64;
+};
+
+/* What the host does to each request of a key, once scope and limits have let it through. Free
+ * of secrets, so it can be cached for as long as (key version, plugin hash) stay the same. */
+struct sp_plan {
+    struct sp_arena arena; /* owns everything below */
+    const struct sp_placement *placements;
+    size_t n_placements;
+    const struct sp_setting *headers; /* fixed headers, such as stripe-version; they replace
+                                         what the client sent */
+    size_t n_headers;
+    const struct sp_setting *defaults; /* headers set only where the client sent none */
+    size_t n_defaults;
+};
+
+void sp_plan_done(struct sp_plan *plan);
+
+enum sp_field_type {
+    SP_FIELD_STRING,
+    SP_FIELD_SECRET, /* read from standard input or a file, sealed, never shown */
+    SP_FIELD_INTEGER,
+    SP_FIELD_BOOLEAN, /* "true" or "false" */
+    SP_FIELD_HOST,    /* one host name, or several with commas */
+};
+
+struct sp_field {
+    struct sp_text name, description, fallback;
+    enum sp_field_type type;
+    bool required;
+};
+
+struct sp_action_field {
+    struct sp_text name; /* "body.amount" */
+    struct sp_text type; /* "integer", "string", "boolean", "array", "object" */
+};
+
+struct sp_action { /* one operation of the provider's API */
+    struct sp_text name;    /* "refunds.create" */
+    struct sp_text method;
+    struct sp_text path;    /* "/v1/charges/{charge}/capture" */
+    const struct sp_action_field *fields;
+    size_t n_fields;
+    bool escalates; /* creates keys, webhooks, users: only a literal allow reaches it */
+};
+
+/* Copied from the plugin when it is loaded; checked by the host; lives as long as the provider. */
+struct sp_manifest {
+    struct sp_text id;      /* "stripe" */
+    struct sp_text version; /* the plugin's own */
+    struct sp_text description;
+    const struct sp_text *hosts; /* it may reach; empty: the hosts its check hook names */
+    size_t n_hosts;
+    const struct sp_text *request_headers; /* it lets through besides the core set */
+    size_t n_request_headers;
+    const struct sp_field *fields;
+    size_t n_fields;
+    const struct sp_action *actions;
+    size_t n_actions;
+};
+
+struct sp_provider;
+
+/* status SP_OK: hosts are those that the key is fixed to (canonical, checked against the
+ * manifest). Else err says what is wrong with the configuration. Borrowed for the call. */
+typedef void (*sp_provider_checked)(void *user, sp_status status, const struct sp_text *hosts,
+                                    size_t n_hosts, const struct sp_error *err);
+/* status SP_OK: plan is the receiver's, to be given back with sp_plan_done. */
+typedef void (*sp_provider_planned)(void *user, sp_status status, struct sp_plan *plan,
+                                    const struct sp_error *err);
+
+struct sp_provider_ops {
+    void (*check)(struct sp_provider *provider, const struct sp_key_view *key,
+                  sp_provider_checked done, void *user);
+    void (*plan)(struct sp_provider *provider, const struct sp_key_view *key,
+                 sp_provider_planned done, void *user);
+    void (*free)(struct sp_provider *provider);
+};
+
+struct sp_provider { /* the head of whatever implements it */
+    const struct sp_provider_ops *ops;
+    const struct sp_manifest *manifest;
+    uint8_t hash[32];    /* SHA-256 of the library's file */
+    const char *path;    /* where it was read from, for people */
+};
+
+/* ---- loading plugins into this process (host/plugin.c) ------------------------------------- */
+
+struct sp_plugin_rules {
+    bool dev;                        /* --dev-plugins: skip the pin, not the other checks */
+    const uint8_t (*pins)[32];       /* SHA-256 of the files that may be loaded */
+    size_t n_pins;
+    uint32_t owner_uid;              /* besides root, who may own the file and its folder */
+};
+
+/* Read the library once into a sealed memfd after checking owner, mode, link and pinned hash,
+ * read its ABI version from the ELF note before any of its code runs, check DT_NEEDED and
+ * RUNPATH, load it, take the entry symbol from the library itself, check its tables and copy
+ * its manifest. On refusal err gives the reason and what to do. The provider is freed with
+ * ops->free; its code stays mapped for good (never dlclosed). Loop thread only. */
+sp_status sp_plugin_load(const char *path, const struct sp_plugin_rules *rules,
+                         struct sp_provider **ret_provider, struct sp_error *err);
+
+/* What `plugin list` shows and `plugin pin` pins, without running any of its code. */
+struct sp_plugin_info {
+    uint8_t hash[32];
+    uint32_t abi_major, abi_minor;
+};
+sp_status sp_plugin_inspect(const char *path, struct sp_plugin_info *ret_info,
+                            struct sp_error *err);
+
+#endif
