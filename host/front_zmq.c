@@ -1,0 +1,394 @@
+#include "front_zmq.h"
+
+#include "zap.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+enum {
+    ROUTING_ID_MAX = 255,       /* libzmq: an identity is at most 255 bytes */
+    ARENA_MAX_BYTES = 64 << 20, /* for one request; the wire reader's own caps are tighter */
+    REPLY_MAX_BYTES = 64 << 20,
+    REPLY_KEEP_BYTES = 64 << 10, /* a reused exchange keeps no larger reply buffer */
+    DRAIN_MAX = 64,              /* messages taken before other events get their turn */
+    PEER_BUCKETS = 256,
+};
+
+struct exchange {
+    struct sp_exchange public;
+    struct sp_front *front;
+    uint8_t routing_id[ROUTING_ID_MAX];
+    size_t routing_id_len;
+    zmq_msg_t message; /* what public.body points into */
+    struct peer *peer;
+    struct exchange *next; /* free list */
+};
+
+/* How many exchanges a peer has open. */
+struct peer {
+    char curve[41];
+    size_t n_open;
+    struct peer *next;
+};
+
+struct sp_front {
+    struct sp_front_config config;
+    void *socket;
+    char endpoint[256];
+    uv_poll_t poll; /* libzmq's descriptor: edge-triggered, so ZMQ_EVENTS is asked again */
+    uv_prepare_t prepare; /* before the loop sleeps: sends may have swallowed the edge */
+    uv_idle_t idle;       /* keeps the loop awake while messages wait */
+    struct exchange *free_list;
+    struct peer *peers[PEER_BUCKETS];
+    size_t n_open;
+    unsigned n_handles;
+    bool stopped, freed;
+};
+
+static struct peer **peer_place(struct sp_front *front, const char *curve)
+{
+    unsigned hash = 5381;
+    for (const char *c = curve; *c; c++) {
+        hash = hash * 33 + (unsigned char)*c;
+    }
+    struct peer **place = &front->peers[hash % PEER_BUCKETS];
+    while (*place && strcmp((*place)->curve, curve) != 0) {
+        place = &(*place)->next;
+    }
+    return place;
+}
+
+static struct peer *peer_open(struct sp_front *front, const char *curve)
+{
+    struct peer **place = peer_place(front, curve);
+    if (!*place) {
+        struct peer *peer = calloc(1, sizeof *peer);
+        if (!peer) {
+            return NULL;
+        }
+        memcpy(peer->curve, curve, sizeof peer->curve);
+        *place = peer;
+    }
+    return *place;
+}
+
+static void peer_close(struct sp_front *front, struct peer *peer)
+{
+    if (--peer->n_open > 0) {
+        return;
+    }
+    struct peer **place = peer_place(front, peer->curve);
+    *place = peer->next;
+    free(peer);
+}
+
+static void message_wipe(zmq_msg_t *message)
+{
+    sodium_memzero(zmq_msg_data(message), zmq_msg_size(message));
+    (void)zmq_msg_close(message);
+}
+
+static struct exchange *exchange_take(struct sp_front *front)
+{
+    struct exchange *exchange = front->free_list;
+    if (exchange) {
+        front->free_list = exchange->next;
+        return exchange;
+    }
+    exchange = calloc(1, sizeof *exchange);
+    if (exchange) {
+        exchange->front = front;
+        sp_arena_init(&exchange->public.arena, ARENA_MAX_BYTES);
+        sp_buf_init(&exchange->public.reply, REPLY_MAX_BYTES);
+    }
+    return exchange;
+}
+
+static void exchange_end(struct exchange *exchange)
+{
+    struct sp_front *front = exchange->front;
+    struct sp_exchange *public = &exchange->public;
+    message_wipe(&exchange->message);
+    sp_arena_reset(&public->arena);
+    if (public->reply.ptr) {
+        sodium_memzero(public->reply.ptr, public->reply.len); /* it may hold a fresh token */
+    }
+    if (public->reply.room > REPLY_KEEP_BYTES) {
+        sp_buf_done(&public->reply);
+        sp_buf_init(&public->reply, REPLY_MAX_BYTES);
+    } else {
+        sp_buf_reset(&public->reply);
+    }
+    public->user = NULL;
+    peer_close(front, exchange->peer);
+    exchange->next = front->free_list;
+    front->free_list = exchange;
+    front->n_open--;
+}
+
+/* Nothing here waits: a peer that is gone, or whose queue is full, loses its answer. */
+static void send_reply(struct sp_front *front, const uint8_t *routing_id, size_t routing_id_len,
+                       struct sp_text body)
+{
+    if (zmq_send(front->socket, routing_id, routing_id_len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+        zmq_send(front->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+        zmq_send(front->socket, body.ptr, body.len, ZMQ_DONTWAIT) < 0) {
+        front->config.refused(front->config.user, "", "peer gone");
+    }
+}
+
+void sp_exchange_reply(struct sp_exchange *public)
+{
+    struct exchange *exchange = (struct exchange *)public;
+    if (!public->reply.failed) {
+        send_reply(exchange->front, exchange->routing_id, exchange->routing_id_len,
+                   sp_buf_text(&public->reply));
+    } else {
+        exchange->front->config.refused(exchange->front->config.user, public->curve,
+                                        "answer too large");
+    }
+    exchange_end(exchange);
+}
+
+/* A message as received: its three frames, and whether they were three. */
+struct frames {
+    uint8_t routing_id[ROUTING_ID_MAX];
+    size_t routing_id_len;
+    zmq_msg_t body;
+    unsigned n;
+    bool good;
+};
+
+/* Takes one message whole, however many frames a peer sent; only one is held at a time. */
+static bool frames_receive(struct sp_front *front, struct frames *frames)
+{
+    frames->n = 0;
+    frames->good = true;
+    (void)zmq_msg_init(&frames->body);
+    bool more = true;
+    while (more) {
+        zmq_msg_t frame;
+        (void)zmq_msg_init(&frame);
+        if (zmq_msg_recv(&frame, front->socket, ZMQ_DONTWAIT) < 0) {
+            (void)zmq_msg_close(&frame);
+            return false; /* nothing there: frames of one message arrive together */
+        }
+        more = zmq_msg_more(&frame);
+        size_t size = zmq_msg_size(&frame);
+        if (frames->n == 0 && size <= sizeof frames->routing_id) {
+            memcpy(frames->routing_id, zmq_msg_data(&frame), size);
+            frames->routing_id_len = size;
+        } else if (frames->n == 1 && size == 0) {
+            /* the delimiter */
+        } else if (frames->n == 2) {
+            (void)zmq_msg_move(&frames->body, &frame);
+        } else {
+            frames->good = false;
+        }
+        frames->n++;
+        (void)zmq_msg_close(&frame);
+    }
+    frames->good = frames->good && frames->n == 3;
+    return true;
+}
+
+static void answer_busy(struct sp_front *front, const struct frames *frames)
+{
+    struct sp_buf reply;
+    sp_buf_init(&reply, 4096);
+    front->config.busy(front->config.user, &reply);
+    if (!reply.failed) {
+        send_reply(front, frames->routing_id, frames->routing_id_len, sp_buf_text(&reply));
+    }
+    sp_buf_done(&reply);
+}
+
+static void accept_message(struct sp_front *front, struct frames *frames)
+{
+    const char *curve = zmq_msg_gets(&frames->body, "User-Id");
+    if (!frames->good || !curve || strlen(curve) != 40) {
+        front->config.refused(front->config.user, curve ? curve : "", "malformed message");
+        message_wipe(&frames->body);
+        return;
+    }
+    struct peer *peer =
+        front->n_open < front->config.exchanges_max ? peer_open(front, curve) : NULL;
+    struct exchange *exchange = NULL;
+    if (peer && peer->n_open < front->config.exchanges_max_per_peer) {
+        exchange = exchange_take(front);
+    }
+    if (!exchange) {
+        if (peer) {
+            peer->n_open++;
+            peer_close(front, peer); /* forgets a peer that was made just now */
+        }
+        front->config.refused(front->config.user, curve, "busy");
+        answer_busy(front, frames);
+        message_wipe(&frames->body);
+        return;
+    }
+    peer->n_open++;
+    front->n_open++;
+    exchange->peer = peer;
+    memcpy(exchange->public.curve, peer->curve, sizeof exchange->public.curve);
+    memcpy(exchange->routing_id, frames->routing_id, frames->routing_id_len);
+    exchange->routing_id_len = frames->routing_id_len;
+    (void)zmq_msg_init(&exchange->message);
+    (void)zmq_msg_move(&exchange->message, &frames->body);
+    (void)zmq_msg_close(&frames->body);
+    exchange->public.body =
+        (struct sp_text){zmq_msg_data(&exchange->message), zmq_msg_size(&exchange->message)};
+    front->config.handle(front->config.user, &exchange->public);
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle; /* its being active keeps the loop from sleeping; prepare does the work */
+}
+
+static void drain(struct sp_front *front)
+{
+    unsigned taken = 0;
+    while (!front->stopped && taken < DRAIN_MAX) {
+        struct frames frames;
+        if (!frames_receive(front, &frames)) {
+            (void)zmq_msg_close(&frames.body);
+            break;
+        }
+        accept_message(front, &frames);
+        taken++;
+    }
+    int events = 0;
+    size_t size = sizeof events;
+    (void)zmq_getsockopt(front->socket, ZMQ_EVENTS, &events, &size);
+    bool waiting = !front->stopped && (events & ZMQ_POLLIN);
+    if (waiting && !uv_is_active((uv_handle_t *)&front->idle)) {
+        (void)uv_idle_start(&front->idle, on_idle);
+    } else if (!waiting) {
+        (void)uv_idle_stop(&front->idle);
+    }
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    drain(poll->data);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    drain(prepare->data);
+}
+
+static sp_status watch(struct sp_front *front)
+{
+    int fd = -1;
+    size_t size = sizeof fd;
+    if (zmq_getsockopt(front->socket, ZMQ_FD, &fd, &size) ||
+        uv_poll_init(front->config.loop, &front->poll, fd)) {
+        return SP_EIO;
+    }
+    front->n_handles = 3;
+    (void)uv_prepare_init(front->config.loop, &front->prepare);
+    (void)uv_idle_init(front->config.loop, &front->idle);
+    front->poll.data = front->prepare.data = front->idle.data = front;
+    (void)uv_prepare_start(&front->prepare, on_prepare);
+    return uv_poll_start(&front->poll, UV_READABLE, on_poll) ? SP_EIO : SP_OK;
+}
+
+sp_status sp_front_new(const struct sp_front_config *config, struct sp_front **ret_front,
+                       struct sp_error *err)
+{
+    struct sp_front *front = calloc(1, sizeof *front);
+    if (!front) {
+        return SP_ENOMEM;
+    }
+    front->config = *config;
+    front->socket = zmq_socket(config->zmq_context, ZMQ_ROUTER);
+    sp_status status =
+        front->socket ? SP_OK : sp_fail(err, SP_EIO, "socket: %s", zmq_strerror(zmq_errno()));
+    if (!status) {
+        status = sp_zap_guard(front->socket,
+                              &(struct sp_zap_socket){
+                                  .domain = config->domain,
+                                  .secret_key = config->secret_key,
+                                  .message_max_bytes = (int64_t)config->message_max_bytes,
+                                  .high_water = 1000,
+                                  .handshake_ms = 2000,
+                              },
+                              err);
+    }
+    if (!status && zmq_bind(front->socket, config->endpoint)) {
+        status = sp_fail(err, SP_EIO, "%s: cannot listen there: %s", config->endpoint,
+                         zmq_strerror(zmq_errno()));
+    }
+    size_t size = sizeof front->endpoint;
+    if (!status && (zmq_getsockopt(front->socket, ZMQ_LAST_ENDPOINT, front->endpoint, &size) ||
+                    watch(front))) {
+        status = sp_fail(err, SP_EIO, "%s: cannot be watched", config->endpoint);
+    }
+    if (status) {
+        sp_front_free(front);
+        return status;
+    }
+    *ret_front = front;
+    return SP_OK;
+}
+
+const char *sp_front_endpoint(const struct sp_front *front)
+{
+    return front->endpoint;
+}
+
+void sp_front_stop(struct sp_front *front)
+{
+    front->stopped = true;
+    (void)zmq_unbind(front->socket, front->endpoint);
+}
+
+size_t sp_front_n_open(const struct sp_front *front)
+{
+    return front->n_open;
+}
+
+static void front_release(struct sp_front *front)
+{
+    if (front->socket) {
+        (void)zmq_close(front->socket);
+    }
+    while (front->free_list) {
+        struct exchange *exchange = front->free_list;
+        front->free_list = exchange->next;
+        sp_arena_done(&exchange->public.arena);
+        sp_buf_done(&exchange->public.reply);
+        free(exchange);
+    }
+    free(front);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct sp_front *front = handle->data;
+    if (--front->n_handles == 0) {
+        front_release(front);
+    }
+}
+
+void sp_front_free(struct sp_front *front)
+{
+    if (!front || front->freed) {
+        return;
+    }
+    front->freed = true;
+    if (front->n_handles == 0) {
+        front_release(front);
+        return;
+    }
+    uv_close((uv_handle_t *)&front->poll, on_handle_closed);
+    uv_close((uv_handle_t *)&front->prepare, on_handle_closed);
+    uv_close((uv_handle_t *)&front->idle, on_handle_closed);
+}
