@@ -1,0 +1,177 @@
+#include "proxy.h"
+
+#include <stdio.h>
+
+/* One call under way; in the request's arena, so it ends with it. */
+struct flight {
+    struct sp_proxy *proxy;
+    struct sp_proxy_call *call;
+    struct sp_decision decision; /* the engine's, then what we make of it */
+    struct sp_ticket *ticket;
+    const struct sp_key *key;
+    const struct sp_scope *scope;
+    struct sp_plan_ref *plan;
+    struct sp_header *headers;
+    size_t n_headers;
+    struct sp_text *dropped;
+    size_t n_dropped;
+};
+
+static void encode(struct flight *flight, const struct sp_proxied *result)
+{
+    flight->call->encode(flight->call->user, result, flight->call->answer);
+}
+
+static void on_recorded(void *user, sp_status status, const struct sp_error *err)
+{
+    /* The call was made, whatever became of its record; a failing audit stops the next one. */
+    (void)status;
+    (void)err;
+    struct flight *flight = user;
+    sp_plan_unref(flight->plan);
+    flight->call->done(flight->call->user);
+}
+
+/* Write the answer, record the outcome, and let the answer go when that is done. */
+static void finish(struct flight *flight, struct sp_outcome *outcome,
+                   const struct sp_proxied *result)
+{
+    encode(flight, result);
+    if (outcome->kind != SP_OUTCOME_NOT_SENT && !flight->call->answer->failed) {
+        outcome->answer = sp_buf_text(flight->call->answer);
+    }
+    sp_engine_finish(flight->proxy->engine, flight->ticket, outcome, on_recorded, flight);
+}
+
+/* The call ends without an answer from upstream. */
+static void give_up(struct flight *flight, enum sp_outcome_kind kind, enum sp_code code,
+                    const char *reason)
+{
+    struct sp_decision *decision = &flight->decision;
+    decision->code = code;
+    decision->hint[0] = '\0';
+    (void)snprintf(decision->reason, sizeof decision->reason, "%s", reason);
+    finish(flight, &(struct sp_outcome){.kind = kind, .code = code},
+           &(struct sp_proxied){.refusal = decision});
+}
+
+static void on_reply(void *user, const struct sp_reply *reply)
+{
+    struct flight *flight = user;
+    if (reply->code != SP_CODE_OK) {
+        give_up(flight, reply->sent ? SP_OUTCOME_UNKNOWN : SP_OUTCOME_NOT_SENT, reply->code,
+                reply->reason);
+        return;
+    }
+    finish(flight,
+           &(struct sp_outcome){
+               .kind = SP_OUTCOME_ANSWERED,
+               .http_status = reply->http_status,
+               .code = SP_CODE_OK,
+               .bytes_in = reply->body.len,
+               .upstream_us = reply->upstream_us,
+           },
+           &(struct sp_proxied){
+               .reply = reply,
+               .decision = &flight->decision,
+               .dropped = flight->dropped,
+               .n_dropped = flight->n_dropped,
+           });
+}
+
+/* The last look before the key goes out: a rule cannot have sent it to another host, since the
+ * compiler and the issue checked; this holds even if they were wrong. */
+static bool key_covers_host(const struct sp_key *key, struct sp_text host)
+{
+    for (size_t i = 0; i < key->n_hosts; i++) {
+        if (sp_text_eq(key->hosts[i], host)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_plan(void *user, struct sp_plan_ref *plan, const struct sp_error *err)
+{
+    struct flight *flight = user;
+    const struct sp_request *request = flight->call->call.request;
+    flight->plan = plan;
+    if (!plan) {
+        give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_INTERNAL,
+                err && *err->text ? err->text : "the provider gave no plan for this key");
+        return;
+    }
+    if (!sp_ticket_alive(flight->ticket)) {
+        give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_TOKEN_REVOKED,
+                "the token was revoked or expired before the call was sent");
+        return;
+    }
+    if (!key_covers_host(flight->key, request->url.host)) {
+        give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_KEY_NOT_IN_SCOPE,
+                "this key is not for that host");
+        return;
+    }
+    struct sp_arena *arena = flight->call->call.arena;
+    flight->headers = sp_arena_array(arena, request->n_headers, sizeof *flight->headers);
+    flight->dropped = sp_arena_array(arena, request->n_headers, sizeof *flight->dropped);
+    if (!flight->headers || !flight->dropped) {
+        give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_INTERNAL, "out of memory");
+        return;
+    }
+    sp_headers_pass(request, plan->provider->manifest, flight->scope, flight->headers,
+                    &flight->n_headers, flight->dropped, &flight->n_dropped);
+    struct sp_send send = {.key = flight->key,
+                           .plan = &plan->plan,
+                           .request = request,
+                           .headers = flight->headers,
+                           .n_headers = flight->n_headers};
+    struct sp_error why = {""};
+    uint64_t id;
+    sp_status status =
+        sp_egress_send(flight->proxy->egress, &send, on_reply, flight, &id, &why);
+    if (status) {
+        give_up(flight, SP_OUTCOME_NOT_SENT,
+                status == SP_EBUSY    ? SP_CODE_BUSY
+                : status == SP_EINVAL ? SP_CODE_BAD_REQUEST
+                                      : SP_CODE_INTERNAL,
+                *why.text ? why.text : "all slots to this upstream are taken");
+    }
+}
+
+static void end_now(struct flight *flight, const struct sp_proxied *result)
+{
+    encode(flight, result);
+    flight->call->done(flight->call->user);
+}
+
+static void on_begun(void *user, const struct sp_admission *admission)
+{
+    struct flight *flight = user;
+    if (admission->answer.ptr) {
+        end_now(flight, &(struct sp_proxied){.stored = admission->answer});
+        return;
+    }
+    if (admission->decision->code != SP_CODE_OK) {
+        end_now(flight, &(struct sp_proxied){.refusal = admission->decision});
+        return;
+    }
+    flight->decision = *admission->decision;
+    flight->ticket = admission->ticket;
+    flight->key = admission->key;
+    flight->scope = admission->scope;
+    sp_providers_plan(flight->proxy->providers, flight->key, on_plan, flight);
+}
+
+void sp_proxy_start(struct sp_proxy *proxy, struct sp_proxy_call *call)
+{
+    struct flight *flight = sp_arena_alloc(call->call.arena, sizeof *flight);
+    if (!flight) {
+        struct sp_decision decision = {.code = SP_CODE_BUSY, .reason = "out of memory"};
+        call->encode(call->user, &(struct sp_proxied){.refusal = &decision}, call->answer);
+        call->done(call->user);
+        return;
+    }
+    flight->proxy = proxy;
+    flight->call = call;
+    sp_engine_begin(proxy->engine, &call->call, on_begun, flight);
+}

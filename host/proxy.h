@@ -1,0 +1,42 @@
+/* sp_proxy: one proxied call from the canonical request to the answer; every front end calls
+ * this same function. It joins the parts and decides nothing itself: the engine admits, the
+ * provider's plan places, egress sends, the engine records.
+ */
+#ifndef SP_PROXY_H
+#define SP_PROXY_H
+
+#include "egress.h"
+#include "engine.h"
+#include "providers.h"
+
+struct sp_proxy { /* borrowed parts; lives as long as the host */
+    struct sp_engine *engine;
+    struct sp_providers *providers;
+    struct sp_egress *egress;
+};
+
+/* How a call ended. Exactly one of refusal, stored and reply is set. */
+struct sp_proxied {
+    const struct sp_decision *refusal; /* refused by us, or the upstream gave no answer */
+    struct sp_text stored;             /* .ptr set: what encode wrote for the same request id */
+    const struct sp_reply *reply;      /* the upstream's answer */
+    const struct sp_decision *decision; /* with reply: what let it through */
+    const struct sp_text *dropped;      /* with reply: names of headers that were left behind */
+    size_t n_dropped;
+};
+
+struct sp_proxy_call {
+    struct sp_call call;
+    /* Write the answer for the client. Called at most once, before done; with a request id,
+     * what it writes into call.id's store is given back as `stored` next time. */
+    void (*encode)(void *user, const struct sp_proxied *result, struct sp_buf *ret_answer);
+    /* The call is over, and what encode wrote may be sent: where it is owed, it is durable. */
+    void (*done)(void *user);
+    struct sp_buf *answer; /* where encode writes */
+    void *user;
+};
+
+/* call, its request, its arena and its answer must live until done. */
+void sp_proxy_start(struct sp_proxy *proxy, struct sp_proxy_call *call);
+
+#endif
