@@ -1,0 +1,129 @@
+/* The sallyport command: what its parts share.
+ *
+ * main.c finds the command in a table and parses the global options; each cmd_*.c holds the
+ * commands of one noun; connect.c talks to the host; output.c prints for people or as JSON.
+ * A command returns an exit status: 0 yes, 1 no, 2 wrong usage or bad input, 3 the host cannot
+ * be reached or is sealed, 4 internal.
+ */
+#ifndef SP_CLI_H
+#define SP_CLI_H
+
+#include "arena.h"
+#include "buf.h"
+#include "status.h"
+#include "wire.h"
+
+#include <stdbool.h>
+
+enum cli_exit {
+    CLI_YES = 0,
+    CLI_NO = 1,
+    CLI_USAGE = 2,
+    CLI_UNREACHABLE = 3,
+    CLI_INTERNAL = 4,
+};
+
+struct cli {
+    const char *dir;      /* the state folder, for administration */
+    const char *endpoint; /* the client socket; NULL: from the folder's configuration */
+    const char *host_key; /* a file, or 40 characters of Z85; NULL: DIR/host.pub */
+    const char *key_file; /* the client's CURVE key file; NULL: DIR/admin.key */
+    int timeout_ms;
+    bool json;
+    bool colour;
+};
+
+struct cli_command {
+    const char *noun, *verb;                            /* verb NULL: the noun alone */
+    const char *usage;                                  /* what follows the words */
+    const char *summary;                                /* one line */
+    const char *help;                                   /* the rest of --help; may be NULL */
+    int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the first argument */
+};
+
+/* ---- arguments (args.c) --------------------------------------------------------------------
+ */
+
+enum { CLI_LIST_MAX = 64 };
+struct cli_list {
+    const char *items[CLI_LIST_MAX];
+    size_t n;
+};
+struct cli_option {
+    const char *name;   /* without the dashes */
+    const char **value; /* exactly one of these three is set */
+    bool *flag;
+    struct cli_list *list;
+};
+/* Options may stand anywhere; "--" ends them. What is left goes to args (at least min, at most
+ * max, else a message and false). */
+bool cli_args(int argc, char **argv, const struct cli_option *options, size_t n_options,
+              size_t min, size_t max, struct cli_list *ret_args);
+#define CLI_OPTIONS(...)                                                                       \
+    (const struct cli_option[]){__VA_ARGS__},                                                  \
+        sizeof((const struct cli_option[]){__VA_ARGS__}) / sizeof(struct cli_option)
+/* Split "name=value"; false with a message where there is no '='. */
+bool cli_pair(const char *text, struct sp_text *ret_name, struct sp_text *ret_value);
+
+/* ---- files and secrets (input.c) -----------------------------------------------------------
+ */
+
+/* Read a whole file ("-": standard input) into buf; message and false on failure. */
+bool cli_read(const char *path, struct sp_buf *buf);
+/* A secret: from a file or "-"; from the terminal without echo where it is one. One trailing
+ * newline is cut. The caller wipes it with cli_wipe. */
+bool cli_read_secret(const char *path, const char *prompt, struct sp_buf *buf);
+void cli_wipe(struct sp_buf *buf);
+
+/* ---- the host (connect.c) ------------------------------------------------------------------
+ */
+
+struct cli_answer {
+    struct sp_buf bytes;
+    struct sp_arena arena;
+    struct sp_wire_value map; /* the reply */
+};
+/* Ask the administration socket, or the client socket. ok:true replies give CLI_YES; error
+ * replies are printed (as JSON where asked) and give 1, 2 or 3. */
+int cli_ask_admin(const struct cli *cli, struct sp_text request, struct cli_answer *ret_answer);
+int cli_ask_client(const struct cli *cli, struct sp_text request,
+                   struct cli_answer *ret_answer);
+void cli_answer_done(struct cli_answer *answer);
+/* "v" and "op", and room for n_fields more. */
+void cli_request(struct sp_buf *buf, const char *op, size_t n_fields);
+
+/* ---- output (output.c) ---------------------------------------------------------------------
+ */
+
+const struct sp_wire_value *cli_get(const struct sp_wire_value *map, const char *name);
+/* The text of a field, or "" where it is missing or no string. */
+struct sp_text cli_text(const struct sp_wire_value *map, const char *name);
+int64_t cli_int(const struct sp_wire_value *map, const char *name);
+bool cli_bool(const struct sp_wire_value *map, const char *name);
+/* The value as JSON and a newline; the map's "v" and "ok" are left out. */
+void cli_print_json(const struct sp_wire_value *value);
+/* `name: value` lines. */
+void cli_print_map(const struct sp_wire_value *map);
+/* A table: one row for each map of the array, a column for each name; names ending in "_ms" or
+ * called issued, expires, created … are shown as times. */
+void cli_print_table(const struct sp_wire_value *array, const char *const *columns,
+                     size_t n_columns);
+/* The reply: JSON where asked, else the table of that field, or the map where field is NULL. */
+void cli_show(const struct cli *cli, const struct cli_answer *answer, const char *field,
+              const char *const *columns, size_t n_columns);
+/* Text for people, control bytes escaped. */
+void cli_print_text(struct sp_text text);
+/* "sallyport: …" on standard error; returns status. */
+int cli_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- commands ------------------------------------------------------------------------------
+ */
+
+extern const struct cli_command cli_host_commands[], cli_key_commands[], cli_client_commands[],
+    cli_token_commands[], cli_call_commands[], cli_policy_commands[], cli_plugin_commands[],
+    cli_audit_commands[]; /* each ends with an empty entry */
+
+/* Paths below the state folder. The result is static to the call's buffer. */
+const char *cli_path(const struct cli *cli, const char *name, char *buffer, size_t room);
+
+#endif

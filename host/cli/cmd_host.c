@@ -1,0 +1,375 @@
+/* init, status, doctor, unseal, seal, backup, reload: the host itself. */
+#include "cli.h"
+
+#include "config.h"
+#include "curve_file.h"
+#include "engine.h"
+#include "pins.h"
+#include "provider.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_ROOM = 2048 };
+
+/* ---- init ----------------------------------------------------------------------------------
+ */
+
+static int write_new(const char *path, mode_t mode, struct sp_text text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (fd < 0) {
+        return cli_error(CLI_USAGE, "%s: %s", path, strerror(errno));
+    }
+    bool good = write(fd, text.ptr, text.len) == (ssize_t)text.len && fsync(fd) == 0;
+    (void)close(fd);
+    return good ? CLI_YES : cli_error(CLI_INTERNAL, "%s: cannot be written", path);
+}
+
+/* A fresh CURVE pair in DIR/<name>.key and, for the host, its public half in DIR/host.pub. */
+static int make_pair(const struct cli *cli, const char *name, const char *comment,
+                     struct sp_curve_pair *ret_pair)
+{
+    char path[PATH_ROOM], file[64];
+    struct sp_error err = {""};
+    (void)snprintf(file, sizeof file, "%s.key", name);
+    if (sp_curve_new(ret_pair) ||
+        sp_curve_write(cli_path(cli, file, path, sizeof path), ret_pair, comment, &err)) {
+        return cli_error(CLI_USAGE, "%s", err.text);
+    }
+    return CLI_YES;
+}
+
+/* Pin what an operator installed: from now on only these very files are loaded. */
+static int pin_folder(const struct cli *cli, const char *folder, unsigned *ret_pinned)
+{
+    char path[PATH_ROOM], pins[PATH_ROOM];
+    (void)cli_path(cli, "plugins.pins", pins, sizeof pins);
+    DIR *dir = opendir(folder);
+    if (!dir) {
+        return cli_error(CLI_USAGE, "plugin folder %s: %s", folder, strerror(errno));
+    }
+    int result = CLI_YES;
+    for (struct dirent *entry; !result && (entry = readdir(dir));) {
+        size_t len = strlen(entry->d_name);
+        if (len < 4 || strcmp(entry->d_name + len - 3, ".so") != 0) {
+            continue;
+        }
+        struct sp_plugin_info info;
+        struct sp_error err = {""};
+        (void)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (sp_plugin_inspect(path, &info, &err) || sp_pins_add(pins, info.hash, path, &err)) {
+            result = cli_error(CLI_USAGE, "%s", err.text);
+        } else {
+            (*ret_pinned)++;
+        }
+    }
+    (void)closedir(dir);
+    return result;
+}
+
+static int init_seal(const struct cli *cli, const char *passphrase_from,
+                     const struct sp_curve_pair *admin)
+{
+    char path[PATH_ROOM];
+    struct sp_error err = {""};
+    struct sp_buf unseal;
+    sp_buf_init(&unseal, 1024);
+    enum sp_seal_kind kind = passphrase_from ? SP_SEAL_PASSPHRASE : SP_SEAL_KEY_FILE;
+    int result = CLI_YES;
+    if (passphrase_from) {
+        result = cli_read_secret(passphrase_from, "Passphrase", &unseal) ? CLI_YES : CLI_USAGE;
+    } else {
+        uint8_t key[SP_KEY_BYTES];
+        randombytes_buf(key, sizeof key);
+        sp_buf_add(&unseal, key, sizeof key);
+        result = write_new(cli_path(cli, "unseal.key", path, sizeof path), 0600,
+                           (struct sp_text){(char *)key, sizeof key});
+        sodium_memzero(key, sizeof key);
+    }
+    if (!result && sp_engine_create(cli->dir, kind, sp_buf_text(&unseal),
+                                    sp_text_of(admin->public_z85), &err)) {
+        result = cli_error(CLI_USAGE, "%s", err.text);
+    }
+    cli_wipe(&unseal);
+    return result;
+}
+
+static int init_files(const struct cli *cli, const char *plugins, const char *endpoint,
+                      struct sp_curve_pair *host, struct sp_curve_pair *admin)
+{
+    char path[PATH_ROOM], line[64];
+    struct sp_buf config;
+    sp_buf_init(&config, 64 << 10);
+    if (plugins || endpoint) {
+        sp_buf_add_str(&config, "[host]\n");
+    }
+    if (plugins) {
+        sp_buf_addf(&config, "plugin_dir = %s\n", plugins);
+    }
+    if (endpoint) {
+        sp_buf_addf(&config, "client_endpoint = %s\n", endpoint);
+    }
+    sp_buf_add_str(&config, plugins || endpoint ? "\n" : "");
+    sp_buf_add_str(&config, sp_config_template);
+    int result = write_new(cli_path(cli, "sallyport.conf", path, sizeof path), 0600,
+                           sp_buf_text(&config));
+    sp_buf_done(&config);
+    if (!result) {
+        result = make_pair(cli, "host", "sallyport: the host's own CURVE key", host);
+    }
+    if (!result) {
+        int n = snprintf(line, sizeof line, "%s\n", host->public_z85);
+        result = write_new(cli_path(cli, "host.pub", path, sizeof path), 0644,
+                           (struct sp_text){line, (size_t)n});
+    }
+    if (!result) {
+        result = make_pair(cli, "admin", "sallyport: an administrator's CURVE key", admin);
+    }
+    if (!result && mkdir(cli_path(cli, "policy", path, sizeof path), 0700)) {
+        result = cli_error(CLI_USAGE, "%s: %s", path, strerror(errno));
+    }
+    return result;
+}
+
+static int run_init(struct cli *cli, int argc, char **argv)
+{
+    const char *passphrase = NULL, *plugins = NULL, *endpoint = NULL;
+    struct cli_list args;
+    if (!cli_args(argc, argv,
+                  CLI_OPTIONS({"passphrase-file", &passphrase, NULL, NULL},
+                              {"plugins", &plugins, NULL, NULL},
+                              {"listen", &endpoint, NULL, NULL}),
+                  0, 0, &args)) {
+        return CLI_USAGE;
+    }
+    char path[PATH_ROOM];
+    if (mkdir(cli->dir, 0700) && errno != EEXIST) {
+        return cli_error(CLI_USAGE, "%s: %s", cli->dir, strerror(errno));
+    }
+    if (access(cli_path(cli, "sallyport.conf", path, sizeof path), F_OK) == 0) {
+        return cli_error(CLI_USAGE, "%s: a host was set up there already; nothing was changed",
+                         cli->dir);
+    }
+    struct sp_curve_pair host, admin;
+    int result = init_files(cli, plugins, endpoint, &host, &admin);
+    if (!result) {
+        result = init_seal(cli, passphrase, &admin);
+    }
+    unsigned pinned = 0;
+    struct sp_config config;
+    struct sp_error err = {""};
+    if (!result && sp_config_read(path, &config, &err)) {
+        result = cli_error(CLI_INTERNAL, "%s", err.text);
+    }
+    if (!result && (plugins || access(config.plugin_dir, F_OK) == 0)) {
+        result = pin_folder(cli, config.plugin_dir, &pinned);
+    }
+    if (!result && cli->json) {
+        (void)printf("{\"dir\":\"%s\",\"host_key\":\"%s\",\"pinned\":%u}\n", cli->dir,
+                     host.public_z85, pinned);
+    } else if (!result) {
+        (void)printf(
+            "A new host in %s:\n"
+            "  sallyport.conf   its settings        policy/      put .scope files here\n"
+            "  host.pub         give it to clients  admin.key    keep it to yourself\n"
+            "  %u plugins pinned. %s\n"
+            "Start it: sallyportd --config %s\n",
+            cli->dir, pinned,
+            passphrase ? "Sealed by a passphrase: `sallyport unseal` after each start."
+                       : "Unsealed at start by unseal.key: keep a copy elsewhere.",
+            path);
+    }
+    sodium_memzero(&host, sizeof host);
+    sodium_memzero(&admin, sizeof admin);
+    return result;
+}
+
+/* ---- simple requests -----------------------------------------------------------------------
+ */
+
+static int ask_and_show(const struct cli *cli, const struct sp_buf *request)
+{
+    struct cli_answer answer;
+    int result = cli_ask_admin(cli, sp_buf_text(request), &answer);
+    if (result == CLI_YES) {
+        cli_show(cli, &answer, NULL, NULL, 0);
+    }
+    cli_answer_done(&answer);
+    return result;
+}
+
+static int run_simple(const struct cli *cli, const char *op, int argc, char **argv)
+{
+    struct cli_list args;
+    if (!cli_args(argc, argv, NULL, 0, 0, 0, &args)) {
+        return CLI_USAGE;
+    }
+    struct sp_buf request;
+    sp_buf_init(&request, 256);
+    cli_request(&request, op, 0);
+    int result = ask_and_show(cli, &request);
+    sp_buf_done(&request);
+    return result;
+}
+
+static int run_status(struct cli *cli, int argc, char **argv)
+{
+    return run_simple(cli, "status", argc, argv);
+}
+
+static int run_seal(struct cli *cli, int argc, char **argv)
+{
+    return run_simple(cli, "seal", argc, argv);
+}
+
+static int run_reload(struct cli *cli, int argc, char **argv)
+{
+    return run_simple(cli, "policy.reload", argc, argv);
+}
+
+static int run_unseal(struct cli *cli, int argc, char **argv)
+{
+    const char *file = "-";
+    struct cli_list args;
+    if (!cli_args(argc, argv, CLI_OPTIONS({"file", &file, NULL, NULL}), 0, 0, &args)) {
+        return CLI_USAGE;
+    }
+    struct sp_buf secret, request;
+    sp_buf_init(&secret, 1025);
+    sp_buf_init(&request, 2048);
+    int result = CLI_USAGE;
+    /* A key file is 32 raw bytes: the last may well be a newline, so it is not cut. */
+    bool raw = strcmp(file, "-") != 0 && cli_read(file, &secret);
+    if (raw && secret.len != SP_KEY_BYTES && secret.len > 0 &&
+        secret.ptr[secret.len - 1] == '\n') {
+        secret.len--;
+    }
+    if (raw || (strcmp(file, "-") == 0 && cli_read_secret(file, "Passphrase", &secret))) {
+        cli_request(&request, "unseal", 1);
+        sp_wire_put_str(&request, SP_TEXT("secret"));
+        sp_wire_put_bin(&request, sp_buf_text(&secret));
+        result = ask_and_show(cli, &request);
+    }
+    cli_wipe(&secret);
+    cli_wipe(&request);
+    return result;
+}
+
+static int run_backup(struct cli *cli, int argc, char **argv)
+{
+    struct cli_list args;
+    if (!cli_args(argc, argv, NULL, 0, 1, 1, &args)) {
+        return CLI_USAGE;
+    }
+    char path[PATH_ROOM], folder[1024];
+    if (args.items[0][0] == '/') {
+        (void)snprintf(path, sizeof path, "%s", args.items[0]);
+    } else if (getcwd(folder, sizeof folder)) {
+        (void)snprintf(path, sizeof path, "%s/%s", folder, args.items[0]);
+    } else {
+        return cli_error(CLI_USAGE, "the working folder is gone; give an absolute path");
+    }
+    struct sp_buf request;
+    sp_buf_init(&request, 4096);
+    cli_request(&request, "backup", 1);
+    sp_wire_pair_str(&request, "path", sp_text_of(path));
+    int result = ask_and_show(cli, &request);
+    sp_buf_done(&request);
+    return result;
+}
+
+/* ---- doctor --------------------------------------------------------------------------------
+ */
+
+static unsigned report(bool good, const char *what, const char *advice)
+{
+    (void)printf("%s %s%s%s\n", good ? "ok  " : "FAIL", what, good ? "" : ": ",
+                 good ? "" : advice);
+    return good ? 0 : 1;
+}
+
+static bool is_private(const char *path, mode_t forbidden)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !(st.st_mode & forbidden);
+}
+
+static int run_doctor(struct cli *cli, int argc, char **argv)
+{
+    struct cli_list args;
+    if (!cli_args(argc, argv, NULL, 0, 0, 0, &args)) {
+        return CLI_USAGE;
+    }
+    char path[PATH_ROOM];
+    struct sp_config config;
+    struct sp_error err = {""};
+    unsigned faults = 0;
+    faults += report(is_private(cli->dir, 077), "the state folder is its owner's alone",
+                     "chmod 700 it");
+    bool read =
+        !sp_config_read(cli_path(cli, "sallyport.conf", path, sizeof path), &config, &err);
+    faults += report(read, "sallyport.conf can be read", err.text);
+    faults += report(is_private(cli_path(cli, "host.key", path, sizeof path), 077),
+                     "host.key is its owner's alone", "chmod 600 it");
+    faults += report(is_private(cli_path(cli, "admin.key", path, sizeof path), 077),
+                     "admin.key is its owner's alone", "chmod 600 it");
+    struct rlimit limit;
+    faults += report(getrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
+                         (limit.rlim_cur >= 4 << 20 || geteuid() == 0),
+                     "memory for secrets can be locked",
+                     "raise the memlock limit (LimitMEMLOCK=16M in the unit)");
+    faults += report(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= 1024,
+                     "there are enough file descriptors", "ulimit -n 4096");
+    struct sp_buf request;
+    struct cli_answer answer;
+    sp_buf_init(&request, 256);
+    cli_request(&request, "status", 0);
+    struct cli asking = *cli;
+    asking.timeout_ms = 5000;
+    int reached = read ? cli_ask_admin(&asking, sp_buf_text(&request), &answer) : CLI_USAGE;
+    faults += report(reached == CLI_YES, "the host answers", "start sallyportd");
+    if (reached == CLI_YES) {
+        faults += report(sp_text_is(cli_text(&answer.map, "state"), "ready"), "it is unsealed",
+                         "sallyport unseal");
+        faults += report(cli_bool(&answer.map, "memory_locked"),
+                         "its secrets are locked in memory", "raise LimitMEMLOCK");
+        faults += report(cli_bool(&answer.map, "writes"), "audit and store take writes",
+                         "see its log; free disk space and restart it");
+    }
+    if (read) {
+        cli_answer_done(&answer);
+    }
+    sp_buf_done(&request);
+    return faults ? CLI_NO : CLI_YES;
+}
+
+const struct cli_command cli_host_commands[] = {
+    {"init", NULL, "[--passphrase-file FILE|-] [--plugins FOLDER] [--listen ENDPOINT]",
+     "Set up a new host in --dir",
+     "Makes the state folder with its settings, keys, store and an empty policy folder, and "
+     "pins\n"
+     "the plugins that are installed. Without --passphrase-file the host unseals itself with\n"
+     "DIR/unseal.key at start.\n",
+     run_init},
+    {"status", NULL, "", "Show the host's state", NULL, run_status},
+    {"doctor", NULL, "", "Check the set-up and say what to mend", NULL, run_doctor},
+    {"unseal", NULL, "[--file FILE]", "Unseal the host",
+     "Asks for the passphrase on the terminal, or reads it (or a key file) from FILE or from\n"
+     "standard input.\n",
+     run_unseal},
+    {"seal", NULL, "", "Seal the host: wipe all keys from its memory", NULL, run_seal},
+    {"reload", NULL, "", "Read the policy files again",
+     "All of them are taken over, or, where one is wrong, none: then the old policy stays.\n",
+     run_reload},
+    {"backup", NULL, "FILE", "Copy the store while the host runs",
+     "Keep DIR/audit, DIR/sallyport.conf and the unseal key too, the key in another place.\n",
+     run_backup},
+    {0},
+};

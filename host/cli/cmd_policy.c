@@ -1,0 +1,206 @@
+/* policy check, explain: work on files, and need no host. */
+#include "cli.h"
+
+#include "canonical.h"
+#include "policy.h"
+#include "policy_files.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { OUTPUT_MAX_BYTES = 16 << 20, BODY_MAX_BYTES = 16 << 20 };
+
+/* Read and compile files and folders; prints the diagnostics. CLI_YES with a policy, or the
+ * exit status. */
+static int compile(const struct cli *cli, const struct cli_list *paths, bool quiet,
+                   struct sp_policy_files *files, struct sp_policy **ret_policy)
+{
+    struct sp_error err = {""};
+    for (size_t i = 0; i < paths->n; i++) {
+        struct stat st;
+        bool folder = stat(paths->items[i], &st) == 0 && S_ISDIR(st.st_mode);
+        sp_status status = folder ? sp_policy_files_folder(files, paths->items[i], &err)
+                                  : sp_policy_files_add(files, paths->items[i], &err);
+        if (status) {
+            return cli_error(CLI_USAGE, "%s", err.text);
+        }
+    }
+    sp_status status = sp_policy_files_compile(files, NULL, ret_policy);
+    struct sp_buf out;
+    sp_buf_init(&out, OUTPUT_MAX_BYTES);
+    if (cli->json && !quiet) {
+        sp_diags_print_json(&files->diags, files->sources, &out);
+        sp_buf_add_byte(&out, '\n');
+        (void)fwrite(sp_buf_text(&out).ptr, 1, out.len, stdout);
+    } else if (!quiet || status) {
+        sp_diags_print(&files->diags, files->sources, cli->colour, &out);
+        (void)fwrite(sp_buf_text(&out).ptr, 1, out.len, stderr);
+    }
+    sp_buf_done(&out);
+    if (status == SP_ENOMEM) {
+        return cli_error(CLI_INTERNAL, "out of memory");
+    }
+    return status ? CLI_USAGE : CLI_YES;
+}
+
+static int run_check(struct cli *cli, int argc, char **argv)
+{
+    struct cli_list args;
+    if (!cli_args(argc, argv, NULL, 0, 1, CLI_LIST_MAX, &args)) {
+        return CLI_USAGE;
+    }
+    struct sp_policy_files files;
+    struct sp_policy *policy = NULL;
+    sp_policy_files_init(&files);
+    int result = compile(cli, &args, false, &files, &policy);
+    if (result == CLI_YES && !cli->json) {
+        (void)printf("good: %zu scopes, %zu clients and principals, %u warnings\n",
+                     sp_policy_n_scopes(policy), sp_policy_n_identities(policy),
+                     files.diags.n_warnings);
+    }
+    sp_policy_free(policy);
+    sp_policy_files_done(&files);
+    return result;
+}
+
+/* ---- explain -------------------------------------------------------------------------------
+ */
+
+struct explain_options {
+    const char *scope, *data_file;
+    struct cli_list args, headers;
+};
+
+/* The scope of that name with its arguments filled in. */
+static struct sp_scope *freeze(const struct sp_policy *policy, const struct explain_options *o)
+{
+    struct sp_arg args[CLI_LIST_MAX];
+    struct sp_error err = {""};
+    struct sp_scope *frozen = NULL;
+    const struct sp_scope *scope = sp_policy_find_scope(policy, sp_text_of(o->scope));
+    if (!scope) {
+        (void)cli_error(CLI_USAGE, "there is no scope '%s' in these files", o->scope);
+        return NULL;
+    }
+    for (size_t i = 0; i < o->args.n; i++) {
+        if (!cli_pair(o->args.items[i], &args[i].name, &args[i].value)) {
+            return NULL;
+        }
+    }
+    if (sp_scope_freeze(scope, args, o->args.n, &frozen, &err)) {
+        (void)cli_error(CLI_USAGE, "%s (--arg NAME=VALUE)", err.text);
+    }
+    return frozen;
+}
+
+static bool read_request(struct sp_arena *arena, const struct explain_options *o,
+                         const struct cli_list *words, struct sp_buf *body,
+                         struct sp_request *ret_request)
+{
+    struct sp_raw_header headers[CLI_LIST_MAX];
+    struct sp_error err = {""};
+    for (size_t i = 0; i < o->headers.n; i++) {
+        const char *header = o->headers.items[i], *colon = strchr(header, ':');
+        if (!colon) {
+            (void)cli_error(CLI_USAGE, "'%s' is not NAME: VALUE", header);
+            return false;
+        }
+        headers[i].name = (struct sp_text){header, (size_t)(colon - header)};
+        headers[i].value = sp_text_of(colon + 1);
+    }
+    if (o->data_file && !cli_read(o->data_file, body)) {
+        return false;
+    }
+    struct sp_raw_request raw = {
+        .method = sp_text_of(words->items[0]),
+        .url = sp_text_of(words->items[1]),
+        .headers = headers,
+        .n_headers = o->headers.n,
+        .body = o->data_file ? sp_buf_text(body) : (struct sp_text){NULL, 0},
+    };
+    if (sp_canonical(arena, &raw, ret_request, &err)) {
+        (void)cli_error(CLI_USAGE, "this request is refused before any rule is asked: %s",
+                        err.text);
+        return false;
+    }
+    return true;
+}
+
+static int explain(const struct cli *cli, const struct sp_scope *scope, struct sp_arena *arena,
+                   struct sp_request *request)
+{
+    struct sp_verdict verdict;
+    if (sp_scope_wants_body(scope, request)) {
+        sp_judge_body(arena, request);
+    }
+    sp_scope_match(scope, request, &verdict);
+    struct sp_text label = verdict.rule ? sp_rule_label(verdict.rule) : SP_TEXT("");
+    struct sp_buf out;
+    sp_buf_init(&out, OUTPUT_MAX_BYTES);
+    if (cli->json) {
+        sp_buf_addf(&out, "{\"allowed\":%s,\"rule\":", verdict.allowed ? "true" : "false");
+        sp_buf_add_json(&out, label);
+        sp_buf_add_str(&out, ",\"detail\":");
+        sp_buf_add_json(&out, sp_text_of(verdict.detail));
+        sp_buf_add_str(&out, "}\n");
+    } else {
+        sp_scope_explain(scope, request, &out);
+    }
+    (void)fwrite(sp_buf_text(&out).ptr, 1, out.len, stdout);
+    sp_buf_done(&out);
+    return verdict.allowed ? CLI_YES : CLI_NO;
+}
+
+static int run_explain(struct cli *cli, int argc, char **argv)
+{
+    struct explain_options o;
+    struct cli_list words;
+    memset(&o, 0, sizeof o);
+    if (!cli_args(argc, argv,
+                  CLI_OPTIONS({"scope", &o.scope, NULL, NULL},
+                              {"data", &o.data_file, NULL, NULL}, {"arg", NULL, NULL, &o.args},
+                              {"header", NULL, NULL, &o.headers}),
+                  3, 3, &words)) {
+        return CLI_USAGE;
+    }
+    if (!o.scope) {
+        return cli_error(CLI_USAGE, "which scope? Give --scope NAME");
+    }
+    struct cli_list paths = {.items = {words.items[0]}, .n = 1};
+    struct cli_list call = {.items = {words.items[1], words.items[2]}, .n = 2};
+    struct sp_policy_files files;
+    struct sp_policy *policy = NULL;
+    struct sp_scope *scope = NULL;
+    struct sp_arena arena;
+    struct sp_buf body;
+    struct sp_request request;
+    sp_policy_files_init(&files);
+    sp_arena_init(&arena, 64 << 20);
+    sp_buf_init(&body, BODY_MAX_BYTES);
+    int result = compile(cli, &paths, true, &files, &policy);
+    if (result == CLI_YES) {
+        result = CLI_USAGE;
+        scope = freeze(policy, &o);
+        if (scope && read_request(&arena, &o, &call, &body, &request)) {
+            result = explain(cli, scope, &arena, &request);
+        }
+    }
+    sp_scope_free(scope);
+    sp_policy_free(policy);
+    sp_buf_done(&body);
+    sp_arena_done(&arena);
+    sp_policy_files_done(&files);
+    return result;
+}
+
+const struct cli_command cli_policy_commands[] = {
+    {"policy", "check", "FILE…", "Check scope files, and run their expect lines",
+     "FILE may be a folder: then all its *.scope files, as one policy.\n", run_check},
+    {"policy", "explain", "FILE --scope S [--arg k=v]… METHOD URL [--data FILE] [--header H]…",
+     "Say which rule decides about a request, and why",
+     "Exit status 0: allowed, 1: denied. A body is judged by its Content-Type (--header).\n",
+     run_explain},
+    {0},
+};
