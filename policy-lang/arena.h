@@ -1,4 +1,5 @@
-/* sp_arena: memory that is given back all at once. One arena carries one policy, or one request.
+/* sp_arena: memory that is given back all at once. One arena carries one policy, or one
+ * request.
  *
  * An arena has a cap from birth, so hostile input can make it fail but not grow. It is used by
  * one thread at a time. Memory from it is aligned for any type and is not zeroed by reset.

@@ -83,7 +83,8 @@ void sp_buf_addf(struct sp_buf *buf, const char *format, ...)
     va_end(args);
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------- */
+/* ---- JSON ----------------------------------------------------------------------------------
+ */
 
 /* Decode one code point at the head of text; 0 bytes where it is not well-formed. */
 static size_t decode(struct sp_text text, uint32_t *ret_point)

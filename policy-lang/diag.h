@@ -11,7 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A place in a source: bytes, so that an editor and a terminal can each count in their own way. */
+/* A place in a source: bytes, so that an editor and a terminal can each count in their own way.
+ */
 struct sp_span {
     uint32_t source; /* index into the sources that were compiled */
     uint32_t start;  /* byte offset */
@@ -22,10 +23,10 @@ enum sp_severity { SP_SEVERITY_ERROR, SP_SEVERITY_WARNING };
 
 struct sp_diag {
     enum sp_severity severity;
-    const char *code;       /* static */
+    const char *code; /* static */
     struct sp_span span;
-    const char *message;    /* NUL-terminated, in the list's arena */
-    const char *fix;        /* what to write instead; NULL where there is no one fix */
+    const char *message; /* NUL-terminated, in the list's arena */
+    const char *fix;     /* what to write instead; NULL where there is no one fix */
     struct sp_diag *next;
 };
 

@@ -1,10 +1,10 @@
 /* The scope language, as the rest of sallyport sees it: compile sources into a policy, fill in
  * and freeze a scope, match requests against it, explain a verdict, prove an inclusion.
  *
- * The flow: sp_policy_compile() turns files into an immutable policy. At issue, a scope of it is
- * frozen with its arguments (sp_scope_freeze) and printed as canonical text (sp_scope_print);
- * that text is what a token's grant binds. sp_scope_parse() turns it back into a scope. So a
- * reload of the files never changes what a live token may do.
+ * The flow: sp_policy_compile() turns files into an immutable policy. At issue, a scope of it
+ * is frozen with its arguments (sp_scope_freeze) and printed as canonical text
+ * (sp_scope_print); that text is what a token's grant binds. sp_scope_parse() turns it back
+ * into a scope. So a reload of the files never changes what a live token may do.
  *
  * Semantics are those of docs/policy.md: default deny, any matching deny wins, order never
  * matters, Kleene conditions. Policies and scopes are immutable once made and may be read by
@@ -20,19 +20,21 @@ struct sp_policy; /* everything that one set of sources declares */
 struct sp_scope;  /* a named set of rules: of a policy (borrowed from it), or frozen (owned) */
 
 enum {
-    SP_NAME_MAX_BYTES = 64,      /* scopes, keys, clients, principals, labels, parameters */
+    SP_NAME_MAX_BYTES = 64, /* scopes, keys, clients, principals, labels, parameters */
     SP_SOURCE_MAX_BYTES = 4 << 20,
-    SP_CAVEAT_MAX_BYTES = 1024,  /* one caveat's text */
-    SP_CAVEATS_MAX = 16,         /* caveats on one token */
+    SP_CAVEAT_MAX_BYTES = 1024, /* one caveat's text */
+    SP_CAVEATS_MAX = 16,        /* caveats on one token */
 };
 
-/* ---- compile ------------------------------------------------------------------------------ */
+/* ---- compile ------------------------------------------------------------------------------
+ */
 
 /* What the compiler may ask about the world outside the sources. Any hook may be NULL: then
  * what it would check is taken as right (checking a file on an author's machine). */
 struct sp_world {
     void *user;
-    /* Whether key `id` is registered; if so, its hosts (canonical, borrowed while compiling). */
+    /* Whether key `id` is registered; if so, its hosts (canonical, borrowed while compiling).
+     */
     bool (*key_hosts)(void *user, struct sp_text id, const struct sp_text **ret_hosts,
                       size_t *ret_n_hosts);
     /* Read the file of a `use "name"` statement, relative to the source that says so. NULL
@@ -49,7 +51,8 @@ sp_status sp_policy_compile(const struct sp_source *sources, size_t n_sources,
                             struct sp_policy **ret_policy);
 void sp_policy_free(struct sp_policy *policy);
 
-/* ---- what a policy declares --------------------------------------------------------------- */
+/* ---- what a policy declares ---------------------------------------------------------------
+ */
 
 struct sp_arg_grant { /* `may issue repo-bot(owner = "acme", repo = *)` */
     struct sp_text name;
@@ -75,11 +78,13 @@ struct sp_identity { /* `client` and `principal` */
 
 size_t sp_policy_n_scopes(const struct sp_policy *policy);
 const struct sp_scope *sp_policy_scope(const struct sp_policy *policy, size_t i);
-const struct sp_scope *sp_policy_find_scope(const struct sp_policy *policy, struct sp_text name);
+const struct sp_scope *sp_policy_find_scope(const struct sp_policy *policy,
+                                            struct sp_text name);
 size_t sp_policy_n_identities(const struct sp_policy *policy);
 const struct sp_identity *sp_policy_identity(const struct sp_policy *policy, size_t i);
 
-/* ---- scopes ------------------------------------------------------------------------------- */
+/* ---- scopes -------------------------------------------------------------------------------
+ */
 
 struct sp_rate {
     uint32_t count;     /* N; 0: no rate */
@@ -97,7 +102,7 @@ struct sp_text sp_scope_key(const struct sp_scope *scope, size_t i);
 uint64_t sp_scope_ttl_ms(const struct sp_scope *scope);   /* 0: the host's default */
 uint64_t sp_scope_until_ms(const struct sp_scope *scope); /* caveats: wall time; 0: none */
 struct sp_rate sp_scope_rate(const struct sp_scope *scope);
-bool sp_scope_observes(const struct sp_scope *scope);     /* `mode observe` */
+bool sp_scope_observes(const struct sp_scope *scope); /* `mode observe` */
 size_t sp_scope_n_params(const struct sp_scope *scope);
 struct sp_text sp_scope_param(const struct sp_scope *scope, size_t i);
 
@@ -115,8 +120,8 @@ bool sp_scope_reads_header(const struct sp_scope *scope, struct sp_text name);
 
 /* A scope of its own with the arguments put into the tree as data. Every parameter must have
  * exactly one argument. SP_EINVAL with err, or SP_ENOMEM. */
-sp_status sp_scope_freeze(const struct sp_scope *scope, const struct sp_arg *args, size_t n_args,
-                          struct sp_scope **ret_frozen, struct sp_error *err);
+sp_status sp_scope_freeze(const struct sp_scope *scope, const struct sp_arg *args,
+                          size_t n_args, struct sp_scope **ret_frozen, struct sp_error *err);
 /* Canonical text of a frozen scope: sets inlined, every literal quoted or percent-encoded, no
  * comments. Equal scopes print equal bytes, and parsing gives the same scope back. */
 void sp_scope_print(const struct sp_scope *scope, struct sp_buf *buf);
@@ -136,16 +141,18 @@ sp_status sp_scope_of_domains(struct sp_text name, const struct sp_text *keys, s
 /* For frozen, parsed and built scopes only; NULL is fine. */
 void sp_scope_free(struct sp_scope *scope);
 
-/* ---- match -------------------------------------------------------------------------------- */
+/* ---- match --------------------------------------------------------------------------------
+ */
 
 enum sp_verdict_reason {
     SP_VERDICT_ALLOWED,
-    SP_VERDICT_HOST,      /* no rule names this host (scheme and port included) */
-    SP_VERDICT_PATH,      /* none of the rules for this host matches the path */
-    SP_VERDICT_METHOD,    /* a rule matches host and path, for other methods */
-    SP_VERDICT_CONDITION, /* an allow matches host, path and method; its condition is not true */
+    SP_VERDICT_HOST,       /* no rule names this host (scheme and port included) */
+    SP_VERDICT_PATH,       /* none of the rules for this host matches the path */
+    SP_VERDICT_METHOD,     /* a rule matches host and path, for other methods */
+    SP_VERDICT_CONDITION,  /* an allow matches host, path and method; its condition is not true
+                            */
     SP_VERDICT_UNREADABLE, /* the condition reads a body or query that cannot be judged */
-    SP_VERDICT_DENY_RULE, /* a deny rule fires */
+    SP_VERDICT_DENY_RULE,  /* a deny rule fires */
 };
 
 struct sp_verdict {
@@ -172,7 +179,8 @@ void sp_scope_match(const struct sp_scope *scope, const struct sp_request *reque
 void sp_scope_explain(const struct sp_scope *scope, const struct sp_request *request,
                       struct sp_buf *buf);
 
-/* ---- prove -------------------------------------------------------------------------------- */
+/* ---- prove --------------------------------------------------------------------------------
+ */
 
 enum sp_inclusion {
     SP_INCLUDED,     /* proved: outer allows every request that inner allows, within its rate */

@@ -36,10 +36,10 @@ unsigned sp_method_parse(struct sp_text name);
 const char *sp_method_name(unsigned method);
 
 enum {
-    SP_URL_MAX_BYTES = 8192,  /* raw URL; over it is rejected */
+    SP_URL_MAX_BYTES = 8192, /* raw URL; over it is rejected */
     SP_URL_MAX_SEGMENTS = 64,
     SP_URL_MAX_PARAMS = 128,
-    SP_HOST_MAX_BYTES = 253,  /* RFC 1035 section 2.3.4, as text without the final dot */
+    SP_HOST_MAX_BYTES = 253, /* RFC 1035 section 2.3.4, as text without the final dot */
 };
 
 /* One decoded path segment; never empty, never "." or "..". */
@@ -55,29 +55,28 @@ struct sp_param {
 };
 
 struct sp_url {
-    bool https;         /* else http */
+    bool https;          /* else http */
     struct sp_text host; /* lower-case A-labels, no trailing dot, no port */
-    uint16_t port;      /* always set: 443 or 80 where none was given */
+    uint16_t port;       /* always set: 443 or 80 where none was given */
     const struct sp_segment *segments;
-    size_t n_segments;  /* 0 is the path "/" */
+    size_t n_segments;   /* 0 is the path "/" */
     bool trailing_slash; /* after the last segment; false for "/" */
     const struct sp_param *query;
     size_t n_query;
-    bool has_query;     /* there was a '?', even with nothing behind it */
 };
 
 struct sp_header {
-    struct sp_text name; /* lower case */
+    struct sp_text name;  /* lower case */
     struct sp_text value; /* no CR, LF, NUL; trimmed of surrounding blanks */
 };
 
 enum sp_body_kind {
-    SP_BODY_NONE,     /* no body */
-    SP_BODY_UNREAD,   /* there is one; nobody has judged it yet */
-    SP_BODY_JSON,     /* value is the parsed JSON */
-    SP_BODY_FORM,     /* value is an object of FORM values */
-    SP_BODY_OPAQUE,   /* another type, encoded, not UTF-8, over the cap, or broken: rules that
-                         read a body do not match it (allow) or fire on it (deny) */
+    SP_BODY_NONE,   /* no body */
+    SP_BODY_UNREAD, /* there is one; nobody has judged it yet */
+    SP_BODY_JSON,   /* value is the parsed JSON */
+    SP_BODY_FORM,   /* value is an object of FORM values */
+    SP_BODY_OPAQUE, /* another type, encoded, not UTF-8, over the cap, or broken: rules that
+                       read a body do not match it (allow) or fire on it (deny) */
 };
 
 struct sp_request {
@@ -105,8 +104,8 @@ sp_status sp_host_parse(struct sp_arena *arena, struct sp_text raw, struct sp_te
                         struct sp_error *err);
 
 /* Append origin-form ("/v1/charges/ch_1?limit=3") to buf: every byte outside RFC 3986
- * `unreserved` and a few safe sub-delims is percent-encoded with upper-case digits; parsing what
- * is printed gives the same url back. */
+ * `unreserved` and a few safe sub-delims is percent-encoded with upper-case digits; parsing
+ * what is printed gives the same url back. */
 void sp_url_print_target(const struct sp_url *url, struct sp_buf *buf);
 /* The same with scheme, host, and the port where it is not the scheme's own. */
 void sp_url_print(const struct sp_url *url, struct sp_buf *buf);

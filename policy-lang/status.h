@@ -12,19 +12,19 @@ typedef int sp_status;
 
 enum {
     SP_OK = 0,
-    SP_ENOMEM = -1,    /* out of memory; nothing was changed */
-    SP_EINVAL = -2,    /* bad input: syntax, type, range */
-    SP_ENOENT = -3,    /* no such thing */
-    SP_EEXIST = -4,    /* there is one already, or somebody else changed it first */
-    SP_EIO = -5,       /* the file system or the store failed */
-    SP_ECORRUPT = -6,  /* stored data is not what was written */
-    SP_ECRYPTO = -7,   /* a tag or a signature does not hold */
-    SP_ESEALED = -8,   /* the engine is sealed */
-    SP_EDENIED = -9,   /* the caller may not do this */
-    SP_ETOOBIG = -10,  /* over a cap */
-    SP_EBUSY = -11,    /* a queue or a pool is full; try again */
-    SP_ECONFLICT = -12, /* the same id names another request */
-    SP_ECLOCK = -13,   /* the clock stands behind the persisted high-water mark */
+    SP_ENOMEM = -1,        /* out of memory; nothing was changed */
+    SP_EINVAL = -2,        /* bad input: syntax, type, range */
+    SP_ENOENT = -3,        /* no such thing */
+    SP_EEXIST = -4,        /* there is one already, or somebody else changed it first */
+    SP_EIO = -5,           /* the file system or the store failed */
+    SP_ECORRUPT = -6,      /* stored data is not what was written */
+    SP_ECRYPTO = -7,       /* a tag or a signature does not hold */
+    SP_ESEALED = -8,       /* the engine is sealed */
+    SP_EDENIED = -9,       /* the caller may not do this */
+    SP_ETOOBIG = -10,      /* over a cap */
+    SP_EBUSY = -11,        /* a queue or a pool is full; try again */
+    SP_ECONFLICT = -12,    /* the same id names another request */
+    SP_ECLOCK = -13,       /* the clock stands behind the persisted high-water mark */
     SP_EUNSUPPORTED = -14, /* well-formed, but this version does not do it */
 };
 

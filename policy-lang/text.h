@@ -35,7 +35,8 @@ bool sp_text_eq_fold(struct sp_text a, struct sp_text b);
 
 static inline bool sp_text_starts(struct sp_text a, struct sp_text prefix)
 {
-    return a.len >= prefix.len && (prefix.len == 0 || memcmp(a.ptr, prefix.ptr, prefix.len) == 0);
+    return a.len >= prefix.len &&
+           (prefix.len == 0 || memcmp(a.ptr, prefix.ptr, prefix.len) == 0);
 }
 
 /* Byte order; shorter first among equals. For sorting. */

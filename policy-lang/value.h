@@ -34,9 +34,15 @@ struct sp_value {
     union {
         bool boolean;
         int64_t integer;
-        struct sp_text text;                                     /* STRING, FORM */
-        struct { const struct sp_value *items; size_t n; } array;
-        struct { const struct sp_member *items; size_t n; } object; /* in order of arrival */
+        struct sp_text text; /* STRING, FORM */
+        struct {
+            const struct sp_value *items;
+            size_t n;
+        } array;
+        struct {
+            const struct sp_member *items;
+            size_t n;
+        } object; /* in order of arrival */
     } as;
 };
 

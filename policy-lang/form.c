@@ -1,0 +1,277 @@
+/* Urlencoded pairs, and the tree that bracketed names make of them. */
+#include "percent.h"
+#include "request.h"
+#include "value.h"
+
+#include <stdint.h>
+
+enum { NESTING_MAX = 16 };
+
+bool sp_form_int(struct sp_text text, int64_t *ret_integer)
+{
+    size_t i = text.len > 0 && text.ptr[0] == '-';
+    size_t digits = text.len - i;
+    if (digits == 0 || digits > 18 || (text.ptr[i] == '0' && text.len > 1)) {
+        return false;
+    }
+    int64_t number = 0;
+    for (size_t d = i; d < text.len; d++) {
+        if (text.ptr[d] < '0' || text.ptr[d] > '9') {
+            return false;
+        }
+        number = number * 10 + (text.ptr[d] - '0');
+    }
+    *ret_integer = i ? -number : number;
+    return true;
+}
+
+const struct sp_value *sp_value_get(const struct sp_value *value, struct sp_text name)
+{
+    if (value->kind != SP_VALUE_OBJECT) {
+        return NULL;
+    }
+    for (size_t i = 0; i < value->as.object.n; i++) {
+        if (sp_text_eq(value->as.object.items[i].name, name)) {
+            return &value->as.object.items[i].value;
+        }
+    }
+    return NULL;
+}
+
+/* ---- pairs ---------------------------------------------------------------------------------
+ */
+
+/* Decode one name or value: '+' is a space, and the result is UTF-8 without NUL. */
+static sp_status component(struct sp_arena *arena, struct sp_text raw, const char *what,
+                           struct sp_text *ret_text, struct sp_error *err)
+{
+    char *out = sp_arena_alloc(arena, raw.len + 1);
+    if (!out) {
+        return sp_fail(err, SP_ENOMEM, "out of memory");
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < raw.len; i++) {
+        unsigned char byte = (unsigned char)raw.ptr[i];
+        if (byte == '+') {
+            byte = ' ';
+        } else if (byte == '%') {
+            int code = percent_decode(raw, i);
+            if (code < 0) {
+                return sp_fail(err, SP_EINVAL, "%s: malformed %%-escape", what);
+            }
+            byte = (unsigned char)code;
+            i += 2;
+        } else if (byte <= ' ' || byte == 0x7f) {
+            return sp_fail(err, SP_EINVAL, "%s: raw space or control byte", what);
+        }
+        if (byte == '\0') {
+            return sp_fail(err, SP_EINVAL, "%s: NUL", what);
+        }
+        out[n++] = (char)byte;
+    }
+    *ret_text = (struct sp_text){out, n};
+    return sp_text_is_utf8(*ret_text) ? SP_OK : sp_fail(err, SP_EINVAL, "%s: not UTF-8", what);
+}
+
+static sp_status pair(struct sp_arena *arena, struct sp_text raw, struct sp_param *ret_param,
+                      struct sp_error *err)
+{
+    const char *equals = memchr(raw.ptr, '=', raw.len);
+    size_t name_len = equals ? (size_t)(equals - raw.ptr) : raw.len;
+    struct sp_text value = {raw.ptr + raw.len, 0};
+    if (equals) {
+        value = (struct sp_text){equals + 1, raw.len - name_len - 1};
+    }
+    ret_param->has_value = equals != NULL;
+    sp_status status = component(arena, (struct sp_text){raw.ptr, name_len}, "parameter name",
+                                 &ret_param->name, err);
+    return status ? status : component(arena, value, "parameter value", &ret_param->value, err);
+}
+
+/* Empty pairs ("a&&b") say nothing, so they are dropped and not sent on either. */
+sp_status sp_form_parse(struct sp_arena *arena, struct sp_text raw, size_t max_params,
+                        const struct sp_param **ret_params, size_t *ret_n_params,
+                        struct sp_error *err)
+{
+    size_t room = 1;
+    for (size_t i = 0; i < raw.len; i++) {
+        room += raw.ptr[i] == '&';
+    }
+    room = room < max_params ? room : max_params;
+    struct sp_param *params = sp_arena_array(arena, room, sizeof *params);
+    if (!params) {
+        return sp_fail(err, SP_ENOMEM, "out of memory");
+    }
+    size_t n = 0;
+    for (size_t start = 0, end; start < raw.len; start = end + 1) {
+        const char *amp = memchr(raw.ptr + start, '&', raw.len - start);
+        end = amp ? (size_t)(amp - raw.ptr) : raw.len;
+        if (end == start) {
+            continue;
+        }
+        if (n == room) {
+            return sp_fail(err, SP_ETOOBIG, "more than %zu parameters", max_params);
+        }
+        sp_status status =
+            pair(arena, (struct sp_text){raw.ptr + start, end - start}, &params[n], err);
+        if (status) {
+            return status;
+        }
+        n++;
+    }
+    *ret_params = params;
+    *ret_n_params = n;
+    return SP_OK;
+}
+
+/* ---- the tree ------------------------------------------------------------------------------
+ */
+
+/* While it grows: children in a list; turned into arrays at the end. */
+struct node {
+    struct sp_text name;
+    enum { NODE_EMPTY, NODE_SCALAR, NODE_OBJECT, NODE_ARRAY, NODE_AMBIGUOUS } kind;
+    struct sp_text text;
+    struct node *first, *last, *next;
+    size_t n;
+};
+
+static struct node *child_add(struct sp_arena *arena, struct node *parent, struct sp_text name)
+{
+    struct node *child = sp_arena_alloc(arena, sizeof *child);
+    if (child) {
+        child->name = name;
+        if (parent->last) {
+            parent->last->next = child;
+        } else {
+            parent->first = child;
+        }
+        parent->last = child;
+        parent->n++;
+    }
+    return child;
+}
+
+static struct node *child_of(struct sp_arena *arena, struct node *parent, struct sp_text name)
+{
+    for (struct node *child = parent->first; child; child = child->next) {
+        if (sp_text_eq(child->name, name)) {
+            return child;
+        }
+    }
+    return child_add(arena, parent, name);
+}
+
+/* Cut "a[b][c]" into a, b, c. False where the brackets are not balanced, nothing stands before
+ * them, something stands behind them, or they nest too deeply. */
+static bool name_split(struct sp_text name, struct sp_text parts[NESTING_MAX], size_t *ret_n)
+{
+    size_t i = 0, n = 0;
+    while (i < name.len && name.ptr[i] != '[' && name.ptr[i] != ']') {
+        i++;
+    }
+    parts[n++] = (struct sp_text){name.ptr, i};
+    *ret_n = 1; /* the root name, even where the rest is wrong */
+    if (i == 0 && name.len > 0) {
+        parts[0] = name;
+        return false;
+    }
+    while (i < name.len) {
+        const char *open = name.ptr + i;
+        const char *close = *open == '[' ? memchr(open, ']', name.len - i) : NULL;
+        if (!close || n == NESTING_MAX ||
+            memchr(open + 1, '[', (size_t)(close - open) - 1) != NULL) {
+            return false;
+        }
+        parts[n++] = (struct sp_text){open + 1, (size_t)(close - open) - 1};
+        i = (size_t)(close - name.ptr) + 1;
+    }
+    *ret_n = n;
+    return true;
+}
+
+/* Put one value at its place; a place that is used twice, or in two ways, is ambiguous. */
+static sp_status put(struct sp_arena *arena, struct node *root, const struct sp_param *param)
+{
+    struct sp_text parts[NESTING_MAX];
+    size_t n;
+    bool good = name_split(param->name, parts, &n);
+    struct node *node = child_of(arena, root, parts[0]);
+    for (size_t i = 1; good && node && i < n; i++) {
+        bool append = parts[i].len == 0;
+        if (node->kind == NODE_EMPTY) {
+            node->kind = append ? NODE_ARRAY : NODE_OBJECT;
+        } else if (node->kind != (append ? NODE_ARRAY : NODE_OBJECT)) {
+            node->kind = NODE_AMBIGUOUS;
+            return SP_OK;
+        }
+        node = append ? child_add(arena, node, parts[i]) : child_of(arena, node, parts[i]);
+    }
+    if (!node) {
+        return SP_ENOMEM;
+    }
+    node->kind = good && node->kind == NODE_EMPTY ? NODE_SCALAR : NODE_AMBIGUOUS;
+    node->text = param->value;
+    return SP_OK;
+}
+
+static sp_status build(struct sp_arena *arena, const struct node *node,
+                       struct sp_value *ret_value);
+
+static sp_status build_array(struct sp_arena *arena, const struct node *node,
+                             struct sp_value *ret_value)
+{
+    struct sp_value *items = sp_arena_array(arena, node->n, sizeof *items);
+    sp_status status = items ? SP_OK : SP_ENOMEM;
+    size_t n = 0;
+    for (const struct node *child = node->first; child && !status; child = child->next) {
+        status = build(arena, child, &items[n++]);
+    }
+    ret_value->kind = SP_VALUE_ARRAY;
+    ret_value->as.array.items = items;
+    ret_value->as.array.n = n;
+    return status;
+}
+
+static sp_status build_object(struct sp_arena *arena, const struct node *node,
+                              struct sp_value *ret_value)
+{
+    struct sp_member *items = sp_arena_array(arena, node->n, sizeof *items);
+    sp_status status = items ? SP_OK : SP_ENOMEM;
+    size_t n = 0;
+    for (const struct node *child = node->first; child && !status; child = child->next) {
+        items[n].name = child->name;
+        status = build(arena, child, &items[n++].value);
+    }
+    ret_value->kind = SP_VALUE_OBJECT;
+    ret_value->as.object.items = items;
+    ret_value->as.object.n = n;
+    return status;
+}
+
+/* Recursion is bounded by NESTING_MAX. */
+static sp_status build(struct sp_arena *arena, const struct node *node,
+                       struct sp_value *ret_value)
+{
+    if (node->kind == NODE_OBJECT) {
+        return build_object(arena, node, ret_value);
+    }
+    if (node->kind == NODE_ARRAY) {
+        return build_array(arena, node, ret_value);
+    }
+    ret_value->kind = node->kind == NODE_SCALAR ? SP_VALUE_FORM : SP_VALUE_AMBIGUOUS;
+    ret_value->as.text = node->text;
+    return SP_OK;
+}
+
+sp_status sp_form_tree(struct sp_arena *arena, const struct sp_param *params, size_t n_params,
+                       struct sp_value *ret_object)
+{
+    struct node root = {.kind = NODE_OBJECT};
+    for (size_t i = 0; i < n_params; i++) {
+        if (put(arena, &root, &params[i])) {
+            return SP_ENOMEM;
+        }
+    }
+    return build(arena, &root, ret_object);
+}
