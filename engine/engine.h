@@ -22,7 +22,8 @@
 
 struct sp_engine;
 
-/* ---- life ---------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------
+ */
 
 struct sp_engine_config {
     const char *dir; /* the state folder: store.db and audit/ */
@@ -63,11 +64,14 @@ struct sp_engine_status {
     enum sp_seal_kind seal;
     char reason[256]; /* FAILED: why; else empty */
     bool memory_locked;
-    bool writes;      /* the audit and the store take writes */
+    bool writes; /* the audit and the store take writes */
     uint64_t n_keys, n_clients, n_scopes, n_tokens, n_calls_open;
     uint64_t audit_seq;
 };
 void sp_engine_status(struct sp_engine *engine, struct sp_engine_status *ret_status);
+
+/* The audit's last record, as the store will hold it. */
+void sp_engine_head(struct sp_engine *engine, struct sp_head *ret_head);
 
 /* Generic completion. */
 typedef void (*sp_engine_done)(void *user, sp_status status, const struct sp_error *err);
@@ -80,7 +84,8 @@ struct sp_pool *sp_engine_pool(struct sp_engine *engine);
 /* Drop all plaintext; calls in flight finish, new ones are refused. */
 void sp_engine_seal(struct sp_engine *engine);
 
-/* ---- who is who ---------------------------------------------------------------------------- */
+/* ---- who is who ----------------------------------------------------------------------------
+ */
 
 enum sp_role { SP_ROLE_NONE, SP_ROLE_CLIENT, SP_ROLE_PRINCIPAL, SP_ROLE_ADMIN };
 /* What a CURVE key (Z85) may be. Roles of a policy and of the store are united; a key may
@@ -99,7 +104,12 @@ void sp_engine_world(struct sp_engine *engine, struct sp_world *ret_world);
 sp_status sp_engine_set_policy(struct sp_engine *engine, struct sp_policy *policy,
                                struct sp_error *err);
 
-/* ---- keys ---------------------------------------------------------------------------------- */
+/* The scopes of the policy in force. */
+void sp_engine_each_scope(const struct sp_engine *engine,
+                          void (*fn)(void *user, const struct sp_scope *scope), void *user);
+
+/* ---- keys ----------------------------------------------------------------------------------
+ */
 
 struct sp_key_setting {
     struct sp_text name, value;
@@ -124,8 +134,8 @@ struct sp_key { /* one version of a registered key; immutable; counted */
 const struct sp_key *sp_engine_key(struct sp_engine *engine, struct sp_text id);
 void sp_key_ref(const struct sp_key *key);
 void sp_key_unref(struct sp_engine *engine, const struct sp_key *key);
-void sp_engine_each_key(struct sp_engine *engine, void (*fn)(void *user, const struct sp_key *key),
-                        void *user);
+void sp_engine_each_key(struct sp_engine *engine,
+                        void (*fn)(void *user, const struct sp_key *key), void *user);
 
 struct sp_key_input {
     struct sp_text id, provider;
@@ -145,7 +155,13 @@ void sp_engine_key_rotate(struct sp_engine *engine, const struct sp_key_input *i
 void sp_engine_key_remove(struct sp_engine *engine, struct sp_text id, struct sp_text by,
                           sp_engine_done done, void *user);
 
-/* ---- clients ------------------------------------------------------------------------------- */
+/* Record that an administrator is about to use a key himself (`key test`); done: it is durable,
+ * and the key may be used. SP_ENOENT, SP_ESEALED. */
+void sp_engine_key_tested(struct sp_engine *engine, struct sp_text id, struct sp_text by,
+                          sp_engine_done done, void *user);
+
+/* ---- clients -------------------------------------------------------------------------------
+ */
 
 void sp_engine_client_add(struct sp_engine *engine, struct sp_text name, struct sp_text curve,
                           bool admin, struct sp_text by, sp_engine_done done, void *user);
@@ -160,16 +176,17 @@ void sp_engine_each_client(const struct sp_engine *engine,
                            void (*fn)(void *user, const struct sp_client_info *info),
                            void *user);
 
-/* ---- decisions ----------------------------------------------------------------------------- */
+/* ---- decisions -----------------------------------------------------------------------------
+ */
 
 /* Why not, or that it may. All texts are in the decision itself. */
 struct sp_decision {
-    enum sp_code code;      /* SP_CODE_OK: allowed */
-    char reason[256];       /* for people: what failed */
+    enum sp_code code;                /* SP_CODE_OK: allowed */
+    char reason[256];                 /* for people: what failed */
     char rule[SP_NAME_MAX_BYTES + 1]; /* label of the rule that decided or came nearest */
-    char hint[256];         /* what to do about it; may be empty */
+    char hint[256];                   /* what to do about it; may be empty */
     uint64_t retry_after_ms;
-    bool observed;          /* `mode observe` let a denial through */
+    bool observed;                   /* `mode observe` let a denial through */
     uint8_t root[SP_TOKEN_ID_BYTES]; /* set once the token was proven */
     char principal[SP_NAME_MAX_BYTES + 1];
     char scope[SP_NAME_MAX_BYTES + 1];
@@ -180,8 +197,8 @@ struct sp_call {
     struct sp_text curve; /* Z85 of the proven peer; empty where nothing is proven (HTTP) */
     struct sp_text peer;  /* for the audit: client's name or address */
     struct sp_text token;
-    struct sp_text key;   /* key id that the client asks for; may be empty */
-    struct sp_text id;    /* request id, at most 64 bytes; may be empty */
+    struct sp_text key; /* key id that the client asks for; may be empty */
+    struct sp_text id;  /* request id, at most 64 bytes; may be empty */
     struct sp_request *request;
     struct sp_arena *arena; /* the request's; both must live until the last callback */
 };
@@ -190,7 +207,8 @@ struct sp_call {
 void sp_engine_check(struct sp_engine *engine, struct sp_call *call,
                      struct sp_decision *ret_decision);
 
-/* ---- proxied calls ------------------------------------------------------------------------- */
+/* ---- proxied calls -------------------------------------------------------------------------
+ */
 
 struct sp_ticket; /* one admitted call, from its intent to its outcome */
 
@@ -217,8 +235,8 @@ enum sp_outcome_kind {
 struct sp_outcome {
     enum sp_outcome_kind kind;
     int http_status;
-    enum sp_code code;     /* OK, or what went wrong on the way */
-    uint64_t bytes_in;     /* of the answer's body */
+    enum sp_code code; /* OK, or what went wrong on the way */
+    uint64_t bytes_in; /* of the answer's body */
     uint64_t upstream_us;
     struct sp_text answer; /* stored for the request id, sealed; may be empty */
 };
@@ -229,7 +247,8 @@ void sp_engine_finish(struct sp_engine *engine, struct sp_ticket *ticket,
 /* Whether the ticket's token still lives: asked again right before sending, and for streams. */
 bool sp_ticket_alive(const struct sp_ticket *ticket);
 
-/* ---- tokens -------------------------------------------------------------------------------- */
+/* ---- tokens --------------------------------------------------------------------------------
+ */
 
 struct sp_json_scope { /* {allowedKeyIds, allowedProviders, …} as the client sent it */
     const struct sp_text *key_ids, *providers, *methods, *domains;
@@ -238,13 +257,13 @@ struct sp_json_scope { /* {allowedKeyIds, allowedProviders, …} as the client s
     uint64_t ttl_ms;          /* of expiresIn; 0: not given */
 };
 struct sp_issue {
-    struct sp_text curve;   /* who asks */
-    struct sp_text scope;   /* name; empty with json */
+    struct sp_text curve; /* who asks */
+    struct sp_text scope; /* name; empty with json */
     const struct sp_arg *args;
     size_t n_args;
-    uint64_t ttl_ms;        /* 0: as long as grant and scope allow */
-    struct sp_text narrow;  /* caveat text; may be empty */
-    struct sp_text bind;    /* Z85 key that alone may use it; may be empty */
+    uint64_t ttl_ms;                  /* 0: as long as grant and scope allow */
+    struct sp_text narrow;            /* caveat text; may be empty */
+    struct sp_text bind;              /* Z85 key that alone may use it; may be empty */
     const struct sp_json_scope *json; /* NULL, or the JSON form */
 };
 struct sp_issued {
@@ -275,17 +294,20 @@ void sp_engine_inspect(struct sp_engine *engine, struct sp_arena *arena, struct 
  * administrator: as_admin). From this call on nothing more starts; done comes when a crash
  * cannot undo it. SP_ENOENT, SP_EDENIED, SP_ECRYPTO. */
 void sp_engine_revoke(struct sp_engine *engine, struct sp_text curve, bool as_admin,
-                      struct sp_text token, const uint8_t *root, sp_engine_done done, void *user);
+                      struct sp_text token, const uint8_t *root, sp_engine_done done,
+                      void *user);
 void sp_engine_each_token(struct sp_engine *engine,
                           void (*fn)(void *user, const struct sp_token_view *view), void *user);
 
-/* ---- other --------------------------------------------------------------------------------- */
+/* ---- other ---------------------------------------------------------------------------------
+ */
 
 /* A consistent copy of the store (online). */
 void sp_engine_backup(struct sp_engine *engine, const char *path, struct sp_text by,
                       sp_engine_done done, void *user);
-/* Record a refusal from before authentication (malformed message, unknown op …): counted per peer, written at most
- * once a minute for each as one record with the count, never waited for. */
+/* Record a refusal from before authentication (malformed message, unknown op …): counted per
+ * peer, written at most once a minute for each as one record with the count, never waited for.
+ */
 void sp_engine_note_refusal(struct sp_engine *engine, struct sp_text peer, enum sp_code code);
 
 #endif

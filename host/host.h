@@ -1,0 +1,79 @@
+/* sp_host: the parts of a running sallyportd, put together. Inside host/ only.
+ *
+ * One loop thread runs everything here; the engine's commit thread, ZeroMQ's I/O thread, the
+ * ZAP handler's and libcurl's resolver threads come to it through their own wake-ups. */
+#ifndef SP_HOST_H
+#define SP_HOST_H
+
+#include "config.h"
+#include "egress.h"
+#include "engine.h"
+#include "front_zmq.h"
+#include "log.h"
+#include "message.h"
+#include "providers.h"
+#include "proxy.h"
+#include "zap.h"
+
+#include <uv.h>
+
+struct sp_host {
+    struct sp_config config;
+    struct sp_log log;
+    uv_loop_t loop;
+    uv_async_t engine_wake;
+    uv_timer_t tick, drain;
+    uv_signal_t on_term, on_int, on_hup;
+    int lock_fd; /* DIR/lock: one host for one folder */
+    void *zmq_context;
+    struct sp_engine *engine;
+    struct sp_providers *providers;
+    struct sp_egress *egress;
+    struct sp_proxy proxy;
+    struct sp_zap *zap;
+    struct sp_front *client_front, *admin_front;
+    uint64_t messages_refused;
+    int64_t started_ms;
+    bool draining;
+    char policy_error[2048]; /* why the last reload was refused; empty: it was not */
+};
+
+struct sp_host_options {
+    const char *config_path;
+    bool dev_plugins;
+};
+
+/* Start everything; on failure what was started is stopped again. */
+sp_status sp_host_start(struct sp_host *host, const struct sp_host_options *options,
+                        struct sp_error *err);
+/* Run until SIGTERM or SIGINT has drained it. */
+void sp_host_run(struct sp_host *host);
+void sp_host_stop(struct sp_host *host);
+
+/* Read, compile and take over the policy folder, whole or not at all; diagnostics are appended
+ * where asked for. Called at start, at SIGHUP and by `policy.reload`. */
+sp_status sp_host_load_policy(struct sp_host *host, struct sp_buf *ret_diagnostics,
+                              struct sp_error *err);
+/* Tell the ZAP handler who may connect. After every change of clients. */
+void sp_host_publish_peers(struct sp_host *host);
+/* Tell systemd (sd_notify) what state we are in. */
+void sp_host_announce(struct sp_host *host);
+void sp_host_status(struct sp_host *host, struct sp_engine_status *engine,
+                    struct sp_message_status *ret_status);
+
+/* The operations of the two sockets. */
+void sp_ops_client(void *user, struct sp_exchange *exchange);
+void sp_ops_admin(void *user, struct sp_exchange *exchange);
+/* key.add and key.rotate, which ask the provider first. by: the administrator's name. */
+void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
+                    const struct sp_message *message, struct sp_text by);
+
+/* key.test: one GET with the key, audited, outside of any token. */
+void sp_ops_key_test(struct sp_host *host, struct sp_exchange *exchange,
+                     const struct sp_message *message, struct sp_text by);
+
+/* Answer with an error and end the exchange. */
+void sp_ops_fail(struct sp_exchange *exchange, struct sp_text id, enum sp_code code,
+                 const char *reason, const char *hint);
+
+#endif

@@ -1,0 +1,351 @@
+/* key.add and key.rotate: the settings are split between host and plugin and checked, the
+ * provider names the hosts, and only then do the secrets move into guarded memory. */
+#include "host.h"
+
+#include <stdio.h>
+
+enum { FIELDS_MAX = 64 };
+
+struct putting {
+    struct sp_host *host;
+    struct sp_exchange *exchange;
+    const struct sp_message_key *message;
+    const struct sp_key *old; /* rotate: the version that stands */
+    struct sp_text by;
+    struct sp_provider *provider;
+    struct sp_key_input input;
+    struct sp_text provider_id;
+    bool add;
+    bool dry; /* key.check: everything but the writing */
+};
+
+static void fail(struct putting *p, enum sp_code code, const char *reason, const char *hint)
+{
+    if (p->old) {
+        sp_key_unref(p->host->engine, p->old);
+        p->old = NULL;
+    }
+    sp_ops_fail(p->exchange, SP_TEXT(""), code, reason, hint);
+}
+
+static const struct sp_field *find_field(const struct sp_manifest *manifest,
+                                         struct sp_text name)
+{
+    for (size_t i = 0; i < manifest->n_fields; i++) {
+        if (sp_text_eq(manifest->fields[i].name, name)) {
+            return &manifest->fields[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_given(const struct sp_key_setting *given, size_t n, struct sp_text name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (sp_text_eq(given[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Every name is one of the provider's fields (or the host's), of the right sort, and none that
+ * is required is missing. */
+static sp_status check_fields(const struct putting *p, struct sp_error *err)
+{
+    const struct sp_manifest *manifest = p->provider->manifest;
+    const struct sp_message_key *m = p->message;
+    for (size_t i = 0; i < p->input.n_settings; i++) {
+        struct sp_text name = p->input.settings[i].name;
+        const struct sp_field *field = find_field(manifest, name);
+        if (!sp_egress_is_setting(name) && (!field || field->type == SP_FIELD_SECRET)) {
+            return sp_fail(err, SP_EINVAL, "%s has no setting '%.*s'%s", manifest->id.ptr,
+                           (int)name.len, name.ptr,
+                           field ? " (it is a secret: --secret NAME=FILE)" : "");
+        }
+    }
+    for (size_t i = 0; i < m->n_secrets; i++) {
+        struct sp_text name = m->secrets[i].name;
+        const struct sp_field *field = find_field(manifest, name);
+        if (!field || field->type != SP_FIELD_SECRET) {
+            return sp_fail(err, SP_EINVAL, "%s has no secret '%.*s'", manifest->id.ptr,
+                           (int)name.len, name.ptr);
+        }
+        sp_status status = sp_field_check_secret(field, m->secrets[i].value, err);
+        if (status) {
+            return status;
+        }
+    }
+    for (size_t i = 0; i < manifest->n_fields; i++) {
+        const struct sp_field *field = &manifest->fields[i];
+        bool given = field->type == SP_FIELD_SECRET
+                         ? is_given(m->secrets, m->n_secrets, field->name)
+                         : is_given(p->input.settings, p->input.n_settings, field->name);
+        if (field->required && !given) {
+            return sp_fail(err, SP_EINVAL, "%s needs '%.*s': %.*s", manifest->id.ptr,
+                           (int)field->name.len, field->name.ptr, (int)field->description.len,
+                           field->description.ptr);
+        }
+    }
+    return sp_egress_check_settings(p->input.settings, p->input.n_settings, err);
+}
+
+/* Out of the message and into guarded memory. The engine takes them over with the input. */
+static sp_status move_secrets(struct putting *p)
+{
+    const struct sp_message_key *m = p->message;
+    p->input.secrets =
+        sp_arena_array(&p->exchange->arena, m->n_secrets, sizeof *p->input.secrets);
+    if (!p->input.secrets) {
+        return SP_ENOMEM;
+    }
+    for (size_t i = 0; i < m->n_secrets; i++) {
+        struct sp_key_secret *secret = &p->input.secrets[i];
+        sp_status status = sp_secret_new(sp_engine_pool(p->host->engine),
+                                         m->secrets[i].value.len, &secret->value);
+        if (status) {
+            while (i-- > 0) {
+                sp_secret_free(&p->input.secrets[i].value);
+            }
+            return status;
+        }
+        secret->name = m->secrets[i].name;
+        memcpy(secret->value.ptr, m->secrets[i].value.ptr, m->secrets[i].value.len);
+    }
+    p->input.n_secrets = m->n_secrets;
+    return SP_OK;
+}
+
+static void on_put(void *user, sp_status status, const struct sp_error *err)
+{
+    struct putting *p = user;
+    if (status) {
+        fail(p, sp_message_code(p->add ? SP_OP_KEY_ADD : SP_OP_KEY_ROTATE, status),
+             err ? err->text : "", "");
+        return;
+    }
+    if (!p->add) {
+        sp_providers_forget(p->host->providers, p->input.id);
+        sp_egress_forget(p->host->egress, p->input.id);
+        sp_key_unref(p->host->engine, p->old);
+    }
+    SP_LOG(&p->host->log, SP_LOG_INFO, p->add ? "key.added" : "key.rotated",
+           {"key", p->input.id}, {"by", p->by});
+    const struct sp_key *key = sp_engine_key(p->host->engine, p->input.id);
+    if (key) {
+        sp_message_put_key(&p->exchange->reply, key);
+        sp_key_unref(p->host->engine, key);
+    } else {
+        sp_message_put_ok(&p->exchange->reply, SP_TEXT(""), 0);
+    }
+    sp_exchange_reply(p->exchange);
+}
+
+static bool same_hosts(const struct sp_key *old, const struct sp_text *hosts, size_t n_hosts)
+{
+    bool same = old->n_hosts == n_hosts;
+    for (size_t i = 0; same && i < n_hosts; i++) {
+        same = sp_text_eq(old->hosts[i], hosts[i]);
+    }
+    return same;
+}
+
+static void on_checked(void *user, sp_status status, const struct sp_text *hosts,
+                       size_t n_hosts, const struct sp_error *err)
+{
+    struct putting *p = user;
+    if (status) {
+        fail(p, SP_CODE_BAD_REQUEST, err && *err->text ? err->text : "the provider refused it",
+             "");
+        return;
+    }
+    if (p->old && !same_hosts(p->old, hosts, n_hosts)) {
+        fail(p, SP_CODE_BAD_REQUEST, "a rotation cannot change a key's hosts",
+             "add a new key for the other host");
+        return;
+    }
+    struct sp_text *copies = sp_arena_array(&p->exchange->arena, n_hosts, sizeof *copies);
+    status = copies ? SP_OK : SP_ENOMEM;
+    for (size_t i = 0; !status && i < n_hosts; i++) {
+        copies[i] = sp_arena_copy(&p->exchange->arena, hosts[i]);
+        status = copies[i].ptr ? SP_OK : SP_ENOMEM;
+    }
+    p->input.hosts = copies;
+    p->input.n_hosts = n_hosts;
+    if (p->dry) {
+        sp_message_put_ok(&p->exchange->reply, SP_TEXT(""), 0);
+        sp_exchange_reply(p->exchange);
+        return;
+    }
+    if (status || move_secrets(p)) {
+        fail(p, SP_CODE_BUSY, "out of memory for secrets", "");
+        return;
+    }
+    if (p->add) {
+        sp_engine_key_add(p->host->engine, &p->input, p->by, on_put, p);
+    } else {
+        sp_engine_key_rotate(p->host->engine, &p->input, p->by, on_put, p);
+    }
+}
+
+void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
+                    const struct sp_message *message, struct sp_text by)
+{
+    const struct sp_message_key *m = &message->as.key;
+    struct putting *p = sp_arena_alloc(&exchange->arena, sizeof *p);
+    struct sp_text *names = sp_arena_array(&exchange->arena, m->n_secrets, sizeof *names);
+    struct sp_setting *settings =
+        sp_arena_array(&exchange->arena, FIELDS_MAX, sizeof *settings);
+    if (!p || !names || !settings) {
+        sp_ops_fail(exchange, SP_TEXT(""), SP_CODE_BUSY, "out of memory", "");
+        return;
+    }
+    *p = (struct putting){.host = host,
+                          .exchange = exchange,
+                          .message = m,
+                          .by = sp_arena_copy(&exchange->arena, by),
+                          .add = message->op != SP_OP_KEY_ROTATE,
+                          .dry = message->op == SP_OP_KEY_CHECK};
+    p->provider_id = m->provider;
+    p->input = (struct sp_key_input){
+        .id = m->id, .settings = m->settings, .n_settings = m->n_settings};
+    if (!p->add) {
+        p->old = sp_engine_key(host->engine, m->id);
+        if (!p->old) {
+            fail(p, SP_CODE_NOT_FOUND, "there is no key of that id", "`sallyport key list`");
+            return;
+        }
+        p->provider_id = p->old->provider;
+        if (m->n_settings == 0) { /* none given: they stay */
+            p->input.settings = p->old->settings;
+            p->input.n_settings = p->old->n_settings;
+        }
+    }
+    p->input.provider = p->provider_id;
+    p->provider = sp_providers_find(host->providers, p->provider_id);
+    if (!p->provider) {
+        fail(p, SP_CODE_NOT_FOUND, "no plugin for that provider is loaded",
+             "`sallyport plugin list` shows those that are");
+        return;
+    }
+    struct sp_error err = {""};
+    if (p->input.n_settings > FIELDS_MAX || check_fields(p, &err)) {
+        fail(p, SP_CODE_BAD_REQUEST, *err.text ? err.text : "too many settings", "");
+        return;
+    }
+    struct sp_key_view view = {.id = m->id,
+                               .version = p->old ? p->old->version + 1 : 1,
+                               .settings = settings,
+                               .secrets = names,
+                               .n_secrets = m->n_secrets};
+    for (size_t i = 0; i < p->input.n_settings; i++) {
+        if (!sp_egress_is_setting(p->input.settings[i].name)) {
+            settings[view.n_settings++] =
+                (struct sp_setting){p->input.settings[i].name, p->input.settings[i].value};
+        }
+    }
+    for (size_t i = 0; i < m->n_secrets; i++) {
+        names[i] = m->secrets[i].name;
+    }
+    p->provider->ops->check(p->provider, &view, on_checked, p);
+}
+
+/* ---- key.test ------------------------------------------------------------------------------
+ */
+
+struct testing {
+    struct sp_host *host;
+    struct sp_exchange *exchange;
+    struct sp_request request;
+    const struct sp_key *key;
+    struct sp_plan_ref *plan;
+};
+
+static void test_end(struct testing *t)
+{
+    sp_plan_unref(t->plan);
+    sp_key_unref(t->host->engine, t->key);
+}
+
+static void test_fail(struct testing *t, enum sp_code code, const char *reason)
+{
+    test_end(t);
+    sp_ops_fail(t->exchange, SP_TEXT(""), code, reason, "");
+}
+
+static void on_tested(void *user, const struct sp_reply *reply)
+{
+    struct testing *t = user;
+    if (reply->code != SP_CODE_OK) {
+        test_fail(t, reply->code, reply->reason);
+        return;
+    }
+    sp_message_put_ok(&t->exchange->reply, SP_TEXT(""), 2);
+    sp_wire_pair_int(&t->exchange->reply, "status", reply->http_status);
+    sp_wire_pair_bool(&t->exchange->reply, "accepted",
+                      reply->http_status != 401 && reply->http_status != 403);
+    test_end(t);
+    sp_exchange_reply(t->exchange);
+}
+
+static void on_test_plan(void *user, struct sp_plan_ref *plan, const struct sp_error *err)
+{
+    struct testing *t = user;
+    struct sp_error why = {""};
+    uint64_t id;
+    t->plan = plan;
+    if (!plan) {
+        test_fail(t, SP_CODE_INTERNAL, err ? err->text : "no plan");
+        return;
+    }
+    struct sp_send send = {.key = t->key, .plan = &plan->plan, .request = &t->request};
+    if (sp_egress_send(t->host->egress, &send, on_tested, t, &id, &why)) {
+        test_fail(t, SP_CODE_BUSY, *why.text ? why.text : "no slot is free");
+    }
+}
+
+/* The use of the key is on record: now it may be used. */
+static void on_test_recorded(void *user, sp_status status, const struct sp_error *err)
+{
+    struct testing *t = user;
+    if (status) {
+        test_fail(t, sp_message_code(SP_OP_KEY_TEST, status), err ? err->text : "");
+        return;
+    }
+    sp_providers_plan(t->host->providers, t->key, on_test_plan, t);
+}
+
+void sp_ops_key_test(struct sp_host *host, struct sp_exchange *exchange,
+                     const struct sp_message *message, struct sp_text by)
+{
+    const struct sp_message_key *m = &message->as.key;
+    struct testing *t = sp_arena_alloc(&exchange->arena, sizeof *t);
+    const struct sp_key *key = t ? sp_engine_key(host->engine, m->id) : NULL;
+    if (!key) {
+        sp_ops_fail(exchange, SP_TEXT(""), SP_CODE_NOT_FOUND, "there is no key of that id",
+                    "`sallyport key list`");
+        return;
+    }
+    t->host = host;
+    t->exchange = exchange;
+    t->key = key;
+    char root[SP_HOST_MAX_BYTES + 16];
+    (void)snprintf(root, sizeof root, "https://%.*s/", (int)key->hosts[0].len,
+                   key->hosts[0].ptr);
+    struct sp_raw_request raw = {.method = SP_TEXT("GET"),
+                                 .url = m->url.len ? m->url : sp_text_of(root)};
+    struct sp_error err = {""};
+    if (sp_canonical(&exchange->arena, &raw, &t->request, &err)) {
+        test_fail(t, SP_CODE_BAD_REQUEST, err.text);
+        return;
+    }
+    bool covered = false;
+    for (size_t i = 0; i < key->n_hosts; i++) {
+        covered = covered || sp_text_eq(key->hosts[i], t->request.url.host);
+    }
+    if (!covered) {
+        test_fail(t, SP_CODE_KEY_NOT_IN_SCOPE, "this key is not for that host");
+        return;
+    }
+    sp_engine_key_tested(host->engine, m->id, by, on_test_recorded, t);
+}

@@ -1,0 +1,94 @@
+/* sallyportd: options, limits of the process, and the life of one host. */
+#include "host.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#ifndef SALLYPORT_VERSION
+#define SALLYPORT_VERSION "0.0.0"
+#endif
+
+/* A sanitizer's shadow memory needs terabytes of address space. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+static const char help[] =
+    "Usage: sallyportd --config FILE [--dev-plugins]\n"
+    "\n"
+    "The host: holds the keys, checks every call against its token's scope, and makes it.\n"
+    "\n"
+    "  --config FILE   its settings; `sallyport init` makes one\n"
+    "  --dev-plugins   load plugins that are not pinned: for plugin authors, never in "
+    "production\n"
+    "  --help, --version\n"
+    "\n"
+    "SIGHUP reads the policy files again, SIGTERM drains and ends. Logs go to standard "
+    "error.\n";
+
+/* No core, no ptrace by the same user (T59), no more memory than the operator gave. */
+static void harden(void)
+{
+    const struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    (void)umask(077);
+}
+
+static void limit_memory(uint64_t bytes)
+{
+    if (bytes > 0 && !SANITIZED) {
+        const struct rlimit limit = {bytes, bytes};
+        (void)setrlimit(RLIMIT_AS, &limit);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct sp_host_options options = {NULL, false};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
+            options.config_path = argv[++i];
+        } else if (strcmp(argv[i], "--dev-plugins") == 0) {
+            options.dev_plugins = true;
+        } else if (strcmp(argv[i], "--version") == 0) {
+            (void)puts("sallyportd " SALLYPORT_VERSION);
+            return 0;
+        } else {
+            bool asked = strcmp(argv[i], "--help") == 0;
+            (void)fputs(help, asked ? stdout : stderr);
+            return asked ? 0 : 2;
+        }
+    }
+    if (!options.config_path) {
+        (void)fputs(help, stderr);
+        return 2;
+    }
+    harden();
+    static struct sp_host host;
+    struct sp_error err = {""};
+    if (sodium_init() < 0 || sp_egress_global(&err)) {
+        (void)fprintf(stderr, "sallyportd: %s\n", *err.text ? err.text : "libsodium fails");
+        return 4;
+    }
+    if (sp_host_start(&host, &options, &err)) {
+        (void)fprintf(stderr, "sallyportd: %s\n", err.text);
+        return 2;
+    }
+    limit_memory(host.config.memory_max_bytes);
+    sp_host_run(&host);
+    sp_host_stop(&host);
+    return 0;
+}
