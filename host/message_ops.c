@@ -1,0 +1,185 @@
+#include "message.h"
+
+enum {
+    STR = SP_WIRE_IS(SP_WIRE_STR),
+    BIN = SP_WIRE_IS(SP_WIRE_BIN),
+    INT = SP_WIRE_IS(SP_WIRE_INT),
+    BOOL = SP_WIRE_IS(SP_WIRE_BOOL),
+    MAP = SP_WIRE_IS(SP_WIRE_MAP),
+    ARRAY = SP_WIRE_IS(SP_WIRE_ARRAY),
+};
+
+enum {
+    NAME = SP_NAME_MAX_BYTES,
+    ROOT = 2 * SP_TOKEN_ID_BYTES,
+    CURVE = 40,
+    DURATION = 16,
+    PATH = 1023,
+};
+
+const struct sp_message_field sp_message_common[3] = {
+    {"v", INT, true, 0, 0, "version of the protocol: 1"},
+    {"op", STR, true, 1, 32, "the operation"},
+    {"id", STR, false, 1, SP_MESSAGE_ID_MAX_BYTES,
+     "client socket only: comes back in the reply; makes `proxy` repeatable"},
+};
+
+const struct sp_message_field sp_message_scope_fields[6] = {
+    {"allowedKeyIds", ARRAY, true, 1, NAME, "key ids (array of str)"},
+    {"allowedProviders", ARRAY, false, 1, NAME, "each key's provider must be one of them"},
+    {"allowedMethods", ARRAY, true, 1, NAME, "methods, in upper case"},
+    {"allowedDomains", ARRAY, true, 1, SP_HOST_MAX_BYTES + 1, "host names; all their paths"},
+    {"rateLimitPerMinute", INT, false, 0, 0, "at most so many calls in any 60 s; 1 or more"},
+    {"expiresIn", STR | INT, false, 1, DURATION, "life: \"4h\", or whole seconds"},
+};
+
+static const struct sp_message_field issue_fields[] = {
+    {"scope", STR | MAP, true, 1, NAME, "a scope's name, or the JSON scope form as a map"},
+    {"args", MAP, false, 0, 1024, "the scope's parameters (str to str)"},
+    {"ttl", STR | INT, false, 1, DURATION,
+     "life: \"4h\", or whole seconds; unset: the longest"},
+    {"narrow", STR, false, 1, SP_CAVEAT_MAX_BYTES, "a caveat: rules that narrow the scope"},
+    {"bind", STR, false, CURVE, CURVE, "Z85 CURVE key: only this client may use the token"},
+};
+
+#define CALL_FIELDS                                                                            \
+    {"token", STR, true, 0, 0, "the token"},                                                   \
+        {"method", STR, true, 1, 16, "HTTP method, in upper case"},                            \
+        {"url", STR, true, 1, SP_URL_MAX_BYTES, "absolute https URL"},                         \
+        {"key", STR, false, 1, NAME, "key id, where the scope has two for this host"},         \
+        {"headers", MAP | ARRAY, false, 0, 0, "name to value (str), or array of such pairs"},  \
+    {                                                                                          \
+        "body", BIN | STR, false, 0, 0, "sent byte for byte"                                   \
+    }
+
+static const struct sp_message_field call_fields[] = {CALL_FIELDS};
+
+static const struct sp_message_field inspect_fields[] = {
+    {"token", STR, true, 0, 0, "the token"},
+};
+
+static const struct sp_message_field revoke_fields[] = {
+    {"token", STR, false, 0, 0, "the token: whoever holds it may revoke it"},
+    {"root", STR, false, ROOT, ROOT, "or its root id in hex: its principal may"},
+};
+
+static const struct sp_message_field unseal_fields[] = {
+    {"secret", BIN | STR, true, 1, 1024, "the passphrase, or the key file's 32 bytes"},
+};
+
+static const struct sp_message_field key_add_fields[] = {
+    {"id", STR, true, 1, NAME, "the new key's id"},
+    {"provider", STR, true, 1, NAME, "the provider's id"},
+    {"settings", MAP, false, 0, 8192, "what is no secret (str to str)"},
+    {"secrets", MAP, false, 0, SP_SECRET_MAX_BYTES, "what is (str to bin or str)"},
+};
+
+static const struct sp_message_field key_rotate_fields[] = {
+    {"id", STR, true, 1, NAME, "the key's id"},
+    {"settings", MAP, false, 0, 8192, "new settings (str to str); unset: as they are"},
+    {"secrets", MAP, true, 0, SP_SECRET_MAX_BYTES, "the new secrets (str to bin or str)"},
+};
+
+static const struct sp_message_field key_fields[] = {
+    {"id", STR, true, 1, NAME, "the key's id"},
+};
+
+static const struct sp_message_field key_test_fields[] = {
+    {"id", STR, true, 1, NAME, "the key's id"},
+    {"method", STR, false, 1, 16, "GET (the default) or HEAD"},
+    {"url", STR, false, 1, SP_URL_MAX_BYTES, "on one of the key's hosts; unset: its root"},
+};
+
+static const struct sp_message_field client_add_fields[] = {
+    {"name", STR, true, 1, NAME, "a name for people and the audit"},
+    {"curve", STR, true, CURVE, CURVE, "its public CURVE key in Z85"},
+    {"admin", BOOL, false, 0, 0, "whether it may administer; unset: it may not"},
+};
+
+static const struct sp_message_field client_fields[] = {
+    {"name", STR, true, 1, NAME, "the client's name"},
+};
+
+static const struct sp_message_field root_fields[] = {
+    {"root", STR, true, ROOT, ROOT, "the token's root id in hex"},
+};
+
+static const struct sp_message_field backup_fields[] = {
+    {"path", STR, true, 1, PATH, "absolute path of a new file on the host's machine"},
+};
+
+#define FIELDS(array) array, sizeof(array) / sizeof *(array)
+#define NO_FIELDS NULL, 0
+
+const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
+    [SP_OP_ISSUE] = {"issue", SP_DOOR_CLIENT, "Get a token. Principals only.",
+                     FIELDS(issue_fields), "token, root, scope, expires, expires_in_ms"},
+    [SP_OP_PROXY] = {"proxy", SP_DOOR_CLIENT, "Make one HTTP call with the key.",
+                     FIELDS(call_fields),
+                     "status, headers, body, dropped_headers?, observed?, replayed?"},
+    [SP_OP_CHECK] =
+        {"check", SP_DOOR_CLIENT,
+         "Ask whether `proxy` would let a call through; sends nothing, takes nothing.",
+         FIELDS(call_fields),
+         "allowed, code, reason, rule, hint, key, observed?, retry_after_ms?"},
+    [SP_OP_INSPECT] = {"inspect", SP_DOOR_CLIENT, "What a token may do, for its holder.",
+                       FIELDS(inspect_fields),
+                       "root, principal, scope, scope_text, narrow?, caveats, bind?, issued, "
+                       "expires, revoked?, expired"},
+    [SP_OP_REVOKE] = {"revoke", SP_DOOR_CLIENT,
+                      "Revoke a token and all that were narrowed from it.",
+                      FIELDS(revoke_fields), "root"},
+    [SP_OP_STATUS] = {"status", SP_DOOR_CLIENT | SP_DOOR_ADMIN, "Whether the host is ready.",
+                      NO_FIELDS,
+                      "version, protocol, state, ready; for administrators also seal, reason, "
+                      "memory_locked, writes, zap_healthy, keys, clients, scopes, tokens, "
+                      "calls_open, calls_in_flight, audit_seq, handshakes_allowed, "
+                      "handshakes_refused, messages_refused, started, policy_error"},
+    [SP_OP_UNSEAL] = {"unseal", SP_DOOR_ADMIN, "Open the seal.", FIELDS(unseal_fields),
+                      "state"},
+    [SP_OP_SEAL] = {"seal", SP_DOOR_ADMIN, "Drop all plaintext keys from memory.", NO_FIELDS,
+                    "state"},
+    [SP_OP_KEY_CHECK] = {"key.check", SP_DOOR_ADMIN,
+                         "Ask the provider whether a key could be added so; changes nothing.",
+                         FIELDS(key_add_fields), "id, hosts"},
+    [SP_OP_KEY_ADD] = {"key.add", SP_DOOR_ADMIN, "Register an upstream key.",
+                       FIELDS(key_add_fields), "id, version, hosts"},
+    [SP_OP_KEY_ROTATE] = {"key.rotate", SP_DOOR_ADMIN,
+                          "Replace a key's secrets; its tokens stay as they are.",
+                          FIELDS(key_rotate_fields), "id, version"},
+    [SP_OP_KEY_LIST] = {"key.list", SP_DOOR_ADMIN, "The registered keys.", NO_FIELDS,
+                        "keys (array of what key.show gives)"},
+    [SP_OP_KEY_SHOW] = {"key.show", SP_DOOR_ADMIN, "One key, without its secrets.",
+                        FIELDS(key_fields),
+                        "id, provider, version, hosts, settings, secrets (names), created, "
+                        "rotated"},
+    [SP_OP_KEY_REMOVE] = {"key.remove", SP_DOOR_ADMIN, "Forget a key.", FIELDS(key_fields),
+                          "id"},
+    [SP_OP_KEY_TEST] = {"key.test", SP_DOOR_ADMIN, "Make one call with a key.",
+                        FIELDS(key_test_fields), "id, status, upstream_ms"},
+    [SP_OP_CLIENT_ADD] = {"client.add", SP_DOOR_ADMIN, "Let a CURVE key connect.",
+                          FIELDS(client_add_fields), "name"},
+    [SP_OP_CLIENT_LIST] = {"client.list", SP_DOOR_ADMIN, "Who may connect.", NO_FIELDS,
+                           "clients (array of {name, role, source, curve})"},
+    [SP_OP_CLIENT_REMOVE] = {"client.remove", SP_DOOR_ADMIN, "Shut a client out.",
+                             FIELDS(client_fields), "name"},
+    [SP_OP_TOKEN_LIST] = {"token.list", SP_DOOR_ADMIN, "The tokens that still live.", NO_FIELDS,
+                          "tokens (array of {root, principal, scope, issued, expires, "
+                          "revoked?, bind?})"},
+    [SP_OP_TOKEN_REVOKE] = {"token.revoke", SP_DOOR_ADMIN, "Revoke any token.",
+                            FIELDS(root_fields), "root"},
+    [SP_OP_POLICY_RELOAD] = {"policy.reload", SP_DOOR_ADMIN,
+                             "Read the policy files again; a broken one changes nothing.",
+                             NO_FIELDS, "scopes, clients, warnings"},
+    [SP_OP_POLICY_SHOW] = {"policy.show", SP_DOOR_ADMIN, "The policy in force.", NO_FIELDS,
+                           "scopes (array of {name, text})"},
+    [SP_OP_PLUGIN_LIST] = {"plugin.list", SP_DOOR_ADMIN, "The loaded providers.", NO_FIELDS,
+                           "plugins (array of {id, version, description, actions, hosts, path, "
+                           "sha256})"},
+    [SP_OP_AUDIT_HEAD] = {"audit.head", SP_DOOR_ADMIN, "The last audit record.", NO_FIELDS,
+                          "seq, hash"},
+    [SP_OP_BACKUP] = {"backup", SP_DOOR_ADMIN, "Copy the store while the host runs.",
+                      FIELDS(backup_fields), "path"},
+    [SP_OP_RELOAD] = {"reload", SP_DOOR_ADMIN, "What SIGHUP does.", NO_FIELDS,
+                      "scopes, clients, warnings"},
+};
