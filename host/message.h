@@ -66,7 +66,7 @@ struct sp_message_op {
     const char *summary;
     const struct sp_message_field *fields; /* besides v, op and, on the client socket, id */
     size_t n_fields;
-    const char *reply; /* names of the reply's fields, for the documentation */
+    const char *reply; /* the reply's fields besides v, ok and id, for the documentation */
 };
 extern const struct sp_message_op sp_message_ops[SP_OP_COUNT];
 /* v, op, id: the last is the client socket's only (there is an `id` of keys on the other). */
@@ -91,7 +91,7 @@ struct sp_message_key { /* key.* */
     size_t n_settings;
     const struct sp_key_setting *secrets; /* name and plaintext, in the message itself */
     size_t n_secrets;
-    struct sp_text method, url; /* key.test; empty: the host's choice */
+    struct sp_text url; /* key.test; empty: the root of the key's host */
 };
 struct sp_message_client { /* client.* */
     struct sp_text name, curve;

@@ -86,8 +86,8 @@ static const struct sp_message_field key_fields[] = {
 
 static const struct sp_message_field key_test_fields[] = {
     {"id", STR, true, 1, NAME, "the key's id"},
-    {"method", STR, false, 1, 16, "GET (the default) or HEAD"},
-    {"url", STR, false, 1, SP_URL_MAX_BYTES, "on one of the key's hosts; unset: its root"},
+    {"url", STR, false, 1, SP_URL_MAX_BYTES,
+     "what to GET, on one of the key's hosts; unset: `/`"},
 };
 
 static const struct sp_message_field client_add_fields[] = {
@@ -135,34 +135,32 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
                       "memory_locked, writes, zap_healthy, keys, clients, scopes, tokens, "
                       "calls_open, calls_in_flight, audit_seq, handshakes_allowed, "
                       "handshakes_refused, messages_refused, started, policy_error"},
-    [SP_OP_UNSEAL] = {"unseal", SP_DOOR_ADMIN, "Open the seal.", FIELDS(unseal_fields),
-                      "state"},
+    [SP_OP_UNSEAL] = {"unseal", SP_DOOR_ADMIN, "Open the seal.", FIELDS(unseal_fields), ""},
     [SP_OP_SEAL] = {"seal", SP_DOOR_ADMIN, "Drop all plaintext keys from memory.", NO_FIELDS,
-                    "state"},
+                    ""},
     [SP_OP_KEY_CHECK] = {"key.check", SP_DOOR_ADMIN,
                          "Ask the provider whether a key could be added so; changes nothing.",
-                         FIELDS(key_add_fields), "id, hosts"},
+                         FIELDS(key_add_fields), ""},
     [SP_OP_KEY_ADD] = {"key.add", SP_DOOR_ADMIN, "Register an upstream key.",
-                       FIELDS(key_add_fields), "id, version, hosts"},
+                       FIELDS(key_add_fields), "what key.show gives"},
     [SP_OP_KEY_ROTATE] = {"key.rotate", SP_DOOR_ADMIN,
                           "Replace a key's secrets; its tokens stay as they are.",
-                          FIELDS(key_rotate_fields), "id, version"},
+                          FIELDS(key_rotate_fields), "what key.show gives"},
     [SP_OP_KEY_LIST] = {"key.list", SP_DOOR_ADMIN, "The registered keys.", NO_FIELDS,
                         "keys (array of what key.show gives)"},
     [SP_OP_KEY_SHOW] = {"key.show", SP_DOOR_ADMIN, "One key, without its secrets.",
                         FIELDS(key_fields),
                         "id, provider, version, hosts, settings, secrets (names), created, "
                         "rotated"},
-    [SP_OP_KEY_REMOVE] = {"key.remove", SP_DOOR_ADMIN, "Forget a key.", FIELDS(key_fields),
-                          "id"},
+    [SP_OP_KEY_REMOVE] = {"key.remove", SP_DOOR_ADMIN, "Forget a key.", FIELDS(key_fields), ""},
     [SP_OP_KEY_TEST] = {"key.test", SP_DOOR_ADMIN, "Make one call with a key.",
-                        FIELDS(key_test_fields), "id, status, upstream_ms"},
+                        FIELDS(key_test_fields), "status, accepted"},
     [SP_OP_CLIENT_ADD] = {"client.add", SP_DOOR_ADMIN, "Let a CURVE key connect.",
-                          FIELDS(client_add_fields), "name"},
+                          FIELDS(client_add_fields), ""},
     [SP_OP_CLIENT_LIST] = {"client.list", SP_DOOR_ADMIN, "Who may connect.", NO_FIELDS,
                            "clients (array of {name, role, source, curve})"},
     [SP_OP_CLIENT_REMOVE] = {"client.remove", SP_DOOR_ADMIN, "Shut a client out.",
-                             FIELDS(client_fields), "name"},
+                             FIELDS(client_fields), ""},
     [SP_OP_TOKEN_LIST] = {"token.list", SP_DOOR_ADMIN, "The tokens that still live.", NO_FIELDS,
                           "tokens (array of {root, principal, scope, issued, expires, "
                           "revoked?, bind?})"},
@@ -170,7 +168,7 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
                             FIELDS(root_fields), "root"},
     [SP_OP_POLICY_RELOAD] = {"policy.reload", SP_DOOR_ADMIN,
                              "Read the policy files again; a broken one changes nothing.",
-                             NO_FIELDS, "scopes, clients, warnings"},
+                             NO_FIELDS, "scopes, clients (numbers)"},
     [SP_OP_POLICY_SHOW] = {"policy.show", SP_DOOR_ADMIN, "The policy in force.", NO_FIELDS,
                            "scopes (array of {name, text})"},
     [SP_OP_PLUGIN_LIST] = {"plugin.list", SP_DOOR_ADMIN, "The loaded providers.", NO_FIELDS,
@@ -179,7 +177,7 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
     [SP_OP_AUDIT_HEAD] = {"audit.head", SP_DOOR_ADMIN, "The last audit record.", NO_FIELDS,
                           "seq, hash"},
     [SP_OP_BACKUP] = {"backup", SP_DOOR_ADMIN, "Copy the store while the host runs.",
-                      FIELDS(backup_fields), "path"},
+                      FIELDS(backup_fields), ""},
     [SP_OP_RELOAD] = {"reload", SP_DOOR_ADMIN, "What SIGHUP does.", NO_FIELDS,
-                      "scopes, clients, warnings"},
+                      "scopes, clients (numbers)"},
 };

@@ -372,7 +372,6 @@ static bool read_key(struct request *r)
     struct sp_message_key *key = &r->message->as.key;
     key->id = text(r, "id");
     key->provider = text(r, "provider");
-    key->method = text(r, "method");
     key->url = text(r, "url");
     return read_settings(r, "settings", false, &key->settings, &key->n_settings) &&
            read_settings(r, "secrets", true, &key->secrets, &key->n_secrets);
