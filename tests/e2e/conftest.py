@@ -1,0 +1,29 @@
+"""Lets every test here import `lib` (its helpers) and `upstreams` (tests/upstreams)."""
+import os
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "upstreams")]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: left out where time is short (under TSan)")
+
+
+@pytest.fixture
+def host(tmp_path):
+    """A running host with no keys and no policy, in a folder that goes away."""
+    from lib import Host
+    with Host(tmp_path / "state") as running:
+        running.start()
+        yield running
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    """An upstream that writes down what reaches it (tests/upstreams/recorder.py)."""
+    import upstreams
+    with upstreams.Recorder(str(tmp_path / "recorder")) as running:
+        yield running
