@@ -64,10 +64,26 @@ enum sp_field_type {
     SP_FIELD_HOST,    /* one host name, or several with commas */
 };
 
+enum sp_charset {
+    SP_CHARSET_LINE,  /* anything but control characters */
+    SP_CHARSET_TOKEN, /* letters, digits and - . _ ~ + / = */
+    SP_CHARSET_TEXT,  /* as LINE, and line feeds */
+};
+
+struct sp_field_prefix { /* a start that a secret may have */
+    struct sp_text prefix; /* "sk_test_" */
+    struct sp_text label;  /* what it says of the key: "false" for livemode; may be empty */
+};
+
 struct sp_field {
     struct sp_text name, description, fallback;
     enum sp_field_type type;
     bool required;
+    enum sp_charset charset;
+    uint32_t min_bytes, max_bytes; /* always set: the plugin's, or the host's own limits */
+    const struct sp_field_prefix *prefixes; /* secrets: one of these; none: any start */
+    size_t n_prefixes;
+    struct sp_text derives; /* setting that the prefix's label is stored as; empty: none */
 };
 
 struct sp_action_field {
@@ -98,6 +114,19 @@ struct sp_manifest {
     const struct sp_action *actions;
     size_t n_actions;
 };
+
+/* NULL where there is no field of that name. */
+const struct sp_field *sp_manifest_field(const struct sp_manifest *manifest, struct sp_text name);
+
+/* Whether a value has the shape that its field declares: length, characters, type, and for a
+ * secret its prefix. A plugin never sees a secret, so this is where one is checked; err never
+ * repeats any of the value. ret_label (may be NULL) gets the label of the prefix, or an empty
+ * text; where it is not empty, the caller stores it as the setting field->derives. */
+sp_status sp_field_check(const struct sp_field *field, struct sp_text value,
+                         struct sp_text *ret_label, struct sp_error *err);
+
+/* Cut the next name off a HOST field's list, white space around it dropped; false at the end. */
+bool sp_host_next(struct sp_text *in_out_list, struct sp_text *ret_name);
 
 struct sp_provider;
 
@@ -131,6 +160,10 @@ struct sp_plugin_rules {
     const uint8_t (*pins)[32];       /* SHA-256 of the files that may be loaded */
     size_t n_pins;
     uint32_t owner_uid;              /* besides root, who may own the file and its folder */
+    /* What the plugin logs: level is 0 debug … 3 error; text is one line of UTF-8 without
+     * control characters. NULL: dropped. Called on the loop thread, during a hook. */
+    void (*log)(void *user, struct sp_text provider, unsigned level, struct sp_text text);
+    void *log_user;
 };
 
 /* Read the library once into a sealed memfd after checking owner, mode, link and pinned hash,

@@ -1,0 +1,506 @@
+/* A provider that is a plugin in this process. Its hooks run on the loop thread and answer at
+ * once. A plugin that crashes takes the host with it: isolation is another sp_provider, with a
+ * worker process behind the same table. */
+#include "plugin_check.h"
+#include "plugin_elf.h"
+#include "plugin_file.h"
+#include "plugin_host.h"
+#include "plugin_symbol.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    MANIFEST_MAX_BYTES = 16 << 20,
+    CALL_MAX_BYTES = 512 << 10,
+};
+
+struct plugin {
+    struct sp_provider provider; /* first: callers hold a pointer to it */
+    struct sp_plugin_host host;
+    struct sp_arena arena; /* the manifest, and the path */
+    const struct sallyport_plugin *table;
+};
+
+/* What the plugin is told of a key. */
+struct told {
+    struct sp_key_view view; /* checked, and with fallbacks */
+    struct sallyport_key key;
+};
+
+/* ---- a key's configuration, before the plugin sees it ---------------------------------------
+ */
+
+static bool is_derived(const struct sp_manifest *manifest, struct sp_text name)
+{
+    for (size_t i = 0; i < manifest->n_fields; i++) {
+        if (manifest->fields[i].derives.len && sp_text_eq(manifest->fields[i].derives, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_setting(const struct sp_setting *settings, size_t n, struct sp_text name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (sp_text_eq(settings[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_secret(const struct sp_key_view *key, struct sp_text name)
+{
+    for (size_t i = 0; i < key->n_secrets; i++) {
+        if (sp_text_eq(key->secrets[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static sp_status settings_check(const struct sp_manifest *manifest,
+                                const struct sp_key_view *key, struct sp_error *err)
+{
+    for (size_t i = 0; i < key->n_settings; i++) {
+        char name[SP_PLUGIN_ID_MAX + 1];
+        const struct sp_setting *setting = &key->settings[i];
+        const struct sp_field *field = sp_manifest_field(manifest, setting->name);
+        sp_shown(setting->name, name, sizeof name);
+        if (has_setting(key->settings, i, setting->name)) {
+            return sp_fail(err, SP_EINVAL, "provider %s: setting %s is there twice",
+                           manifest->id.ptr, name);
+        }
+        if (field && field->type == SP_FIELD_SECRET) {
+            return sp_fail(err, SP_EINVAL, "provider %s: %s is a secret, not a setting",
+                           manifest->id.ptr, name);
+        }
+        if (!field && !is_derived(manifest, setting->name)) {
+            return sp_fail(err, SP_EINVAL, "provider %s: there is no setting %s",
+                           manifest->id.ptr, name);
+        }
+        struct sp_error why = {""};
+        sp_status status = field ? sp_field_check(field, setting->value, NULL, &why) : SP_OK;
+        if (status) {
+            return sp_fail(err, status, "provider %s: setting %s", manifest->id.ptr, why.text);
+        }
+    }
+    for (size_t i = 0; i < key->n_secrets; i++) {
+        char name[SP_PLUGIN_ID_MAX + 1];
+        const struct sp_field *field = sp_manifest_field(manifest, key->secrets[i]);
+        sp_shown(key->secrets[i], name, sizeof name);
+        if (!field || field->type != SP_FIELD_SECRET) {
+            return sp_fail(err, SP_EINVAL, "provider %s: there is no secret %s",
+                           manifest->id.ptr, name);
+        }
+    }
+    return SP_OK;
+}
+
+/* The settings as set, then the fallbacks of those that are not; a required one is missing no
+ * longer. */
+static sp_status settings_fill(struct sp_arena *arena, const struct sp_manifest *manifest,
+                               const struct sp_key_view *key, struct sp_key_view *ret_view,
+                               struct sp_error *err)
+{
+    size_t n = key->n_settings;
+    struct sp_setting *settings =
+        sp_arena_array(arena, n + manifest->n_fields, sizeof *settings);
+    if (!settings) {
+        return SP_ENOMEM;
+    }
+    if (n) {
+        memcpy(settings, key->settings, n * sizeof *settings);
+    }
+    for (size_t i = 0; i < manifest->n_fields; i++) {
+        const struct sp_field *field = &manifest->fields[i];
+        bool secret = field->type == SP_FIELD_SECRET;
+        if (secret ? has_secret(key, field->name) : has_setting(settings, n, field->name)) {
+            continue;
+        }
+        if (field->fallback.len) {
+            settings[n++] = (struct sp_setting){field->name, field->fallback};
+        } else if (field->required) {
+            return sp_fail(err, SP_EINVAL, "provider %s: %s %s is missing (%s)",
+                           manifest->id.ptr, secret ? "secret" : "setting", field->name.ptr,
+                           field->description.ptr);
+        }
+    }
+    *ret_view = *key;
+    ret_view->settings = settings;
+    ret_view->n_settings = n;
+    return SP_OK;
+}
+
+/* The ABI's form of a key: arrays of pointers, so that the structures can grow. */
+static sp_status told_fill(struct sp_arena *arena, struct told *told)
+{
+    const struct sp_key_view *view = &told->view;
+    struct sallyport_setting *settings =
+        sp_arena_array(arena, view->n_settings, sizeof *settings);
+    const struct sallyport_setting **setting_list =
+        sp_arena_array(arena, view->n_settings, sizeof *setting_list);
+    struct sallyport_text *secrets = sp_arena_array(arena, view->n_secrets, sizeof *secrets);
+    const struct sallyport_text **secret_list =
+        sp_arena_array(arena, view->n_secrets, sizeof *secret_list);
+    if (!settings || !setting_list || !secrets || !secret_list) {
+        return SP_ENOMEM;
+    }
+    for (size_t i = 0; i < view->n_settings; i++) {
+        const struct sp_setting *from = &view->settings[i];
+        settings[i] = (struct sallyport_setting){.size = sizeof settings[i],
+                                                 .name = {from->name.ptr, from->name.len},
+                                                 .value = {from->value.ptr, from->value.len}};
+        setting_list[i] = &settings[i];
+    }
+    for (size_t i = 0; i < view->n_secrets; i++) {
+        secrets[i] = (struct sallyport_text){view->secrets[i].ptr, view->secrets[i].len};
+        secret_list[i] = &secrets[i];
+    }
+    told->key = (struct sallyport_key){.size = sizeof told->key,
+                                       .version = view->version,
+                                       .id = {view->id.ptr, view->id.len},
+                                       .settings = setting_list,
+                                       .secrets = secret_list,
+                                       .n_settings = (uint32_t)view->n_settings,
+                                       .n_secrets = (uint32_t)view->n_secrets};
+    return SP_OK;
+}
+
+/* ---- asking the plugin ----------------------------------------------------------------------
+ */
+
+static sp_status instance_open(struct plugin *plugin, struct sp_arena *arena, struct told *told,
+                               void **ret_instance, struct sp_error *err)
+{
+    void *instance = NULL;
+    uint64_t call = sp_hook_begin(&plugin->host, SP_HOOK_OPEN, arena, &told->view);
+    int32_t returned = plugin->table->open(&plugin->host.table, call, &told->key, &instance);
+    sp_status status = sp_hook_end(&plugin->host, returned, err);
+    if (status && returned == SALLYPORT_OK) { /* it opened, and failed the call all the same */
+        (void)sp_hook_begin(&plugin->host, SP_HOOK_CLOSE, arena, NULL);
+        plugin->table->close(&plugin->host.table, instance);
+        (void)sp_hook_end(&plugin->host, SALLYPORT_OK, NULL);
+    }
+    if (!status) {
+        *ret_instance = instance;
+    }
+    return status;
+}
+
+static void instance_close(struct plugin *plugin, struct sp_arena *arena, void *instance)
+{
+    (void)sp_hook_begin(&plugin->host, SP_HOOK_CLOSE, arena, NULL);
+    plugin->table->close(&plugin->host.table, instance);
+    (void)sp_hook_end(&plugin->host, SALLYPORT_OK, NULL);
+}
+
+/* Open an instance, ask it one question, close it. What it pushed is in the host's lists, in
+ * the arena; closing starts another call, so the lists are handed out before. */
+static sp_status ask(struct plugin *plugin, enum sp_hook hook, const struct sp_key_view *key,
+                     struct sp_arena *arena, struct sp_plugin_host *ret_pushed,
+                     struct sp_error *err)
+{
+    struct told told;
+    void *instance = NULL;
+    sp_status status = settings_check(plugin->provider.manifest, key, err);
+    if (!status) {
+        status = settings_fill(arena, plugin->provider.manifest, key, &told.view, err);
+    }
+    if (!status) {
+        status = told_fill(arena, &told);
+    }
+    if (!status) {
+        status = instance_open(plugin, arena, &told, &instance, err);
+    }
+    if (status) {
+        return status == SP_ENOMEM ? sp_fail(err, status, "out of memory") : status;
+    }
+    uint64_t call = sp_hook_begin(&plugin->host, hook, arena, &told.view);
+    int32_t returned = hook == SP_HOOK_CHECK
+                           ? plugin->table->check(&plugin->host.table, call, instance)
+                           : plugin->table->plan(&plugin->host.table, call, instance);
+    status = sp_hook_end(&plugin->host, returned, err);
+    *ret_pushed = plugin->host;
+    instance_close(plugin, arena, instance);
+    return status;
+}
+
+static void plugin_check(struct sp_provider *provider, const struct sp_key_view *key,
+                         sp_provider_checked done, void *user)
+{
+    struct plugin *plugin = (struct plugin *)provider;
+    struct sp_plugin_host pushed;
+    struct sp_error err = {""};
+    struct sp_arena arena;
+    sp_arena_init(&arena, CALL_MAX_BYTES);
+    sp_status status = ask(plugin, SP_HOOK_CHECK, key, &arena, &pushed, &err);
+    if (!status && pushed.hosts.n == 0) {
+        status =
+            sp_fail(&err, SP_EINVAL, "provider %s: its check hook named no host for this key",
+                    provider->manifest->id.ptr);
+    }
+    if (status) {
+        done(user, status, NULL, 0, &err);
+    } else {
+        done(user, SP_OK, pushed.hosts.items, pushed.hosts.n, NULL);
+    }
+    sp_arena_done(&arena);
+}
+
+static void plugin_plan(struct sp_provider *provider, const struct sp_key_view *key,
+                        sp_provider_planned done, void *user)
+{
+    struct plugin *plugin = (struct plugin *)provider;
+    struct sp_plugin_host pushed;
+    struct sp_error err = {""};
+    struct sp_plan plan = {.placements = NULL};
+    sp_arena_init(&plan.arena, CALL_MAX_BYTES);
+    sp_status status = ask(plugin, SP_HOOK_PLAN, key, &plan.arena, &pushed, &err);
+    if (!status && pushed.placements.n == 0) {
+        status = sp_fail(&err, SP_EINVAL, "provider %s: its plan puts no secret anywhere",
+                         provider->manifest->id.ptr);
+    }
+    if (status) {
+        sp_plan_done(&plan);
+        done(user, status, NULL, &err);
+        return;
+    }
+    plan.placements = pushed.placements.items;
+    plan.n_placements = pushed.placements.n;
+    plan.headers = pushed.headers.items;
+    plan.n_headers = pushed.headers.n;
+    plan.defaults = pushed.defaults.items;
+    plan.n_defaults = pushed.defaults.n;
+    done(user, SP_OK, &plan, NULL); /* the receiver's from here on */
+}
+
+static void plugin_free(struct sp_provider *provider)
+{
+    struct plugin *plugin = (struct plugin *)provider;
+    if (plugin) {
+        sp_arena_done(&plugin->arena);
+        free(plugin);
+    }
+}
+
+static const struct sp_provider_ops plugin_ops = {
+    .check = plugin_check,
+    .plan = plugin_plan,
+    .free = plugin_free,
+};
+
+/* ---- loading
+ * --------------------------------------------------------------------------------- */
+
+bool sp_symbol_is_own(void *library, void *symbol)
+{
+    Dl_info info;
+    struct link_map *own = NULL, *found = NULL;
+    return dlinfo(library, RTLD_DI_LINKMAP, &own) == 0 &&
+           dladdr1(symbol, &info, (void **)&found, RTLD_DL_LINKMAP) != 0 && own != NULL &&
+           own == found;
+}
+
+typedef const struct sallyport_plugin *(*entry_point)(const struct sallyport_host *host);
+
+static sp_status entry_find(void *library, const char *path, entry_point *ret_entry,
+                            struct sp_error *err)
+{
+    void *symbol = dlsym(library, "sallyport_plugin_v1");
+    if (!symbol) {
+        return sp_fail(err, SP_EINVAL,
+                       "plugin %s: it does not export sallyport_plugin_v1; build it with "
+                       "sallyport_add_plugin",
+                       path);
+    }
+    if (!sp_symbol_is_own(library, symbol)) {
+        return sp_fail(err, SP_EDENIED,
+                       "plugin %s: its sallyport_plugin_v1 is another library's, not its own; "
+                       "define it in the plugin itself",
+                       path);
+    }
+    memcpy(ret_entry, &symbol, sizeof symbol); /* POSIX: a function's address fits */
+    return SP_OK;
+}
+
+/* The library must not be closed again, whatever happens: its code may have left a thread, a
+ * handler, a pointer. */
+static sp_status library_open(struct sp_plugin_file *file, const char *path,
+                              entry_point *ret_entry, struct sp_error *err)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "/proc/self/fd/%d", file->fd);
+    void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        const char *why = dlerror();
+        char text[256];
+        sp_shown(sp_text_of(why ? why : "no reason given"), text, sizeof text);
+        sp_plugin_file_done(file, false);
+        return sp_fail(err, SP_EINVAL, "plugin %s: cannot be loaded: %s", path, text);
+    }
+    sp_plugin_file_done(file, true);
+    return entry_find(library, path, ret_entry, err);
+}
+
+/* Every function of version 1.0 is there. A longer table is a newer plugin's: fine. */
+static sp_status table_check(const struct sallyport_plugin *table, const char *path,
+                             struct sp_error *err)
+{
+    if (!SALLYPORT_HAS(table, sallyport_plugin, extension)) {
+        return sp_fail(err, SP_EINVAL,
+                       "plugin %s: its table is %u bytes short of ABI 1.0; set its size to "
+                       "sizeof(struct sallyport_plugin)",
+                       path, (unsigned)(sizeof *table - table->size));
+    }
+    if (!table->describe || !table->open || !table->close || !table->check || !table->plan ||
+        !table->extension) {
+        return sp_fail(err, SP_EINVAL,
+                       "plugin %s: a function of its table is NULL; ABI 1.0 needs all", path);
+    }
+    return SP_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return sp_text_cmp(*(const struct sp_text *)a, *(const struct sp_text *)b);
+}
+
+/* Scopes name actions, so a name has to mean one. */
+static sp_status actions_are_unique(const struct sp_manifest *manifest, const char *path,
+                                    struct sp_error *err)
+{
+    sp_status status = SP_OK;
+    struct sp_text *names = calloc(manifest->n_actions + 1, sizeof *names);
+    if (!names) {
+        return sp_fail(err, SP_ENOMEM, "plugin %s: out of memory", path);
+    }
+    for (size_t i = 0; i < manifest->n_actions; i++) {
+        names[i] = manifest->actions[i].name;
+    }
+    qsort(names, manifest->n_actions, sizeof *names, by_name);
+    for (size_t i = 1; !status && i < manifest->n_actions; i++) {
+        if (sp_text_eq(names[i], names[i - 1])) {
+            status = sp_fail(err, SP_EINVAL, "plugin %s: its action %s is there twice", path,
+                             names[i].ptr);
+        }
+    }
+    free(names);
+    return status;
+}
+
+static sp_status describe(struct plugin *plugin, struct sp_error *err)
+{
+    struct sp_plugin_host *host = &plugin->host;
+    struct sp_manifest *manifest = &host->manifest;
+    uint64_t call = sp_hook_begin(host, SP_HOOK_DESCRIBE, &plugin->arena, NULL);
+    int32_t returned = plugin->table->describe(&host->table, call);
+    sp_status status = sp_hook_end(host, returned, err);
+    if (status) {
+        return status;
+    }
+    if (!host->named) {
+        return sp_fail(err, SP_EINVAL,
+                       "plugin %s: its describe hook pushed no manifest; call push_manifest",
+                       host->path);
+    }
+    manifest->hosts = host->hosts.items;
+    manifest->n_hosts = host->hosts.n;
+    manifest->request_headers = host->request_headers.items;
+    manifest->n_request_headers = host->request_headers.n;
+    manifest->fields = host->fields.items;
+    manifest->n_fields = host->fields.n;
+    manifest->actions = host->actions.items;
+    manifest->n_actions = host->actions.n;
+    return actions_are_unique(manifest, host->path, err);
+}
+
+static sp_status table_get(struct plugin *plugin, entry_point entry, struct sp_error *err)
+{
+    const char *path = plugin->host.path;
+    (void)sp_hook_begin(&plugin->host, SP_HOOK_ENTRY, &plugin->arena, NULL);
+    plugin->table = entry(&plugin->host.table);
+    (void)sp_hook_end(&plugin->host, SALLYPORT_OK, NULL);
+    if (!plugin->table) {
+        return sp_fail(err, SP_EUNSUPPORTED,
+                       "plugin %s: it says that it cannot work with this host", path);
+    }
+    return table_check(plugin->table, path, err);
+}
+
+/* The file's checks, with the path in front of what the parser says. */
+static sp_status file_read(const char *path, const struct sp_plugin_rules *rules,
+                           struct sp_plugin_file *ret_file, struct sp_elf_info *ret_info,
+                           struct sp_error *err)
+{
+    struct sp_error why = {""};
+    sp_status status = sp_plugin_file_read(path, rules, ret_file, err);
+    if (status) {
+        return status;
+    }
+    status = sp_elf_check(ret_file->bytes, ret_file->len, ret_info, &why);
+    if (status) {
+        sp_plugin_file_done(ret_file, false);
+        (void)sp_fail(err, status, "plugin %s: %s", path, why.text);
+    }
+    return status;
+}
+
+sp_status sp_plugin_load(const char *path, const struct sp_plugin_rules *rules,
+                         struct sp_provider **ret_provider, struct sp_error *err)
+{
+    struct sp_plugin_file file;
+    struct sp_elf_info info;
+    entry_point entry = NULL;
+    sp_status status = file_read(path, rules, &file, &info, err);
+    if (status) {
+        return status;
+    }
+    struct plugin *plugin = calloc(1, sizeof *plugin);
+    if (plugin) {
+        sp_arena_init(&plugin->arena, MANIFEST_MAX_BYTES);
+        plugin->provider.path = sp_arena_copy(&plugin->arena, sp_text_of(path)).ptr;
+    }
+    if (!plugin || !plugin->provider.path) {
+        sp_plugin_file_done(&file, false);
+        status = sp_fail(err, SP_ENOMEM, "plugin %s: out of memory", path);
+        goto out;
+    }
+    memcpy(plugin->provider.hash, file.hash, sizeof file.hash);
+    plugin->provider.ops = &plugin_ops;
+    plugin->provider.manifest = &plugin->host.manifest;
+    sp_plugin_host_init(&plugin->host, plugin->provider.path, rules);
+    status = library_open(&file, path, &entry, err);
+    if (!status) {
+        status = table_get(plugin, entry, err);
+    }
+    if (!status) {
+        status = describe(plugin, err);
+    }
+out:
+    if (status) {
+        plugin_free(&plugin->provider);
+        return status;
+    }
+    *ret_provider = &plugin->provider;
+    return SP_OK;
+}
+
+sp_status sp_plugin_inspect(const char *path, struct sp_plugin_info *ret_info,
+                            struct sp_error *err)
+{
+    struct sp_plugin_file file;
+    struct sp_elf_info info;
+    sp_status status = file_read(path, NULL, &file, &info, err);
+    if (!status) {
+        *ret_info =
+            (struct sp_plugin_info){.abi_major = info.abi_major, .abi_minor = info.abi_minor};
+        memcpy(ret_info->hash, file.hash, sizeof file.hash);
+        sp_plugin_file_done(&file, false);
+    }
+    return status;
+}

@@ -1,0 +1,231 @@
+#include "plugin_host.h"
+
+#include "plugin_check.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* The table is the first member, and the plugin was given no other. */
+static struct sp_plugin_host *host_of(const struct sallyport_host *table)
+{
+    return (struct sp_plugin_host *)(uintptr_t)table;
+}
+
+static const char *hook_name(enum sp_hook hook)
+{
+    switch (hook) {
+    case SP_HOOK_ENTRY:
+        return "sallyport_plugin_v1";
+    case SP_HOOK_DESCRIBE:
+        return "describe";
+    case SP_HOOK_OPEN:
+        return "open";
+    case SP_HOOK_CLOSE:
+        return "close";
+    case SP_HOOK_CHECK:
+        return "check";
+    case SP_HOOK_PLAN:
+        return "plan";
+    case SP_HOOK_NONE:
+    default:
+        return "no hook";
+    }
+}
+
+/* ---- the table -----------------------------------------------------------------------------
+ */
+
+static bool is_our_thread(const struct sp_plugin_host *host)
+{
+    return pthread_equal(host->thread, pthread_self());
+}
+
+/* A text of the plugin's, made fit to be shown. */
+static struct sp_text shown(const struct sallyport_text *text, char *room, size_t room_bytes)
+{
+    struct sp_text bytes = SP_TEXT("");
+    if (text && text->ptr) {
+        bytes.ptr = text->ptr;
+        bytes.len = text->len > SP_PLUGIN_LINE_MAX ? SP_PLUGIN_LINE_MAX : (size_t)text->len;
+    }
+    sp_shown(bytes, room, room_bytes);
+    return sp_text_of(room);
+}
+
+static int32_t table_log(const struct sallyport_host *table, uint32_t level,
+                         const struct sallyport_text *text)
+{
+    struct sp_plugin_host *host = host_of(table);
+    char line[SP_PLUGIN_LINE_MAX + 1];
+    if (!is_our_thread(host) || host->hook == SP_HOOK_NONE) {
+        return SALLYPORT_E_CALL;
+    }
+    if (level > SALLYPORT_LOG_ERROR) {
+        return SALLYPORT_E_INVALID;
+    }
+    struct sp_text clean = shown(text, line, sizeof line);
+    if (host->log) {
+        struct sp_text id = host->manifest.id.len ? host->manifest.id : sp_text_of(host->path);
+        host->log(host->log_user, id, level, clean);
+    }
+    return SALLYPORT_OK;
+}
+
+static int32_t table_fail(const struct sallyport_host *table, uint64_t call,
+                          const struct sallyport_text *reason)
+{
+    struct sp_plugin_host *host = host_of(table);
+    char line[SP_PLUGIN_LINE_MAX + 1];
+    if (!is_our_thread(host) || host->hook == SP_HOOK_NONE || call != host->call) {
+        return SALLYPORT_E_CALL;
+    }
+    if (host->failed) {
+        return SALLYPORT_E_FAILED;
+    }
+    host->failed = true;
+    (void)sp_fail(&host->reason, SP_EINVAL, "%s", shown(reason, line, sizeof line).ptr);
+    return SALLYPORT_OK;
+}
+
+/* No extension yet. Those of the SDK that the host will offer (http.h) answer here. */
+static const void *table_extension(const struct sallyport_host *table, const char *id)
+{
+    (void)table;
+    (void)id;
+    return NULL;
+}
+
+void sp_plugin_host_init(struct sp_plugin_host *host, const char *path,
+                         const struct sp_plugin_rules *rules)
+{
+    *host = (struct sp_plugin_host){
+        .table =
+            {
+                .size = sizeof host->table,
+                .abi_minor = SALLYPORT_ABI_MINOR,
+                .log = table_log,
+                .fail = table_fail,
+                .push_manifest = sp_push_manifest,
+                .push_host = sp_push_host,
+                .push_request_header = sp_push_request_header,
+                .push_field = sp_push_field,
+                .push_action = sp_push_action,
+                .push_placement = sp_push_placement,
+                .push_header = sp_push_header,
+                .extension = table_extension,
+            },
+        .thread = pthread_self(),
+        .path = path,
+        .log = rules->log,
+        .log_user = rules->log_user,
+    };
+}
+
+/* ---- a call --------------------------------------------------------------------------------
+ */
+
+uint64_t sp_hook_begin(struct sp_plugin_host *host, enum sp_hook hook, struct sp_arena *arena,
+                       const struct sp_key_view *key)
+{
+    static const struct sp_list empty = {NULL, 0, 0};
+    host->hook = hook;
+    host->call++;
+    host->failed = false;
+    host->reason.text[0] = '\0';
+    host->arena = arena;
+    host->key = key;
+    host->named = false;
+    host->hosts = host->request_headers = host->fields = host->actions = empty;
+    host->placements = host->headers = host->defaults = empty;
+    return host->call;
+}
+
+static sp_status status_of(int32_t returned)
+{
+    switch (returned) {
+    case SALLYPORT_E_MEMORY:
+        return SP_ENOMEM;
+    case SALLYPORT_E_LIMIT:
+        return SP_ETOOBIG;
+    case SALLYPORT_E_UNSUPPORTED:
+        return SP_EUNSUPPORTED;
+    case SALLYPORT_E_DENIED:
+        return SP_EDENIED;
+    case SALLYPORT_E_UPSTREAM:
+        return SP_EIO;
+    default:
+        return SP_EINVAL;
+    }
+}
+
+sp_status sp_hook_end(struct sp_plugin_host *host, int32_t returned, struct sp_error *err)
+{
+    enum sp_hook hook = host->hook;
+    host->hook = SP_HOOK_NONE;
+    host->arena = NULL;
+    host->key = NULL;
+    if (returned == SALLYPORT_OK && !host->failed) {
+        return SP_OK;
+    }
+    sp_status status = returned < 0 ? status_of(returned) : SP_EINVAL;
+    const char *id = host->manifest.id.len ? host->manifest.id.ptr : host->path;
+    if (host->reason.text[0]) {
+        return sp_fail(err, status, "provider %s: %s", id, host->reason.text);
+    }
+    return sp_fail(err, status,
+                   "provider %s: its %s hook failed with %" PRId32
+                   " and gave no reason; ask the plugin's author",
+                   id, hook_name(hook), returned);
+}
+
+int32_t sp_push_begin(struct sp_plugin_host *host, uint64_t call, unsigned hooks,
+                      const char *what)
+{
+    /* Another thread may not even look at the rest. */
+    if (!is_our_thread(host) || host->hook == SP_HOOK_NONE || call != host->call) {
+        return SALLYPORT_E_CALL;
+    }
+    if (host->failed) {
+        return SALLYPORT_E_FAILED;
+    }
+    if (!(hooks & 1u << host->hook)) {
+        return sp_push_refuse(host, SALLYPORT_E_CALL, "the plugin called %s in its %s hook",
+                              what, hook_name(host->hook));
+    }
+    return SALLYPORT_OK;
+}
+
+int32_t sp_push_refuse(struct sp_plugin_host *host, int32_t code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(host->reason.text, sizeof host->reason.text, format, args);
+    va_end(args);
+    host->failed = true;
+    return code;
+}
+
+int32_t sp_push_item(struct sp_plugin_host *host, struct sp_list *list, size_t size, size_t max,
+                     const char *what, void **ret_item)
+{
+    if (list->n == max) {
+        return sp_push_refuse(host, SALLYPORT_E_LIMIT, "the plugin pushed more than %zu %s",
+                              max, what);
+    }
+    if (list->n == list->room) {
+        size_t room = list->room ? list->room * 2 : 8;
+        void *items = sp_arena_array(host->arena, room, size);
+        if (!items) {
+            return sp_push_refuse(host, SALLYPORT_E_LIMIT,
+                                  "the plugin pushed more %s than there is memory for", what);
+        }
+        if (list->n) {
+            memcpy(items, list->items, list->n * size);
+        }
+        list->items = items;
+        list->room = room;
+    }
+    *ret_item = (char *)list->items + list->n++ * size;
+    return SALLYPORT_OK;
+}
