@@ -66,7 +66,9 @@ struct sp_message_op {
     const char *summary;
     const struct sp_message_field *fields; /* besides v, op and, on the client socket, id */
     size_t n_fields;
-    const char *reply; /* the reply's fields besides v, ok and id, for the documentation */
+    /* The reply's fields besides v, ok and id: "status, body, replayed?"; with '?': not always.
+     */
+    const char *reply;
 };
 extern const struct sp_message_op sp_message_ops[SP_OP_COUNT];
 /* v, op, id: the last is the client socket's only (there is an `id` of keys on the other). */

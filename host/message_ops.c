@@ -42,17 +42,14 @@ static const struct sp_message_field issue_fields[] = {
     {"bind", STR, false, CURVE, CURVE, "Z85 CURVE key: only this client may use the token"},
 };
 
-#define CALL_FIELDS                                                                            \
-    {"token", STR, true, 0, 0, "the token"},                                                   \
-        {"method", STR, true, 1, 16, "HTTP method, in upper case"},                            \
-        {"url", STR, true, 1, SP_URL_MAX_BYTES, "absolute https URL"},                         \
-        {"key", STR, false, 1, NAME, "key id, where the scope has two for this host"},         \
-        {"headers", MAP | ARRAY, false, 0, 0, "name to value (str), or array of such pairs"},  \
-    {                                                                                          \
-        "body", BIN | STR, false, 0, 0, "sent byte for byte"                                   \
-    }
-
-static const struct sp_message_field call_fields[] = {CALL_FIELDS};
+static const struct sp_message_field call_fields[] = {
+    {"token", STR, true, 0, 0, "the token"},
+    {"method", STR, true, 1, 16, "HTTP method, in upper case"},
+    {"url", STR, true, 1, SP_URL_MAX_BYTES, "absolute https URL"},
+    {"key", STR, false, 1, NAME, "key id, where the scope has two for this host"},
+    {"headers", MAP | ARRAY, false, 0, 0, "name to value (str), or array of such pairs"},
+    {"body", BIN | STR, false, 0, 0, "sent byte for byte"},
+};
 
 static const struct sp_message_field inspect_fields[] = {
     {"token", STR, true, 0, 0, "the token"},
@@ -110,6 +107,8 @@ static const struct sp_message_field backup_fields[] = {
 
 #define FIELDS(array) array, sizeof(array) / sizeof *(array)
 #define NO_FIELDS NULL, 0
+#define KEY_REPLY "id, provider, version, hosts, settings, secrets, created, rotated"
+#define POLICY_REPLY "scopes, clients"
 
 const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
     [SP_OP_ISSUE] = {"issue", SP_DOOR_CLIENT, "Get a token. Principals only.",
@@ -117,11 +116,10 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
     [SP_OP_PROXY] = {"proxy", SP_DOOR_CLIENT, "Make one HTTP call with the key.",
                      FIELDS(call_fields),
                      "status, headers, body, dropped_headers?, observed?, replayed?"},
-    [SP_OP_CHECK] =
-        {"check", SP_DOOR_CLIENT,
-         "Ask whether `proxy` would let a call through; sends nothing, takes nothing.",
-         FIELDS(call_fields),
-         "allowed, code, reason, rule, hint, key, observed?, retry_after_ms?"},
+    [SP_OP_CHECK] = {"check", SP_DOOR_CLIENT,
+                     "Ask whether `proxy` would let a call through; sends and takes nothing.",
+                     FIELDS(call_fields),
+                     "allowed, code, reason, rule, hint, key, observed?, retry_after_ms?"},
     [SP_OP_INSPECT] = {"inspect", SP_DOOR_CLIENT, "What a token may do, for its holder.",
                        FIELDS(inspect_fields),
                        "root, principal, scope, scope_text, narrow?, caveats, bind?, issued, "
@@ -129,12 +127,13 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
     [SP_OP_REVOKE] = {"revoke", SP_DOOR_CLIENT,
                       "Revoke a token and all that were narrowed from it.",
                       FIELDS(revoke_fields), "root"},
-    [SP_OP_STATUS] = {"status", SP_DOOR_CLIENT | SP_DOOR_ADMIN, "Whether the host is ready.",
-                      NO_FIELDS,
-                      "version, protocol, state, ready; for administrators also seal, reason, "
-                      "memory_locked, writes, zap_healthy, keys, clients, scopes, tokens, "
-                      "calls_open, calls_in_flight, audit_seq, handshakes_allowed, "
-                      "handshakes_refused, messages_refused, started, policy_error"},
+    [SP_OP_STATUS] =
+        {"status", SP_DOOR_CLIENT | SP_DOOR_ADMIN,
+         "Whether the host is ready; to administrators, how it is.", NO_FIELDS,
+         "version, protocol, state, ready, seal?, reason?, memory_locked?, writes?, "
+         "zap_healthy?, keys?, clients?, scopes?, tokens?, calls_open?, "
+         "calls_in_flight?, audit_seq?, handshakes_allowed?, handshakes_refused?, "
+         "messages_refused?, started?, policy_error?"},
     [SP_OP_UNSEAL] = {"unseal", SP_DOOR_ADMIN, "Open the seal.", FIELDS(unseal_fields), ""},
     [SP_OP_SEAL] = {"seal", SP_DOOR_ADMIN, "Drop all plaintext keys from memory.", NO_FIELDS,
                     ""},
@@ -142,42 +141,36 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
                          "Ask the provider whether a key could be added so; changes nothing.",
                          FIELDS(key_add_fields), ""},
     [SP_OP_KEY_ADD] = {"key.add", SP_DOOR_ADMIN, "Register an upstream key.",
-                       FIELDS(key_add_fields), "what key.show gives"},
+                       FIELDS(key_add_fields), KEY_REPLY},
     [SP_OP_KEY_ROTATE] = {"key.rotate", SP_DOOR_ADMIN,
                           "Replace a key's secrets; its tokens stay as they are.",
-                          FIELDS(key_rotate_fields), "what key.show gives"},
-    [SP_OP_KEY_LIST] = {"key.list", SP_DOOR_ADMIN, "The registered keys.", NO_FIELDS,
-                        "keys (array of what key.show gives)"},
+                          FIELDS(key_rotate_fields), KEY_REPLY},
+    [SP_OP_KEY_LIST] = {"key.list", SP_DOOR_ADMIN, "The registered keys.", NO_FIELDS, "keys"},
     [SP_OP_KEY_SHOW] = {"key.show", SP_DOOR_ADMIN, "One key, without its secrets.",
-                        FIELDS(key_fields),
-                        "id, provider, version, hosts, settings, secrets (names), created, "
-                        "rotated"},
+                        FIELDS(key_fields), KEY_REPLY},
     [SP_OP_KEY_REMOVE] = {"key.remove", SP_DOOR_ADMIN, "Forget a key.", FIELDS(key_fields), ""},
-    [SP_OP_KEY_TEST] = {"key.test", SP_DOOR_ADMIN, "Make one call with a key.",
+    [SP_OP_KEY_TEST] = {"key.test", SP_DOOR_ADMIN, "Make one GET with a key; audited.",
                         FIELDS(key_test_fields), "status, accepted"},
     [SP_OP_CLIENT_ADD] = {"client.add", SP_DOOR_ADMIN, "Let a CURVE key connect.",
                           FIELDS(client_add_fields), ""},
     [SP_OP_CLIENT_LIST] = {"client.list", SP_DOOR_ADMIN, "Who may connect.", NO_FIELDS,
-                           "clients (array of {name, role, source, curve})"},
+                           "clients"},
     [SP_OP_CLIENT_REMOVE] = {"client.remove", SP_DOOR_ADMIN, "Shut a client out.",
                              FIELDS(client_fields), ""},
-    [SP_OP_TOKEN_LIST] = {"token.list", SP_DOOR_ADMIN, "The tokens that still live.", NO_FIELDS,
-                          "tokens (array of {root, principal, scope, issued, expires, "
-                          "revoked?, bind?})"},
+    [SP_OP_TOKEN_LIST] = {"token.list", SP_DOOR_ADMIN, "The tokens that the host knows.",
+                          NO_FIELDS, "tokens"},
     [SP_OP_TOKEN_REVOKE] = {"token.revoke", SP_DOOR_ADMIN, "Revoke any token.",
                             FIELDS(root_fields), "root"},
     [SP_OP_POLICY_RELOAD] = {"policy.reload", SP_DOOR_ADMIN,
                              "Read the policy files again; a broken one changes nothing.",
-                             NO_FIELDS, "scopes, clients (numbers)"},
-    [SP_OP_POLICY_SHOW] = {"policy.show", SP_DOOR_ADMIN, "The policy in force.", NO_FIELDS,
-                           "scopes (array of {name, text})"},
+                             NO_FIELDS, POLICY_REPLY},
+    [SP_OP_POLICY_SHOW] = {"policy.show", SP_DOOR_ADMIN, "The scopes in force.", NO_FIELDS,
+                           "scopes"},
     [SP_OP_PLUGIN_LIST] = {"plugin.list", SP_DOOR_ADMIN, "The loaded providers.", NO_FIELDS,
-                           "plugins (array of {id, version, description, actions, hosts, path, "
-                           "sha256})"},
+                           "plugins"},
     [SP_OP_AUDIT_HEAD] = {"audit.head", SP_DOOR_ADMIN, "The last audit record.", NO_FIELDS,
                           "seq, hash"},
     [SP_OP_BACKUP] = {"backup", SP_DOOR_ADMIN, "Copy the store while the host runs.",
                       FIELDS(backup_fields), ""},
-    [SP_OP_RELOAD] = {"reload", SP_DOOR_ADMIN, "What SIGHUP does.", NO_FIELDS,
-                      "scopes, clients (numbers)"},
+    [SP_OP_RELOAD] = {"reload", SP_DOOR_ADMIN, "What SIGHUP does.", NO_FIELDS, POLICY_REPLY},
 };
