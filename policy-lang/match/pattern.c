@@ -1,0 +1,175 @@
+/* URL patterns: against a request, and against each other. */
+#include "ast.h"
+
+bool match_host(const struct sp_rule *rule, const struct sp_url *url)
+{
+    return rule->url.https == url->https && rule->url.port == url->port &&
+           sp_text_eq(rule->url.host, url->host);
+}
+
+static bool text_starts_fold(struct sp_text text, struct sp_text prefix)
+{
+    return text.len >= prefix.len &&
+           sp_text_eq_fold((struct sp_text){text.ptr, prefix.len}, prefix);
+}
+
+/* A deny folds case, and is not dodged by an encoded slash. */
+static bool match_segment(const struct segment *pattern, const struct sp_segment *segment,
+                          bool denies)
+{
+    int64_t ignored;
+    if (segment->has_slash && !denies && pattern->kind != SEGMENT_SLASH) {
+        return false;
+    }
+    switch (pattern->kind) {
+    case SEGMENT_LITERAL:
+        return denies ? sp_text_eq_fold(segment->text, pattern->text)
+                      : sp_text_eq(segment->text, pattern->text);
+    case SEGMENT_PREFIX:
+        return denies ? text_starts_fold(segment->text, pattern->text)
+                      : sp_text_starts(segment->text, pattern->text);
+    case SEGMENT_INT:
+        return segment->text.ptr[0] != '-' && sp_form_int(segment->text, &ignored);
+    case SEGMENT_PARAM: /* not filled in: nothing may pass, everything is refused */
+        return denies;
+    case SEGMENT_STAR:
+    case SEGMENT_ANY:
+    case SEGMENT_SLASH:
+    case SEGMENT_REST:
+        break;
+    }
+    return true;
+}
+
+bool match_path(const struct sp_rule *rule, const struct sp_url *url)
+{
+    const struct url_pattern *pattern = &rule->url;
+    size_t n = pattern->n_segments;
+    bool rest = n > 0 && pattern->segments[n - 1].kind == SEGMENT_REST;
+    if (rest ? url->n_segments < n : url->n_segments != n) {
+        return false;
+    }
+    if (!rest && !rule->denies && pattern->trailing_slash != url->trailing_slash) {
+        return false;
+    }
+    for (size_t i = 0; i < url->n_segments; i++) {
+        const struct segment *segment = &pattern->segments[i < n ? i : n - 1];
+        if (!match_segment(segment, &url->segments[i], rule->denies)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- pattern against pattern ----------------------------------------------------------------
+ */
+
+static bool is_wild(const struct segment *s)
+{
+    return s->kind == SEGMENT_STAR || s->kind == SEGMENT_ANY || s->kind == SEGMENT_SLASH ||
+           s->kind == SEGMENT_REST;
+}
+
+static bool same_host(const struct sp_rule *a, const struct sp_rule *b)
+{
+    return a->url.https == b->url.https && a->url.port == b->url.port &&
+           sp_text_eq(a->url.host, b->url.host);
+}
+
+static bool has_rest(const struct url_pattern *p)
+{
+    return p->n_segments > 0 && p->segments[p->n_segments - 1].kind == SEGMENT_REST;
+}
+
+/* Whether every segment that inner matches is matched by outer, both as in an allow. */
+static bool segment_covers(const struct segment *outer, const struct segment *inner)
+{
+    int64_t ignored;
+    switch (outer->kind) {
+    case SEGMENT_SLASH:
+        return inner->kind != SEGMENT_PARAM;
+    case SEGMENT_STAR:
+    case SEGMENT_ANY:
+    case SEGMENT_REST:
+        return inner->kind != SEGMENT_SLASH && inner->kind != SEGMENT_PARAM;
+    case SEGMENT_LITERAL:
+        return inner->kind == SEGMENT_LITERAL && sp_text_eq(inner->text, outer->text);
+    case SEGMENT_PREFIX:
+        return (inner->kind == SEGMENT_LITERAL || inner->kind == SEGMENT_PREFIX) &&
+               sp_text_starts(inner->text, outer->text);
+    case SEGMENT_INT:
+        return inner->kind == SEGMENT_INT ||
+               (inner->kind == SEGMENT_LITERAL && inner->text.ptr[0] != '-' &&
+                sp_form_int(inner->text, &ignored));
+    case SEGMENT_PARAM:
+        return false;
+    }
+    return false;
+}
+
+/* For deny rules the answer errs to `false` only by their folding of case. */
+bool pattern_covers(const struct sp_rule *outer, const struct sp_rule *inner)
+{
+    const struct url_pattern *o = &outer->url, *i = &inner->url;
+    if (!same_host(outer, inner)) {
+        return false;
+    }
+    bool rest = has_rest(o), inner_rest = has_rest(i);
+    if (inner_rest && !rest) {
+        return false;
+    }
+    if (rest ? i->n_segments < o->n_segments : i->n_segments != o->n_segments) {
+        return false;
+    }
+    if (!rest && o->trailing_slash != i->trailing_slash) {
+        return false;
+    }
+    for (size_t n = 0; n < i->n_segments; n++) {
+        const struct segment *cover = &o->segments[n < o->n_segments ? n : o->n_segments - 1];
+        if (!segment_covers(cover, &i->segments[n])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether one segment can match both; errs to true. */
+static bool segment_overlaps(const struct segment *a, const struct segment *b)
+{
+    if (is_wild(a) || is_wild(b) || a->kind == SEGMENT_PARAM || b->kind == SEGMENT_PARAM ||
+        a->kind == SEGMENT_INT || b->kind == SEGMENT_INT) {
+        return true;
+    }
+    if (a->kind == SEGMENT_LITERAL && b->kind == SEGMENT_LITERAL) {
+        return sp_text_eq_fold(a->text, b->text);
+    }
+    if (a->kind == SEGMENT_PREFIX && b->kind == SEGMENT_LITERAL) {
+        return text_starts_fold(b->text, a->text);
+    }
+    if (a->kind == SEGMENT_LITERAL) {
+        return text_starts_fold(a->text, b->text);
+    }
+    return text_starts_fold(a->text, b->text) || text_starts_fold(b->text, a->text);
+}
+
+bool pattern_overlaps(const struct sp_rule *a, const struct sp_rule *b)
+{
+    const struct url_pattern *x = &a->url, *y = &b->url;
+    if (!same_host(a, b)) {
+        return false;
+    }
+    bool rest_x = has_rest(x), rest_y = has_rest(y);
+    if ((!rest_x && x->n_segments < y->n_segments) ||
+        (!rest_y && y->n_segments < x->n_segments)) {
+        return false;
+    }
+    size_t n = x->n_segments > y->n_segments ? x->n_segments : y->n_segments;
+    for (size_t i = 0; i < n; i++) {
+        const struct segment *s = &x->segments[i < x->n_segments ? i : x->n_segments - 1];
+        const struct segment *t = &y->segments[i < y->n_segments ? i : y->n_segments - 1];
+        if (!segment_overlaps(s, t)) {
+            return false;
+        }
+    }
+    return true;
+}

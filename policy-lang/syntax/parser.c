@@ -1,0 +1,545 @@
+/* Statements: the head of a file, let, use, scope with its rules, client, principal. */
+#include "parser.h"
+
+/* ---- recovery ------------------------------------------------------------------------------
+ */
+
+static bool begins_statement(const struct parser *p)
+{
+    static const char *const words[] = {"let",  "use",    "scope", "client", "principal",
+                                        "key",  "ttl",    "rate",  "mode",   "allow",
+                                        "deny", "expect", "until", "may",    "curve"};
+    if (p->token.kind == TOKEN_LABEL) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (parser_is(p, words[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Skip to a word that begins a statement on a line of its own, or to the end of the block. */
+static void recover(struct parser *p)
+{
+    while (p->token.kind != TOKEN_END && !parser_is(p, "}") &&
+           !(p->token.line_start && begins_statement(p))) {
+        parser_advance(p);
+    }
+}
+
+/* ---- small statements ----------------------------------------------------------------------
+ */
+
+/* N/unit or N/60000ms, and perhaps `burst B`. */
+static bool parse_rate(struct parser *p, struct sp_rate *ret_rate)
+{
+    static const struct {
+        const char *name;
+        uint64_t ms;
+    } units[] = {{"s", 1000}, {"sec", 1000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000}};
+    int64_t count, burst = 0;
+    struct sp_span span = parser_span(p);
+    if (ret_rate->count) {
+        return parser_error(p, "E041", NULL, "a second rate belongs nowhere");
+    }
+    if (!parse_int(p, &count) || !parser_expect(p, "/", "between count and unit")) {
+        return false;
+    }
+    uint64_t window_ms = 0;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        window_ms = parser_is(p, units[i].name) ? units[i].ms : window_ms;
+    }
+    if (window_ms > 0) {
+        parser_advance(p);
+    } else if (p->token.kind != TOKEN_AMOUNT) {
+        return parser_error(p, "E041", "30/min, 5/s, 100/h or 1000/d", "a unit belongs here");
+    } else if (!parse_duration(p, &window_ms)) {
+        return false;
+    }
+    if (parser_take(p, "burst") && !parse_int(p, &burst)) {
+        return false;
+    }
+    if (count < 1 || count > 1000000 || burst < 0 || burst > 1000000) {
+        sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E041", span, NULL,
+                     "a rate and its burst are 1 to 1000000");
+        return true; /* the statement itself was understood */
+    }
+    *ret_rate = (struct sp_rate){(uint32_t)count, window_ms, (uint32_t)burst};
+    return true;
+}
+
+static bool not_enforced(struct parser *p, const char *what)
+{
+    sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E090", parser_span(p),
+                 "remove it; what it should limit would not be limited",
+                 "'%s' is not enforced by this version", what);
+    recover(p);
+    return true;
+}
+
+static bool parse_methods(struct parser *p, unsigned *ret_methods)
+{
+    *ret_methods = 0;
+    if (parser_take(p, "*")) {
+        *ret_methods = SP_METHOD_ALL;
+        return true;
+    }
+    bool braces = parser_take(p, "{");
+    do {
+        unsigned method = p->token.kind == TOKEN_WORD ? sp_method_parse(p->token.text) : 0;
+        if (method == 0) {
+            return parser_error(p, "E042",
+                                "GET HEAD POST PUT PATCH DELETE OPTIONS, {GET POST}, *",
+                                "a method in capitals belongs here");
+        }
+        *ret_methods |= method;
+        parser_advance(p);
+        if (braces) {
+            (void)parser_take(p, ",");
+        }
+    } while (braces && !parser_is(p, "}"));
+    return !braces || parser_expect(p, "}", "behind the methods");
+}
+
+static bool rule_add(struct parser *p, struct sp_scope *scope, struct sp_rule *rule)
+{
+    if (p->policy->n_rules++ == AST_RULES_MAX) {
+        return parser_error(p, "E043", NULL, "fewer rules belong here");
+    }
+    if (scope->last_rule) {
+        scope->last_rule->next = rule;
+    } else {
+        scope->first_rule = rule;
+    }
+    scope->last_rule = rule;
+    scope->n_rules++;
+    return true;
+}
+
+static bool parse_rule(struct parser *p, struct sp_scope *scope)
+{
+    struct sp_rule *rule = parser_alloc(p, sizeof *rule);
+    uint32_t start = p->token.start;
+    if (!rule) {
+        return false;
+    }
+    if (p->token.kind == TOKEN_LABEL) {
+        rule->labelled = true;
+        rule->label = (struct sp_text){p->token.text.ptr + 1, p->token.text.len - 1};
+        rule->label_span = parser_span(p);
+        parser_advance(p);
+        if (rule->label.len > SP_NAME_MAX_BYTES) {
+            return parser_error(p, "E002", NULL, "a label of at most 64 bytes belongs here");
+        }
+    }
+    rule->denies = parser_is(p, "deny");
+    if (!parser_take(p, "allow") && !parser_take(p, "deny")) {
+        return parser_error(p, "E040", NULL, "allow or deny belongs here");
+    }
+    if (!parse_methods(p, &rule->methods) || !parse_url_pattern(p, &rule->url)) {
+        return false;
+    }
+    rule->span = parser_span_since(p, start, rule->url.span.start + rule->url.span.len);
+    if (!rule_add(p, scope, rule)) {
+        return false;
+    }
+    return !parser_take(p, "where") || parse_condition(p, &rule->where);
+}
+
+/* ---- scopes --------------------------------------------------------------------------------
+ */
+
+static bool name_add(struct parser *p, struct name **first, struct name **last, size_t *n,
+                     const char *what)
+{
+    struct name *name = parser_alloc(p, sizeof *name);
+    if (!name || !parse_name(p, what, &name->text, &name->span)) {
+        return false;
+    }
+    if (name->text.len == 0 || name->text.len > SP_NAME_MAX_BYTES) {
+        return parser_error(p, "E002", NULL, "a name of 1 to 64 bytes belongs here");
+    }
+    if (*last) {
+        (*last)->next = name;
+    } else {
+        *first = name;
+    }
+    *last = name;
+    (*n)++;
+    return true;
+}
+
+static bool parse_mode(struct parser *p, struct sp_scope *scope)
+{
+    if (!sp_text_is(p->token.text, "observe") && !sp_text_is(p->token.text, "enforce")) {
+        return parser_error(p, "E044", NULL, "observe or enforce belongs behind mode");
+    }
+    scope->observes = sp_text_is(p->token.text, "observe");
+    parser_advance(p);
+    return true;
+}
+
+/* What may stand before the first rule only. */
+static bool parse_setting(struct parser *p, struct sp_scope *scope)
+{
+    struct sp_span span = parser_span(p);
+    bool late = scope->first_rule != NULL && !parser_is(p, "rate");
+    if (late) {
+        sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E045", span, "move it above the rules",
+                     "key, ttl and mode come before the first rule");
+    }
+    if (parser_take(p, "key")) {
+        do {
+            if (!name_add(p, &scope->keys, &scope->last_key, &scope->n_keys,
+                          "a key's id belongs here")) {
+                return false;
+            }
+        } while (parser_take(p, ","));
+        return true;
+    }
+    if (parser_take(p, "ttl")) {
+        if (scope->has_ttl) {
+            return parser_error(p, "E041", NULL, "a second ttl belongs nowhere");
+        }
+        scope->has_ttl = true;
+        return parse_duration(p, &scope->ttl_ms);
+    }
+    if (parser_take(p, "mode")) {
+        return parse_mode(p, scope);
+    }
+    parser_advance(p); /* rate */
+    return parse_rate(p, scope->last_rule ? &scope->last_rule->rate : &scope->rate);
+}
+
+static bool parse_scope_statement(struct parser *p, struct sp_scope *scope)
+{
+    if (parser_is(p, "key") || parser_is(p, "ttl") || parser_is(p, "mode") ||
+        parser_is(p, "rate")) {
+        return parse_setting(p, scope);
+    }
+    if (parser_is(p, "budget")) {
+        return not_enforced(p, "budget");
+    }
+    if (parser_is(p, "escalates")) {
+        return not_enforced(p, "escalates");
+    }
+    if (parser_is(p, "expect")) {
+        return parse_expectation(p, scope);
+    }
+    if (p->token.kind == TOKEN_LABEL || parser_is(p, "allow") || parser_is(p, "deny")) {
+        return parse_rule(p, scope);
+    }
+    return parser_error(p, "E040", "key ttl rate mode allow deny expect",
+                        "a statement of a scope belongs here");
+}
+
+static void parse_block(struct parser *p, struct sp_scope *scope)
+{
+    while (!parser_is(p, "}") && p->token.kind != TOKEN_END && !p->out_of_memory) {
+        struct lexer before = p->lexer;
+        if (!parse_scope_statement(p, scope)) {
+            if (before.at == p->lexer.at) {
+                parser_advance(p);
+            }
+            recover(p);
+        }
+    }
+}
+
+static bool parse_params(struct parser *p, struct sp_scope *scope)
+{
+    while (!parser_is(p, ")")) {
+        if (!name_add(p, &scope->params, &scope->last_param, &scope->n_params,
+                      "a parameter's name belongs here")) {
+            return false;
+        }
+        if (!parser_take(p, ",") && !parser_is(p, ")")) {
+            return parser_error(p, "E046", NULL, "',' or ')' belongs here");
+        }
+    }
+    parser_advance(p);
+    return true;
+}
+
+static bool parse_scope(struct parser *p)
+{
+    struct sp_scope *scope = parser_alloc(p, sizeof *scope);
+    if (!scope || !parse_name(p, "a scope's name belongs here", &scope->name, &scope->span)) {
+        return false;
+    }
+    if (p->policy->last_scope) {
+        p->policy->last_scope->next = scope;
+    } else {
+        p->policy->first_scope = scope;
+    }
+    p->policy->last_scope = scope;
+    p->policy->n_scopes++;
+    if (parser_take(p, "(") && !parse_params(p, scope)) {
+        return false;
+    }
+    if (parser_is(p, "narrows")) {
+        parser_advance(p);
+        (void)not_enforced(p, "narrows");
+        while (p->token.kind != TOKEN_END && !parser_is(p, "{")) {
+            parser_advance(p);
+        }
+    }
+    if (!parser_expect(p, "{", "behind the scope's name")) {
+        return false;
+    }
+    parse_block(p, scope);
+    return parser_expect(p, "}", "at the end of the scope");
+}
+
+/* ---- clients and principals ----------------------------------------------------------------
+ */
+
+static bool parse_arg_grant(struct parser *p, struct sp_arg_grant *arg)
+{
+    struct sp_span span;
+    if (!parse_name(p, "a parameter's name belongs here", &arg->name, &span) ||
+        !parser_expect(p, "=", "behind the parameter's name")) {
+        return false;
+    }
+    arg->any = parser_take(p, "*");
+    if (arg->any) {
+        return true;
+    }
+    return p->token.kind == TOKEN_STRING
+               ? parse_string(p, &arg->value)
+               : parser_error(p, "E051", NULL, "a \"string\" or * belongs here");
+}
+
+static bool parse_grant(struct parser *p, struct sp_may_issue *grant, struct sp_span *ret_span)
+{
+    struct sp_arg_grant *args = NULL;
+    int64_t live;
+    if (!parse_name(p, "a scope's name belongs here", &grant->scope, ret_span)) {
+        return false;
+    }
+    if (parser_take(p, "(")) {
+        args = parser_alloc(p, 32 * sizeof *args);
+        while (args && !parser_is(p, ")")) {
+            if (grant->n_args == 32 || !parse_arg_grant(p, &args[grant->n_args])) {
+                return grant->n_args < 32
+                           ? false
+                           : parser_error(p, "E051", NULL, "fewer arguments belong here");
+            }
+            grant->n_args++;
+            if (!parser_take(p, ",") && !parser_is(p, ")")) {
+                return parser_error(p, "E051", NULL, "',' or ')' belongs here");
+            }
+        }
+        parser_advance(p);
+    }
+    grant->args = args;
+    if (parser_take(p, "for") && !parse_duration(p, &grant->ttl_ms)) {
+        return false;
+    }
+    (void)parser_take(p, ",");
+    if (p->token.kind == TOKEN_NUMBER) {
+        if (!parse_int(p, &live) || !parser_expect(p, "live", "behind the number")) {
+            return false;
+        }
+        if (live < 1 || live > UINT32_MAX) {
+            return parser_error(p, "E051", NULL,
+                                "a number of live tokens from 1 belongs there");
+        }
+        grant->live_max = (uint32_t)live;
+    }
+    return true;
+}
+
+enum { GRANTS_MAX = 256 };
+
+static bool parse_identity_statement(struct parser *p, struct identity *identity,
+                                     struct sp_may_issue *grants)
+{
+    struct sp_text curve;
+    if (parser_take(p, "curve")) {
+        identity->curve_span = parser_span(p);
+        if (p->token.kind != TOKEN_STRING) {
+            return parser_error(p, "E050", NULL, "a \"Z85 key\" belongs behind curve");
+        }
+        /* Z85 holds no quote and no backslash: the raw text is the key. */
+        curve = (struct sp_text){p->token.text.ptr + 1, p->token.text.len - 2};
+        if (curve.len != 40) {
+            return parser_error(p, "E050", "`sallyport client keygen FILE` prints one",
+                                "a public key of 40 characters of Z85 belongs here");
+        }
+        memcpy(identity->public.curve, curve.ptr, 40);
+        parser_advance(p);
+        return true;
+    }
+    if (identity->public.principal && parser_take(p, "may")) {
+        if (!parser_expect(p, "issue", "behind may")) {
+            return false;
+        }
+        size_t n = identity->public.n_grants;
+        if (n == GRANTS_MAX) {
+            return parser_error(p, "E051", NULL, "fewer grants belong here");
+        }
+        identity->public.n_grants++;
+        return parse_grant(p, &grants[n], &identity->grant_spans[n]);
+    }
+    return parser_error(
+        p, "E050", identity->public.principal ? "curve \"…\", may issue SCOPE" : "curve \"…\"",
+        "a statement of a client or principal belongs here");
+}
+
+static bool parse_identity(struct parser *p, bool principal)
+{
+    struct identity *identity = parser_alloc(p, sizeof *identity);
+    struct sp_may_issue *grants = parser_alloc(p, principal ? GRANTS_MAX * sizeof *grants : 0);
+    if (!identity || !grants ||
+        !(identity->grant_spans =
+              parser_alloc(p, principal ? GRANTS_MAX * sizeof *identity->grant_spans : 0))) {
+        return false;
+    }
+    identity->public.principal = principal;
+    identity->public.grants = grants;
+    if (!parse_name(p, "a name belongs here", &identity->public.name, &identity->span) ||
+        !parser_expect(p, "{", "behind the name")) {
+        return false;
+    }
+    if (p->policy->last_identity) {
+        p->policy->last_identity->next = identity;
+    } else {
+        p->policy->first_identity = identity;
+    }
+    p->policy->last_identity = identity;
+    p->policy->n_identities++;
+    while (!parser_is(p, "}") && p->token.kind != TOKEN_END && !p->out_of_memory) {
+        if (!parse_identity_statement(p, identity, grants)) {
+            recover(p);
+            if (!parser_is(p, "may") && !parser_is(p, "curve")) {
+                break;
+            }
+        }
+    }
+    return parser_expect(p, "}", "at the end of the block");
+}
+
+/* ---- files ---------------------------------------------------------------------------------
+ */
+
+static bool parse_let(struct parser *p)
+{
+    struct let *let = parser_alloc(p, sizeof *let);
+    if (!let || !parse_name(p, "a set's name belongs here", &let->name.text, &let->name.span) ||
+        !parser_expect(p, "=", "behind the set's name") ||
+        !parse_set(p, &let->items, &let->n_items)) {
+        return false;
+    }
+    let->next = p->policy->lets;
+    p->policy->lets = let;
+    return true;
+}
+
+static bool parse_use(struct parser *p)
+{
+    if (p->token.kind != TOKEN_STRING) {
+        return parser_error(p, "E060", NULL, "a \"file name\" belongs behind use");
+    }
+    if (p->uses->n == sizeof p->uses->items / sizeof *p->uses->items) {
+        return parser_error(p, "E060", NULL, "fewer files belong here");
+    }
+    p->uses->items[p->uses->n].span = parser_span(p);
+    return parse_string(p, &p->uses->items[p->uses->n].name) && (p->uses->n++, true);
+}
+
+static bool parse_statement(struct parser *p)
+{
+    if (parser_take(p, "scope")) {
+        return parse_scope(p);
+    }
+    if (parser_take(p, "let")) {
+        return parse_let(p);
+    }
+    if (parser_take(p, "use")) {
+        return parse_use(p);
+    }
+    if (parser_take(p, "client")) {
+        return parse_identity(p, false);
+    }
+    if (parser_take(p, "principal")) {
+        return parse_identity(p, true);
+    }
+    return parser_error(p, "E040", "let use scope client principal",
+                        "a statement belongs here");
+}
+
+static struct parser parser_of(struct sp_policy *policy, const struct sp_source *source,
+                               uint32_t index, struct sp_diags *diags, struct uses *uses)
+{
+    struct parser p = {.policy = policy,
+                       .arena = &policy->arena,
+                       .diags = diags,
+                       .uses = uses,
+                       .source = index,
+                       .lexer = {.text = source->text, .at = 0, .line_start = true}};
+    parser_advance(&p);
+    return p;
+}
+
+static void skip_to_statement(struct parser *p)
+{
+    static const char *const words[] = {"let", "use", "scope", "client", "principal"};
+    while (p->token.kind != TOKEN_END) {
+        for (size_t i = 0; p->token.line_start && i < sizeof words / sizeof *words; i++) {
+            if (parser_is(p, words[i])) {
+                return;
+            }
+        }
+        parser_advance(p);
+    }
+}
+
+bool ast_parse(struct sp_policy *policy, const struct sp_source *source, uint32_t source_index,
+               struct sp_diags *diags, struct uses *uses)
+{
+    struct parser p = parser_of(policy, source, source_index, diags, uses);
+    int64_t version = 0;
+    if (!parser_take(&p, "sallyport") || !parse_int(&p, &version)) {
+        if (version == 0 && diags->n_errors == 0) {
+            (void)parser_error(&p, "E000", "sallyport 1", "a file begins with its version");
+        }
+    } else if (version != 1) {
+        sp_diags_add(diags, SP_SEVERITY_ERROR, "E000", (struct sp_span){source_index, 0, 9},
+                     "sallyport 1",
+                     "this version of sallyport reads version 1 of the language");
+        return true;
+    }
+    while (p.token.kind != TOKEN_END && !p.out_of_memory) {
+        if (!parse_statement(&p)) {
+            skip_to_statement(&p);
+        }
+    }
+    return !p.out_of_memory;
+}
+
+bool ast_parse_caveat(struct sp_policy *policy, const struct sp_source *source,
+                      struct sp_diags *diags, struct sp_scope **ret_scope)
+{
+    struct uses uses = {.n = 0};
+    struct parser p = parser_of(policy, source, 0, diags, &uses);
+    struct sp_scope *scope = parser_alloc(&p, sizeof *scope);
+    while (scope && p.token.kind != TOKEN_END && !p.out_of_memory && diags->n_errors == 0) {
+        if (parser_is(&p, "until")) {
+            parser_advance(&p);
+            (void)parse_until(&p, &scope->until_ms);
+        } else if (p.token.kind == TOKEN_LABEL || parser_is(&p, "allow") ||
+                   parser_is(&p, "deny")) {
+            (void)parse_rule(&p, scope);
+        } else {
+            (void)parser_error(
+                &p, "E070", "allow, deny or until",
+                "a caveat holds rules and a time and nothing else; a rule belongs "
+                "here");
+        }
+    }
+    *ret_scope = scope;
+    return scope && !p.out_of_memory;
+}
