@@ -54,7 +54,7 @@ struct sp_reply {
 typedef void (*sp_egress_done)(void *user, const struct sp_reply *reply);
 
 struct sp_send {
-    const struct sp_key *key;   /* referenced by egress until done */
+    const struct sp_key *key;   /* the caller's reference: must live until done */
     const struct sp_plan *plan; /* must live until done */
     const struct sp_request *request; /* must live until done */
     const struct sp_header *headers;  /* of sp_headers_pass */

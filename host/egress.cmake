@@ -1,0 +1,18 @@
+# The canonical front half, and the way out: placement, address rules, libcurl, the guard.
+add_library(egress STATIC
+  ${CMAKE_CURRENT_LIST_DIR}/address.c
+  ${CMAKE_CURRENT_LIST_DIR}/body.c
+  ${CMAKE_CURRENT_LIST_DIR}/canonical.c
+  ${CMAKE_CURRENT_LIST_DIR}/egress.c
+  ${CMAKE_CURRENT_LIST_DIR}/egress_easy.c
+  ${CMAKE_CURRENT_LIST_DIR}/egress_lane.c
+  ${CMAKE_CURRENT_LIST_DIR}/egress_reply.c
+  ${CMAKE_CURRENT_LIST_DIR}/guard.c
+  ${CMAKE_CURRENT_LIST_DIR}/headers.c
+  ${CMAKE_CURRENT_LIST_DIR}/placement.c
+  ${CMAKE_CURRENT_LIST_DIR}/upstream.c
+  ${CMAKE_CURRENT_LIST_DIR}/wipe_alloc.c)
+target_include_directories(egress PUBLIC ${CMAKE_CURRENT_LIST_DIR} ${PROJECT_SOURCE_DIR}/engine)
+target_link_libraries(egress
+  PUBLIC policy PkgConfig::UV
+  PRIVATE sallyport_flags PkgConfig::CURL PkgConfig::JANSSON PkgConfig::SODIUM PkgConfig::CRYPTO)

@@ -1,0 +1,110 @@
+/* The insides of egress, shared by egress.c (slots, sending, ending), egress_lane.c (one multi
+ * handle per key version, on the loop), egress_easy.c (a request as libcurl's options) and
+ * egress_reply.c (an answer as it comes in, and what a client gets of it).
+ */
+#ifndef SP_EGRESS_INNER_H
+#define SP_EGRESS_INNER_H
+
+#include "egress.h"
+#include "upstream.h"
+#include "wipe_alloc.h"
+
+#include <curl/curl.h>
+
+enum {
+    EGRESS_IDLE_MS = 60 * 1000,         /* then a connection is closed */
+    EGRESS_CONNECTION_LIFE_S = 10 * 60, /* then even a busy one, so that DNS is asked again */
+    EGRESS_REPLY_HEADERS_MAX = 256,
+};
+
+/* A lane: everything that the transfers of one key version share, and nobody else does. */
+struct lane {
+    struct sp_egress *egress;
+    struct lane *next;
+    char *key_id;
+    uint32_t version;
+    struct sp_upstream upstream;
+    struct sp_address_rules rules;
+    CURLM *multi;
+    uv_timer_t curl_timer; /* libcurl's next timeout */
+    uv_timer_t idle_timer; /* runs while no transfer does */
+    size_t in_flight;
+    unsigned n_closing; /* handles that libuv still holds */
+    bool reaping;       /* ended transfers are being handed out: do not free */
+    bool forgotten;
+};
+
+/* An answer as it comes in. */
+struct answer {
+    struct sp_wipe_buf head; /* every header line of every response, as they came */
+    size_t final_start;      /* where the last status line begins in head */
+    size_t final_end;        /* behind the blank line: trailers follow */
+    struct sp_wipe_buf body;
+};
+
+struct transfer {
+    uint64_t id; /* 0: the slot is free */
+    struct lane *lane;
+    CURL *easy;
+    struct curl_slist *headers, *connect_to;
+    struct sp_send send;
+    sp_egress_done done;
+    void *user;
+    struct answer answer;
+    enum sp_code stopped;    /* not OK: why we ended it */
+    const char *stopped_why; /* static */
+    const char *refused;     /* the last address that was refused: why; static */
+    unsigned n_tries;        /* sockets that were opened */
+    bool sent;
+    struct transfer *next_cancelled;
+};
+
+struct sp_egress {
+    struct sp_egress_config config; /* with copies of its own of what it points to */
+    char *ca_file;
+    uint16_t *own_ports;
+    struct lane *lanes;
+    struct transfer *slots;
+    size_t in_flight;
+    uint64_t last_id;
+    struct transfer *cancelled; /* their callbacks are due */
+    uv_timer_t cancel_timer;
+    bool closing;
+};
+
+/* ---- egress_lane.c --------------------------------------------------------------------------
+ */
+
+/* The lane of that key version, made where there is none. */
+sp_status lane_find(struct sp_egress *egress, const struct sp_key *key, struct lane **ret_lane,
+                    struct sp_error *err);
+/* A transfer was added, or left it. */
+void lane_enter(struct lane *lane);
+void lane_leave(struct lane *lane);
+void lane_free(struct lane *lane);
+
+/* ---- egress_easy.c --------------------------------------------------------------------------
+ */
+
+/* transfer->easy, ready for the lane's multi. SP_EINVAL: the request cannot be sent so. */
+sp_status easy_new(struct transfer *transfer, struct sp_error *err);
+void easy_free(struct transfer *transfer);
+
+/* ---- egress_reply.c -------------------------------------------------------------------------
+ */
+
+void answer_init(struct answer *answer, const struct sp_egress_config *config);
+void answer_done(struct answer *answer);
+/* CURLOPT_HEADERFUNCTION and CURLOPT_WRITEFUNCTION; user is the transfer. */
+size_t answer_on_header(char *bytes, size_t size, size_t n, void *user);
+size_t answer_on_body(char *bytes, size_t size, size_t n, void *user);
+/* Hand out what came, or why nothing did. Calls transfer->done. */
+void answer_deliver(struct transfer *transfer, CURLcode result);
+
+/* ---- egress.c -------------------------------------------------------------------------------
+ */
+
+/* libcurl is through with it. The slot is free when this returns. */
+void transfer_end(struct transfer *transfer, CURLcode result);
+
+#endif

@@ -1,0 +1,209 @@
+/* A lane's multi handle on the host's loop: libcurl says which sockets and which timeout it
+ * waits for (CURLMOPT_SOCKETFUNCTION, CURLMOPT_TIMERFUNCTION), libuv says when they are due. */
+#include "egress_inner.h"
+
+#include <stdlib.h>
+
+struct watch { /* one socket of libcurl's */
+    uv_poll_t poll;
+    struct lane *lane;
+    curl_socket_t fd;
+};
+
+/* Hand out what ended. Runs outside of libcurl, so callbacks may send and cancel at will. */
+static void reap(struct lane *lane)
+{
+    CURLMsg *message;
+    int n_left;
+    lane->reaping = true;
+    while ((message = curl_multi_info_read(lane->multi, &n_left))) {
+        if (message->msg == CURLMSG_DONE) {
+            struct transfer *transfer = NULL;
+            (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+            transfer_end(transfer, message->data.result);
+        }
+    }
+    lane->reaping = false;
+    if (lane->forgotten && lane->in_flight == 0) {
+        lane_free(lane);
+    }
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void on_socket_ready(uv_poll_t *poll, int status, int events)
+{
+    struct watch *watch = poll->data;
+    struct lane *lane = watch->lane;
+    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
+    flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
+    int n_running;
+    (void)curl_multi_socket_action(lane->multi, watch->fd, flags, &n_running);
+    reap(lane);
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
+{
+    struct lane *lane = user;
+    struct watch *watch = socket_user;
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (watch) {
+            (void)uv_poll_stop(&watch->poll);
+            uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
+            (void)curl_multi_assign(lane->multi, fd, NULL);
+        }
+        return 0;
+    }
+    if (!watch) {
+        watch = calloc(1, sizeof *watch);
+        if (!watch || uv_poll_init_socket(lane->egress->config.loop, &watch->poll, fd)) {
+            free(watch);
+            return -1;
+        }
+        watch->poll.data = watch;
+        watch->lane = lane;
+        watch->fd = fd;
+        (void)curl_multi_assign(lane->multi, fd, watch);
+    }
+    int events =
+        (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    return uv_poll_start(&watch->poll, events, on_socket_ready);
+}
+
+static void on_curl_timeout(uv_timer_t *timer)
+{
+    struct lane *lane = timer->data;
+    int n_running;
+    (void)curl_multi_socket_action(lane->multi, CURL_SOCKET_TIMEOUT, 0, &n_running);
+    reap(lane);
+}
+
+static int on_timer(CURLM *multi, long timeout_ms, void *user)
+{
+    struct lane *lane = user;
+    (void)multi;
+    if (timeout_ms < 0) {
+        return uv_timer_stop(&lane->curl_timer);
+    }
+    /* Never from inside: libcurl must not be called from its own callback. */
+    return uv_timer_start(&lane->curl_timer, on_curl_timeout, (uint64_t)timeout_ms, 0);
+}
+
+static void on_idle(uv_timer_t *timer)
+{
+    lane_free(timer->data);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct lane *lane = handle->data;
+    if (--lane->n_closing == 0) {
+        sp_upstream_done(&lane->upstream);
+        free(lane->key_id);
+        free(lane);
+    }
+}
+
+void lane_free(struct lane *lane)
+{
+    for (struct lane **at = &lane->egress->lanes; *at; at = &(*at)->next) {
+        if (*at == lane) {
+            *at = lane->next;
+            break;
+        }
+    }
+    /* Closes the connections; each socket's watch goes with it. */
+    (void)curl_multi_cleanup(lane->multi);
+    lane->multi = NULL;
+    lane->n_closing = 2;
+    uv_close((uv_handle_t *)&lane->curl_timer, on_timer_closed);
+    uv_close((uv_handle_t *)&lane->idle_timer, on_timer_closed);
+}
+
+void lane_enter(struct lane *lane)
+{
+    lane->in_flight++;
+    (void)uv_timer_stop(&lane->idle_timer);
+}
+
+void lane_leave(struct lane *lane)
+{
+    if (--lane->in_flight > 0) {
+        return;
+    }
+    (void)uv_timer_start(&lane->idle_timer, on_idle, EGRESS_IDLE_MS, 0);
+    uv_unref((uv_handle_t *)&lane->idle_timer); /* it keeps no loop alive */
+    if (lane->forgotten && !lane->reaping) {
+        lane_free(lane);
+    }
+}
+
+static bool set_up_multi(struct lane *lane)
+{
+    long n_connections = (long)lane->egress->config.slots_per_key;
+    lane->multi = curl_multi_init();
+    return lane->multi && !curl_multi_setopt(lane->multi, CURLMOPT_SOCKETFUNCTION, on_socket) &&
+           !curl_multi_setopt(lane->multi, CURLMOPT_SOCKETDATA, lane) &&
+           !curl_multi_setopt(lane->multi, CURLMOPT_TIMERFUNCTION, on_timer) &&
+           !curl_multi_setopt(lane->multi, CURLMOPT_TIMERDATA, lane) &&
+           !curl_multi_setopt(lane->multi, CURLMOPT_MAXCONNECTS, n_connections) &&
+           !curl_multi_setopt(lane->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+}
+
+static sp_status lane_new(struct sp_egress *egress, const struct sp_key *key,
+                          struct lane **ret_lane, struct sp_error *err)
+{
+    struct lane *lane = calloc(1, sizeof *lane);
+    if (!lane) {
+        return sp_fail(err, SP_ENOMEM, "out of memory");
+    }
+    lane->egress = egress;
+    lane->version = key->version;
+    lane->key_id = strndup(key->id.ptr, key->id.len);
+    sp_status status = sp_upstream_read(key->settings, key->n_settings, &lane->upstream, err);
+    if (!status && (!lane->key_id || !set_up_multi(lane))) {
+        status = sp_fail(err, SP_ENOMEM, "out of memory");
+    }
+    if (status) {
+        if (lane->multi) {
+            (void)curl_multi_cleanup(lane->multi);
+        }
+        sp_upstream_done(&lane->upstream);
+        free(lane->key_id);
+        free(lane);
+        return status;
+    }
+    lane->rules = (struct sp_address_rules){
+        .loopback_only = lane->upstream.redirected,
+        .networks = lane->upstream.networks,
+        .n_networks = lane->upstream.n_networks,
+        .own_ports = egress->own_ports,
+        .n_own_ports = egress->config.n_own_ports,
+    };
+    (void)uv_timer_init(egress->config.loop, &lane->curl_timer);
+    (void)uv_timer_init(egress->config.loop, &lane->idle_timer);
+    lane->curl_timer.data = lane;
+    lane->idle_timer.data = lane;
+    lane->next = egress->lanes;
+    egress->lanes = lane;
+    *ret_lane = lane;
+    return SP_OK;
+}
+
+sp_status lane_find(struct sp_egress *egress, const struct sp_key *key, struct lane **ret_lane,
+                    struct sp_error *err)
+{
+    for (struct lane *lane = egress->lanes; lane; lane = lane->next) {
+        if (!lane->forgotten && lane->version == key->version &&
+            sp_text_is(key->id, lane->key_id)) {
+            *ret_lane = lane;
+            return SP_OK;
+        }
+    }
+    return lane_new(egress, key, ret_lane, err);
+}

@@ -1,0 +1,335 @@
+/* What comes back: collected under caps, searched for the key, cut down to what a client may
+ * have. */
+#include "egress_inner.h"
+#include "guard.h"
+
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RESERVE_MAX_BYTES = 256 << 10 };
+
+void answer_init(struct answer *answer, const struct sp_egress_config *config)
+{
+    *answer = (struct answer){.final_start = 0};
+    sp_wipe_buf_init(&answer->head, config->header_max_bytes);
+    sp_wipe_buf_init(&answer->body, config->response_max_bytes);
+}
+
+void answer_done(struct answer *answer)
+{
+    sp_wipe_buf_done(&answer->head);
+    sp_wipe_buf_done(&answer->body);
+}
+
+static size_t stop(struct transfer *transfer, const char *why)
+{
+    transfer->stopped = SP_CODE_RESPONSE_TOO_LARGE;
+    transfer->stopped_why = why;
+    return 0; /* other than what was given: libcurl ends the transfer */
+}
+
+size_t answer_on_header(char *bytes, size_t size, size_t n, void *user)
+{
+    struct transfer *transfer = user;
+    struct answer *answer = &transfer->answer;
+    struct sp_text line = {bytes, size * n};
+    bool over = answer->final_end > 0;
+    if (sp_text_starts(line, SP_TEXT("HTTP/")) && answer->body.len == 0) {
+        answer->final_start = answer->head.len; /* after 1xx comes another */
+        answer->final_end = 0;
+        over = false;
+    }
+    sp_wipe_buf_add_text(&answer->head, line);
+    if (answer->head.failed) {
+        return stop(transfer, "the upstream's response headers are over the limit");
+    }
+    if (!over && (sp_text_is(line, "\r\n") || sp_text_is(line, "\n"))) {
+        answer->final_end = answer->head.len;
+    }
+    return line.len;
+}
+
+size_t answer_on_body(char *bytes, size_t size, size_t n, void *user)
+{
+    struct transfer *transfer = user;
+    struct sp_wipe_buf *body = &transfer->answer.body;
+    curl_off_t length = 0;
+    if (!body->ptr) {
+        (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+        if (length > 0 && length <= RESERVE_MAX_BYTES && (size_t)length <= body->cap_bytes) {
+            sp_wipe_buf_reserve(body, (size_t)length);
+        }
+    }
+    sp_wipe_buf_add(body, bytes, size * n);
+    return body->failed ? stop(transfer, "the upstream's answer is over the limit") : size * n;
+}
+
+/* ---- the headers of an answer ---------------------------------------------------------------
+ */
+
+static bool is_token_byte(char c)
+{
+    return c != '\0' && strchr("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz", c);
+}
+
+static struct sp_text trim(struct sp_text text)
+{
+    while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
+        text.ptr++;
+        text.len--;
+    }
+    while (text.len > 0 && strchr(" \t\r", text.ptr[text.len - 1])) {
+        text.len--;
+    }
+    return text;
+}
+
+/* "Name: value\r\n" in place. Folded lines and stray bytes are refused: the next reader may see
+ * another header in them. */
+static bool parse_line(char *line, size_t len, struct sp_header *ret_header)
+{
+    char *colon = memchr(line, ':', len);
+    size_t name_len = colon ? (size_t)(colon - line) : 0;
+    for (size_t i = 0; i < name_len; i++) {
+        if (line[i] >= 'A' && line[i] <= 'Z') {
+            line[i] = (char)(line[i] - 'A' + 'a');
+        }
+        if (!is_token_byte(line[i])) {
+            return false;
+        }
+    }
+    struct sp_text value = {line + name_len + 1, len - name_len - (name_len ? 1 : 0)};
+    if (name_len == 0 || memchr(value.ptr, '\0', value.len)) {
+        return false;
+    }
+    value = trim(value);
+    if (value.len > 0 && memchr(value.ptr, '\r', value.len)) {
+        return false;
+    }
+    *ret_header = (struct sp_header){{line, name_len}, value};
+    return true;
+}
+
+/* How many headers the final response has, or -1 where they are malformed or too many. */
+static int parse_headers(struct answer *answer, struct sp_header *headers)
+{
+    char *at = answer->head.ptr + answer->final_start;
+    char *end = answer->head.ptr + answer->final_end;
+    int n = -1; /* the status line is no header */
+    while (at < end) {
+        char *newline = memchr(at, '\n', (size_t)(end - at));
+        size_t len = newline ? (size_t)(newline - at) : (size_t)(end - at);
+        if (len == 0 || (len == 1 && at[0] == '\r')) {
+            break;
+        }
+        if (n == EGRESS_REPLY_HEADERS_MAX || (n >= 0 && !parse_line(at, len, &headers[n]))) {
+            return -1;
+        }
+        n++;
+        at += len + 1;
+    }
+    return n;
+}
+
+static bool is_one_of(struct sp_text name, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (sp_text_is(name, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether a Connection header names it (RFC 9110 section 7.6.1). */
+static bool is_nominated(struct sp_text name, const struct sp_header *headers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct sp_text rest = headers[i].value;
+        while (sp_text_is(headers[i].name, "connection") && rest.len > 0) {
+            const char *comma = memchr(rest.ptr, ',', rest.len);
+            size_t len = comma ? (size_t)(comma - rest.ptr) : rest.len;
+            if (sp_text_eq_fold(trim((struct sp_text){rest.ptr, len}), name)) {
+                return true;
+            }
+            len += comma ? 1 : 0;
+            rest = (struct sp_text){rest.ptr + len, rest.len - len};
+        }
+    }
+    return false;
+}
+
+/* Not for a client: what concerns this connection alone, and credentials of the upstream's own,
+ * such as a session cookie, which would be good without the key. */
+static bool stays_here(const struct sp_header *header, const struct sp_header *headers,
+                       size_t n)
+{
+    static const char *const names[] = {"connection",
+                                        "keep-alive",
+                                        "proxy-authenticate",
+                                        "proxy-authentication-info",
+                                        "proxy-connection",
+                                        "te",
+                                        "trailer",
+                                        "transfer-encoding",
+                                        "upgrade",
+                                        "set-cookie",
+                                        "set-cookie2",
+                                        "authorization",
+                                        "proxy-authorization",
+                                        "alt-svc"};
+    return is_one_of(header->name, names, sizeof names / sizeof *names) ||
+           is_nominated(header->name, headers, n);
+}
+
+/* Content-Length and Content-Encoding speak of the bytes on the wire. They stay true where no
+ * body came (HEAD, 304); else the body is as decoded, and the front end says how long it is. */
+static bool is_of_wire(const struct sp_header *header)
+{
+    return sp_text_is(header->name, "content-length") ||
+           sp_text_is(header->name, "content-encoding");
+}
+
+static size_t pick_headers(const struct transfer *transfer, int http_status,
+                           struct sp_header *headers, size_t n)
+{
+    bool bodyless = transfer->send.request->method == SP_METHOD_HEAD || http_status == 304;
+    struct sp_header kept[EGRESS_REPLY_HEADERS_MAX];
+    size_t n_kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!stays_here(&headers[i], headers, n) && (bodyless || !is_of_wire(&headers[i]))) {
+            kept[n_kept++] = headers[i];
+        }
+    }
+    memcpy(headers, kept, n_kept * sizeof *kept);
+    return n_kept;
+}
+
+/* ---- how it ended ---------------------------------------------------------------------------
+ */
+
+static void set(struct sp_reply *reply, enum sp_code code, const char *reason)
+{
+    reply->code = code;
+    (void)snprintf(reply->reason, sizeof reply->reason, "%s", reason);
+}
+
+/* libcurl's own error texts quote what the other side sent, a certificate's names among it, so
+ * none of them is passed on. */
+static void explain_tls(struct transfer *transfer, struct sp_reply *reply)
+{
+    long verify = 0;
+    struct sp_text host = transfer->send.request->url.host;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verify);
+    reply->code = SP_CODE_UPSTREAM_UNREACHABLE;
+    if (verify == X509_V_OK) {
+        (void)snprintf(reply->reason, sizeof reply->reason,
+                       "the upstream's certificate is not for %.*s", (int)host.len, host.ptr);
+    } else {
+        (void)snprintf(reply->reason, sizeof reply->reason,
+                       "the upstream's certificate is not to be trusted: %s",
+                       X509_verify_cert_error_string(verify));
+    }
+}
+
+static const char *explain_connect(CURLcode result)
+{
+    switch ((int)result) { /* a few of a hundred */
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return "the upstream's name does not resolve";
+    case CURLE_OPERATION_TIMEDOUT:
+        return "no connection to the upstream in time";
+    case CURLE_SSL_CONNECT_ERROR:
+        return "the TLS handshake with the upstream failed";
+    case CURLE_SSL_CACERT_BADFILE:
+        return "the file of certificate authorities cannot be read (ca_file)";
+    default:
+        return "no connection to the upstream";
+    }
+}
+
+static const char *explain_broken(CURLcode result)
+{
+    switch ((int)result) {
+    case CURLE_GOT_NOTHING:
+        return "the upstream closed the connection without an answer";
+    case CURLE_PARTIAL_FILE:
+        return "the upstream closed the connection in the middle of its answer";
+    case CURLE_BAD_CONTENT_ENCODING:
+        return "the upstream's answer is in an encoding that cannot be read";
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_WEIRD_SERVER_REPLY:
+        return "the upstream's answer is not HTTP";
+    default:
+        return "the connection to the upstream broke";
+    }
+}
+
+static void explain(struct transfer *transfer, CURLcode result, struct sp_reply *reply)
+{
+    if (transfer->stopped != SP_CODE_OK) {
+        set(reply, transfer->stopped, transfer->stopped_why);
+    } else if (result == CURLE_PEER_FAILED_VERIFICATION) {
+        explain_tls(transfer, reply);
+    } else if (!transfer->sent && transfer->refused && transfer->n_tries == 0) {
+        reply->code = SP_CODE_UPSTREAM_BLOCKED;
+        (void)snprintf(
+            reply->reason, sizeof reply->reason,
+            "the upstream's name leads to an address that keys are never sent to (%s)",
+            transfer->refused);
+    } else if (!transfer->sent) {
+        set(reply, SP_CODE_UPSTREAM_UNREACHABLE, explain_connect(result));
+    } else if (result == CURLE_OPERATION_TIMEDOUT) {
+        set(reply, SP_CODE_UPSTREAM_TIMEOUT, "the upstream did not answer in full in time");
+    } else {
+        set(reply, SP_CODE_UPSTREAM_FAILED, explain_broken(result));
+    }
+}
+
+/* The whole of it, status lines, interim responses and trailers too, before anything goes on.
+ */
+static sp_status search(const struct transfer *transfer)
+{
+    struct sp_guard *guard = NULL;
+    sp_status status = sp_guard_new(transfer->send.key, transfer->send.plan, &guard);
+    if (!status) {
+        status = sp_guard_check(guard, sp_wipe_buf_text(&transfer->answer.head));
+    }
+    if (!status) {
+        status = sp_guard_check(guard, sp_wipe_buf_text(&transfer->answer.body));
+    }
+    sp_guard_free(guard);
+    return status;
+}
+
+void answer_deliver(struct transfer *transfer, CURLcode result)
+{
+    struct sp_reply reply = {.code = SP_CODE_OK, .sent = transfer->sent};
+    struct sp_header headers[EGRESS_REPLY_HEADERS_MAX];
+    struct answer *answer = &transfer->answer;
+    curl_off_t total_us = 0;
+    long http_status = 0;
+    int n = 0;
+    if (transfer->easy) {
+        (void)curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &total_us);
+        (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &http_status);
+    }
+    reply.upstream_us = (uint64_t)total_us;
+    sp_status found = SP_OK;
+    if (transfer->stopped != SP_CODE_OK || result != CURLE_OK) {
+        explain(transfer, result, &reply);
+    } else if ((found = search(transfer)) != SP_OK) {
+        set(&reply, SP_CODE_RESPONSE_BLOCKED,
+            found == SP_EDENIED ? "the upstream's answer held the key; it was not passed on"
+                                : "the upstream's answer could not be searched for the key");
+    } else if ((n = parse_headers(answer, headers)) < 0) {
+        set(&reply, SP_CODE_UPSTREAM_FAILED, "the upstream's response headers are malformed");
+    } else {
+        reply.http_status = (int)http_status;
+        reply.headers = headers;
+        reply.n_headers = pick_headers(transfer, reply.http_status, headers, (size_t)n);
+        reply.body = sp_wipe_buf_text(&answer->body);
+    }
+    transfer->done(transfer->user, &reply);
+}
