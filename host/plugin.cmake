@@ -7,7 +7,10 @@ if(NOT TARGET plugin_loader)
     ${CMAKE_CURRENT_LIST_DIR}/plugin_elf.c
     ${CMAKE_CURRENT_LIST_DIR}/plugin_file.c
     ${CMAKE_CURRENT_LIST_DIR}/plugin_host.c
+    ${CMAKE_CURRENT_LIST_DIR}/plugin_key.c
     ${CMAKE_CURRENT_LIST_DIR}/plugin_push.c
+    ${CMAKE_CURRENT_LIST_DIR}/plugin_push_manifest.c
+    ${CMAKE_CURRENT_LIST_DIR}/plugin_push_plan.c
     ${CMAKE_CURRENT_LIST_DIR}/provider.c)
   target_include_directories(plugin_loader PUBLIC ${CMAKE_CURRENT_LIST_DIR})
   target_link_libraries(plugin_loader

@@ -117,8 +117,7 @@ static sp_status segments_check(struct elf *elf, struct sp_error *err)
     return SP_OK;
 }
 
-/* ---- the note ------------------------------------------------------------------------------
- */
+/* ---- the note --------------------------------------------------------------------------- */
 
 /* One note's place in a segment: from at, its end into *ret_next. False at a damaged one. */
 static bool note_bounds(uint64_t room, uint64_t align, const ElfW(Nhdr) * note,
@@ -191,8 +190,7 @@ static sp_status note_check(const struct elf *elf, struct sp_elf_info *ret_info,
     return SP_OK;
 }
 
-/* ---- the dynamic section -------------------------------------------------------------------
- */
+/* ---- the dynamic section ---------------------------------------------------------------- */
 
 /* Bytes from an address on to the end of what the file has there; NULL where it has nothing. */
 static const uint8_t *at_address(const struct elf *elf, uint64_t address, uint64_t *ret_room)

@@ -3,16 +3,8 @@
 #include "plugin_check.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 
-/* The table is the first member, and the plugin was given no other. */
-static struct sp_plugin_host *host_of(const struct sallyport_host *table)
-{
-    return (struct sp_plugin_host *)(uintptr_t)table;
-}
-
-static const char *hook_name(enum sp_hook hook)
+const char *sp_hook_name(enum sp_hook hook)
 {
     switch (hook) {
     case SP_HOOK_ENTRY:
@@ -33,10 +25,9 @@ static const char *hook_name(enum sp_hook hook)
     }
 }
 
-/* ---- the table -----------------------------------------------------------------------------
- */
+/* ---- the table -------------------------------------------------------------------------- */
 
-static bool is_our_thread(const struct sp_plugin_host *host)
+bool sp_is_hook_thread(const struct sp_plugin_host *host)
 {
     return pthread_equal(host->thread, pthread_self());
 }
@@ -56,9 +47,9 @@ static struct sp_text shown(const struct sallyport_text *text, char *room, size_
 static int32_t table_log(const struct sallyport_host *table, uint32_t level,
                          const struct sallyport_text *text)
 {
-    struct sp_plugin_host *host = host_of(table);
+    struct sp_plugin_host *host = sp_plugin_host_of(table);
     char line[SP_PLUGIN_LINE_MAX + 1];
-    if (!is_our_thread(host) || host->hook == SP_HOOK_NONE) {
+    if (!sp_is_hook_thread(host) || host->hook == SP_HOOK_NONE) {
         return SALLYPORT_E_CALL;
     }
     if (level > SALLYPORT_LOG_ERROR) {
@@ -72,12 +63,12 @@ static int32_t table_log(const struct sallyport_host *table, uint32_t level,
     return SALLYPORT_OK;
 }
 
-static int32_t table_fail(const struct sallyport_host *table, uint64_t call,
-                          const struct sallyport_text *reason)
+static int32_t table_refuse(const struct sallyport_host *table, uint64_t call,
+                            const struct sallyport_text *reason)
 {
-    struct sp_plugin_host *host = host_of(table);
+    struct sp_plugin_host *host = sp_plugin_host_of(table);
     char line[SP_PLUGIN_LINE_MAX + 1];
-    if (!is_our_thread(host) || host->hook == SP_HOOK_NONE || call != host->call) {
+    if (!sp_is_hook_thread(host) || host->hook == SP_HOOK_NONE || call != host->call) {
         return SALLYPORT_E_CALL;
     }
     if (host->failed) {
@@ -105,7 +96,7 @@ void sp_plugin_host_init(struct sp_plugin_host *host, const char *path,
                 .size = sizeof host->table,
                 .abi_minor = SALLYPORT_ABI_MINOR,
                 .log = table_log,
-                .fail = table_fail,
+                .refuse = table_refuse,
                 .push_manifest = sp_push_manifest,
                 .push_host = sp_push_host,
                 .push_request_header = sp_push_request_header,
@@ -122,8 +113,7 @@ void sp_plugin_host_init(struct sp_plugin_host *host, const char *path,
     };
 }
 
-/* ---- a call --------------------------------------------------------------------------------
- */
+/* ---- a call ----------------------------------------------------------------------------- */
 
 uint64_t sp_hook_begin(struct sp_plugin_host *host, enum sp_hook hook, struct sp_arena *arena,
                        const struct sp_key_view *key)
@@ -176,56 +166,5 @@ sp_status sp_hook_end(struct sp_plugin_host *host, int32_t returned, struct sp_e
     return sp_fail(err, status,
                    "provider %s: its %s hook failed with %" PRId32
                    " and gave no reason; ask the plugin's author",
-                   id, hook_name(hook), returned);
-}
-
-int32_t sp_push_begin(struct sp_plugin_host *host, uint64_t call, unsigned hooks,
-                      const char *what)
-{
-    /* Another thread may not even look at the rest. */
-    if (!is_our_thread(host) || host->hook == SP_HOOK_NONE || call != host->call) {
-        return SALLYPORT_E_CALL;
-    }
-    if (host->failed) {
-        return SALLYPORT_E_FAILED;
-    }
-    if (!(hooks & 1u << host->hook)) {
-        return sp_push_refuse(host, SALLYPORT_E_CALL, "the plugin called %s in its %s hook",
-                              what, hook_name(host->hook));
-    }
-    return SALLYPORT_OK;
-}
-
-int32_t sp_push_refuse(struct sp_plugin_host *host, int32_t code, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(host->reason.text, sizeof host->reason.text, format, args);
-    va_end(args);
-    host->failed = true;
-    return code;
-}
-
-int32_t sp_push_item(struct sp_plugin_host *host, struct sp_list *list, size_t size, size_t max,
-                     const char *what, void **ret_item)
-{
-    if (list->n == max) {
-        return sp_push_refuse(host, SALLYPORT_E_LIMIT, "the plugin pushed more than %zu %s",
-                              max, what);
-    }
-    if (list->n == list->room) {
-        size_t room = list->room ? list->room * 2 : 8;
-        void *items = sp_arena_array(host->arena, room, size);
-        if (!items) {
-            return sp_push_refuse(host, SALLYPORT_E_LIMIT,
-                                  "the plugin pushed more %s than there is memory for", what);
-        }
-        if (list->n) {
-            memcpy(items, list->items, list->n * size);
-        }
-        list->items = items;
-        list->room = room;
-    }
-    *ret_item = (char *)list->items + list->n++ * size;
-    return SALLYPORT_OK;
+                   id, sp_hook_name(hook), returned);
 }

@@ -48,6 +48,12 @@ struct sp_plugin_host {
     struct sp_list placements, headers, defaults;
 };
 
+/* The table is the first member, and the plugin was given no other. */
+static inline struct sp_plugin_host *sp_plugin_host_of(const struct sallyport_host *table)
+{
+    return (struct sp_plugin_host *)(uintptr_t)table;
+}
+
 void sp_plugin_host_init(struct sp_plugin_host *host, const char *path,
                          const struct sp_plugin_rules *rules);
 
@@ -57,18 +63,10 @@ uint64_t sp_hook_begin(struct sp_plugin_host *host, enum sp_hook hook, struct sp
 /* End it: SP_OK only where the hook returned SALLYPORT_OK and nothing was refused. */
 sp_status sp_hook_end(struct sp_plugin_host *host, int32_t returned, struct sp_error *err);
 
-/* For the pushes (plugin_push.c). */
-
-/* SALLYPORT_OK where a push may be taken now: its call, its hook, its thread, nothing failed.
- */
-int32_t sp_push_begin(struct sp_plugin_host *host, uint64_t call, unsigned hooks,
-                      const char *what);
-/* Fail the call; returns code. */
-int32_t sp_push_refuse(struct sp_plugin_host *host, int32_t code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-/* Room for one more item, zeroed, in *ret_item. */
-int32_t sp_push_item(struct sp_plugin_host *host, struct sp_list *list, size_t size, size_t max,
-                     const char *what, void **ret_item);
+/* A hook's name, for people. */
+const char *sp_hook_name(enum sp_hook hook);
+/* Whether the caller is on the one thread on which the host runs this plugin's hooks. */
+bool sp_is_hook_thread(const struct sp_plugin_host *host);
 
 /* The functions of the table. */
 int32_t sp_push_manifest(const struct sallyport_host *host, uint64_t call,

@@ -1,44 +1,63 @@
-/* What plugins push: checked, copied, listed. Every push is all or nothing, and a refused one
- * fails its call; so half-filled items in a list are never looked at. */
-#include "plugin_check.h"
-#include "plugin_host.h"
-#include "request.h"
+#include "plugin_push.h"
 
+#include "plugin_check.h"
+
+#include <stdarg.h>
 #include <stdio.h>
 
-enum {
-    HOSTS_MAX = 64,
-    REQUEST_HEADERS_MAX = 64,
-    FIELDS_MAX = 64,
-    PREFIXES_MAX = 32,
-    ACTIONS_MAX = 8192,
-    ACTION_FIELDS_MAX = 512,
-    PLACEMENTS_MAX = 8,
-    HEADERS_MAX = 32,
-    SETTING_MAX_BYTES = 4096,
-    SECRET_MAX_BYTES = 16384,
-};
-
-#define IN(hook) (1u << (hook))
-
-/* Whether a structure from the plugin is at least as long as version 1.0 had it. */
-#define IS_V1(p, type, last) ((p) && SALLYPORT_HAS(p, type, last))
-
-static struct sp_plugin_host *host_of(const struct sallyport_host *table)
+int32_t sp_push_begin(struct sp_plugin_host *host, uint64_t call, unsigned hooks,
+                      const char *what)
 {
-    return (struct sp_plugin_host *)(uintptr_t)table;
+    /* Another thread may not even look at the rest. */
+    if (!sp_is_hook_thread(host) || host->hook == SP_HOOK_NONE || call != host->call) {
+        return SALLYPORT_E_CALL;
+    }
+    if (host->failed) {
+        return SALLYPORT_E_FAILED;
+    }
+    if (!(hooks & 1u << host->hook)) {
+        return sp_push_refuse(host, SALLYPORT_E_CALL, "the plugin called %s in its %s hook",
+                              what, sp_hook_name(host->hook));
+    }
+    return SALLYPORT_OK;
 }
 
-typedef bool (*text_check)(struct sp_text text);
-
-static bool may_be_empty(struct sp_text text)
+int32_t sp_push_refuse(struct sp_plugin_host *host, int32_t code, const char *format, ...)
 {
-    return text.len == 0 || sp_is_line(text);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(host->reason.text, sizeof host->reason.text, format, args);
+    va_end(args);
+    host->failed = true;
+    return code;
 }
 
-/* Borrow a text of the plugin's, look at it, copy it. */
-static int32_t take(struct sp_plugin_host *host, const struct sallyport_text *text, size_t max,
-                    text_check check, const char *what, struct sp_text *ret_copy)
+int32_t sp_push_item(struct sp_plugin_host *host, struct sp_list *list, size_t size, size_t max,
+                     const char *what, void **ret_item)
+{
+    if (list->n == max) {
+        return sp_push_refuse(host, SALLYPORT_E_LIMIT, "the plugin pushed more than %zu %s",
+                              max, what);
+    }
+    if (list->n == list->room) {
+        size_t room = list->room ? list->room * 2 : 8;
+        void *items = sp_arena_array(host->arena, room, size);
+        if (!items) {
+            return sp_push_refuse(host, SALLYPORT_E_LIMIT,
+                                  "the plugin pushed more %s than there is memory for", what);
+        }
+        if (list->n) {
+            memcpy(items, list->items, list->n * size);
+        }
+        list->items = items;
+        list->room = room;
+    }
+    *ret_item = (char *)list->items + list->n++ * size;
+    return SALLYPORT_OK;
+}
+
+int32_t sp_push_take(struct sp_plugin_host *host, const struct sallyport_text *text, size_t max,
+                     sp_text_check check, const char *what, struct sp_text *ret_copy)
 {
     if (!text || (!text->ptr && text->len > 0)) {
         return sp_push_refuse(host, SALLYPORT_E_INVALID, "the plugin pushed no %s", what);
@@ -60,466 +79,11 @@ static int32_t take(struct sp_plugin_host *host, const struct sallyport_text *te
                                           "the plugin pushed more than there is memory for");
 }
 
-static int32_t refuse_form(struct sp_plugin_host *host, const char *what)
+int32_t sp_push_refuse_form(struct sp_plugin_host *host, const char *what)
 {
     return sp_push_refuse(
         host, SALLYPORT_E_INVALID,
         "the plugin pushed a %s with a wrong size, or with a kind or flag that "
         "this host does not know",
         what);
-}
-
-static bool is_listed(const struct sp_list *list, struct sp_text text)
-{
-    const struct sp_text *items = list->items;
-    for (size_t i = 0; i < list->n; i++) {
-        if (sp_text_eq(items[i], text)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* ---- describe ------------------------------------------------------------------------------
- */
-
-int32_t sp_push_manifest(const struct sallyport_host *table, uint64_t call,
-                         const struct sallyport_manifest *manifest)
-{
-    struct sp_plugin_host *host = host_of(table);
-    int32_t status = sp_push_begin(host, call, IN(SP_HOOK_DESCRIBE), "push_manifest");
-    if (status) {
-        return status;
-    }
-    if (!IS_V1(manifest, sallyport_manifest, description) || manifest->flags) {
-        return refuse_form(host, "manifest");
-    }
-    if (host->named) {
-        return sp_push_refuse(host, SALLYPORT_E_INVALID, "the plugin pushed two manifests");
-    }
-    host->named = true;
-    struct sp_manifest *to = &host->manifest;
-    status =
-        take(host, &manifest->id, SP_PLUGIN_ID_MAX, sp_is_provider_id, "provider id", &to->id);
-    if (!status) {
-        status = take(host, &manifest->version, SP_PLUGIN_ID_MAX, sp_is_visible, "version",
-                      &to->version);
-    }
-    return status ? status
-                  : take(host, &manifest->description, SP_PLUGIN_LINE_MAX, may_be_empty,
-                         "description", &to->description);
-}
-
-/* May this key be fixed to that host? Those of the manifest, and those that an operator wrote
- * into a field for it. A manifest without hosts leaves it to the check hook. */
-static bool host_is_allowed(const struct sp_plugin_host *host, struct sp_text name)
-{
-    const struct sp_manifest *manifest = &host->manifest;
-    for (size_t i = 0; i < manifest->n_hosts; i++) {
-        if (sp_text_eq(manifest->hosts[i], name)) {
-            return true;
-        }
-    }
-    for (size_t i = 0; i < host->key->n_settings; i++) {
-        const struct sp_field *field = sp_manifest_field(manifest, host->key->settings[i].name);
-        struct sp_text list = host->key->settings[i].value, raw, canonical;
-        while (field && field->type == SP_FIELD_HOST && sp_host_next(&list, &raw)) {
-            if (!sp_host_parse(host->arena, raw, &canonical, NULL) &&
-                sp_text_eq(canonical, name)) {
-                return true;
-            }
-        }
-    }
-    return manifest->n_hosts == 0;
-}
-
-int32_t sp_push_host(const struct sallyport_host *table, uint64_t call,
-                     const struct sallyport_text *name)
-{
-    struct sp_plugin_host *host = host_of(table);
-    struct sp_text raw, canonical;
-    int32_t status =
-        sp_push_begin(host, call, IN(SP_HOOK_DESCRIBE) | IN(SP_HOOK_CHECK), "push_host");
-    if (!status) {
-        status = take(host, name, 255, sp_is_visible, "host name", &raw);
-    }
-    if (status) {
-        return status;
-    }
-    struct sp_error why = {""};
-    if (sp_host_parse(host->arena, raw, &canonical, &why)) {
-        return sp_push_refuse(host, SALLYPORT_E_INVALID,
-                              "the plugin pushed a bad host name: %s", why.text);
-    }
-    if (is_listed(&host->hosts, canonical)) {
-        return SALLYPORT_OK;
-    }
-    if (host->hook == SP_HOOK_CHECK && !host_is_allowed(host, canonical)) {
-        return sp_push_refuse(host, SALLYPORT_E_DENIED,
-                              "the plugin wants the host %s, which is neither in its manifest "
-                              "nor in this key's settings",
-                              canonical.ptr);
-    }
-    void *item = NULL;
-    status = sp_push_item(host, &host->hosts, sizeof canonical, HOSTS_MAX, "hosts", &item);
-    if (!status) {
-        *(struct sp_text *)item = canonical;
-    }
-    return status;
-}
-
-int32_t sp_push_request_header(const struct sallyport_host *table, uint64_t call,
-                               const struct sallyport_text *name)
-{
-    struct sp_plugin_host *host = host_of(table);
-    struct sp_text copy;
-    int32_t status = sp_push_begin(host, call, IN(SP_HOOK_DESCRIBE), "push_request_header");
-    if (!status) {
-        status = take(host, name, SP_PLUGIN_HEADER_NAME_MAX, sp_is_header_name, "header name",
-                      &copy);
-    }
-    if (status) {
-        return status;
-    }
-    if (sp_header_is_forbidden(copy) || sp_header_is_credential(copy)) {
-        return sp_push_refuse(host, SALLYPORT_E_DENIED,
-                              "the plugin wants to let the header %s through from clients, "
-                              "which is never a client's",
-                              copy.ptr);
-    }
-    void *item = NULL;
-    status = sp_push_item(host, &host->request_headers, sizeof copy, REQUEST_HEADERS_MAX,
-                          "request headers", &item);
-    if (!status) {
-        *(struct sp_text *)item = copy;
-    }
-    return status;
-}
-
-static int32_t prefixes_take(struct sp_plugin_host *host, const struct sallyport_field *field,
-                             struct sp_field *to)
-{
-    if (field->n_prefixes > PREFIXES_MAX || (field->n_prefixes && !field->prefixes)) {
-        return sp_push_refuse(host, SALLYPORT_E_LIMIT,
-                              "the plugin pushed a field with more than %d prefixes",
-                              PREFIXES_MAX);
-    }
-    struct sp_field_prefix *prefixes =
-        sp_arena_array(host->arena, field->n_prefixes, sizeof *prefixes);
-    if (!prefixes) {
-        return sp_push_refuse(host, SALLYPORT_E_LIMIT, "out of memory");
-    }
-    int32_t status = SALLYPORT_OK;
-    for (uint32_t i = 0; !status && i < field->n_prefixes; i++) {
-        const struct sallyport_prefix *prefix = field->prefixes[i];
-        if (!IS_V1(prefix, sallyport_prefix, label) || prefix->flags) {
-            return refuse_form(host, "prefix");
-        }
-        status = take(host, &prefix->prefix, SP_PLUGIN_ID_MAX, sp_is_visible, "prefix",
-                      &prefixes[i].prefix);
-        if (!status) {
-            status = take(host, &prefix->label, SP_PLUGIN_ID_MAX, may_be_empty, "label",
-                          &prefixes[i].label);
-        }
-    }
-    to->prefixes = prefixes;
-    to->n_prefixes = field->n_prefixes;
-    return status;
-}
-
-static int32_t field_texts_take(struct sp_plugin_host *host,
-                                const struct sallyport_field *field, struct sp_field *to)
-{
-    int32_t status =
-        take(host, &field->name, SP_PLUGIN_ID_MAX, sp_is_field_name, "field name", &to->name);
-    if (!status) {
-        status = take(host, &field->description, SP_PLUGIN_LINE_MAX, may_be_empty,
-                      "field description", &to->description);
-    }
-    if (!status) {
-        status = take(host, &field->fallback, SP_PLUGIN_LINE_MAX, may_be_empty, "fallback",
-                      &to->fallback);
-    }
-    if (!status && field->derives.len) {
-        status = take(host, &field->derives, SP_PLUGIN_ID_MAX, sp_is_field_name,
-                      "name of a derived setting", &to->derives);
-    }
-    return status;
-}
-
-/* What holds between the members of a field. */
-static const char *field_wrong(const struct sp_plugin_host *host, const struct sp_field *field)
-{
-    const struct sp_field *fields = host->fields.items;
-    bool secret = field->type == SP_FIELD_SECRET;
-    if (!secret && (field->n_prefixes || field->derives.len)) {
-        return "has prefixes and is no secret";
-    }
-    if (secret && field->fallback.len) {
-        return "is a secret with a fallback";
-    }
-    if (field->min_bytes > field->max_bytes) {
-        return "has a least length over its greatest";
-    }
-    for (size_t i = 0; i + 1 < host->fields.n; i++) { /* the last one is this one */
-        if (sp_text_eq(fields[i].name, field->name) ||
-            sp_text_eq(fields[i].derives, field->name) ||
-            (field->derives.len && (sp_text_eq(fields[i].name, field->derives) ||
-                                    sp_text_eq(fields[i].derives, field->derives)))) {
-            return "was pushed before";
-        }
-    }
-    if (field->fallback.len && sp_field_check(field, field->fallback, NULL, NULL)) {
-        return "has a fallback that it would not take itself";
-    }
-    return NULL;
-}
-
-int32_t sp_push_field(const struct sallyport_host *table, uint64_t call,
-                      const struct sallyport_field *field)
-{
-    struct sp_plugin_host *host = host_of(table);
-    void *item = NULL;
-    int32_t status = sp_push_begin(host, call, IN(SP_HOOK_DESCRIBE), "push_field");
-    if (status) {
-        return status;
-    }
-    if (!IS_V1(field, sallyport_field, reserved) || field->type > SALLYPORT_FIELD_HOST ||
-        field->flags & ~SALLYPORT_FIELD_REQUIRED || field->charset > SALLYPORT_CHARSET_TEXT ||
-        field->reserved) {
-        return refuse_form(host, "field");
-    }
-    status =
-        sp_push_item(host, &host->fields, sizeof(struct sp_field), FIELDS_MAX, "fields", &item);
-    if (status) {
-        return status;
-    }
-    struct sp_field *to = item;
-    uint32_t most =
-        field->type == SALLYPORT_FIELD_SECRET ? SECRET_MAX_BYTES : SETTING_MAX_BYTES;
-    /* The numbers of the ABI and of the host are the same; tests/unit/test_plugin_abi.c. */
-    to->type = (enum sp_field_type)field->type;
-    to->charset = (enum sp_charset)field->charset;
-    to->required = field->flags & SALLYPORT_FIELD_REQUIRED;
-    to->min_bytes = field->min_bytes ? field->min_bytes : field->type == SALLYPORT_FIELD_SECRET;
-    to->max_bytes = field->max_bytes && field->max_bytes < most ? field->max_bytes : most;
-    status = field_texts_take(host, field, to);
-    if (!status) {
-        status = prefixes_take(host, field, to);
-    }
-    const char *wrong = status ? NULL : field_wrong(host, to);
-    return wrong ? sp_push_refuse(host, SALLYPORT_E_INVALID, "the plugin's field %s %s",
-                                  to->name.ptr, wrong)
-                 : status;
-}
-
-static bool is_action_type(struct sp_text text)
-{
-    return sp_text_is(text, "string") || sp_text_is(text, "integer") ||
-           sp_text_is(text, "boolean") || sp_text_is(text, "array") ||
-           sp_text_is(text, "object");
-}
-
-static int32_t action_fields_take(struct sp_plugin_host *host,
-                                  const struct sallyport_action *action, struct sp_action *to)
-{
-    if (action->n_fields > ACTION_FIELDS_MAX || (action->n_fields && !action->fields)) {
-        return sp_push_refuse(host, SALLYPORT_E_LIMIT,
-                              "the plugin pushed an action with more than %d fields",
-                              ACTION_FIELDS_MAX);
-    }
-    struct sp_action_field *fields =
-        sp_arena_array(host->arena, action->n_fields, sizeof *fields);
-    if (!fields) {
-        return sp_push_refuse(host, SALLYPORT_E_LIMIT, "out of memory");
-    }
-    int32_t status = SALLYPORT_OK;
-    for (uint32_t i = 0; !status && i < action->n_fields; i++) {
-        const struct sallyport_action_field *field = action->fields[i];
-        if (!IS_V1(field, sallyport_action_field, type) || field->flags) {
-            return refuse_form(host, "field of an action");
-        }
-        status = take(host, &field->name, SP_PLUGIN_HEADER_NAME_MAX, sp_is_visible,
-                      "name of an action's field", &fields[i].name);
-        if (!status) {
-            status = take(host, &field->type, 16, is_action_type, "type of an action's field",
-                          &fields[i].type);
-        }
-    }
-    to->fields = fields;
-    to->n_fields = action->n_fields;
-    return status;
-}
-
-int32_t sp_push_action(const struct sallyport_host *table, uint64_t call,
-                       const struct sallyport_action *action)
-{
-    struct sp_plugin_host *host = host_of(table);
-    void *item = NULL;
-    int32_t status = sp_push_begin(host, call, IN(SP_HOOK_DESCRIBE), "push_action");
-    if (status) {
-        return status;
-    }
-    if (!IS_V1(action, sallyport_action, reserved) ||
-        action->flags & ~SALLYPORT_ACTION_ESCALATES || action->reserved) {
-        return refuse_form(host, "action");
-    }
-    status = sp_push_item(host, &host->actions, sizeof(struct sp_action), ACTIONS_MAX,
-                          "actions", &item);
-    if (status) {
-        return status;
-    }
-    struct sp_action *to = item;
-    to->escalates = action->flags & SALLYPORT_ACTION_ESCALATES;
-    status = take(host, &action->name, SP_PLUGIN_HEADER_NAME_MAX, sp_is_action_name,
-                  "action name", &to->name);
-    if (!status) {
-        status = take(host, &action->method, 16, sp_is_method, "method", &to->method);
-    }
-    if (!status) {
-        status = take(host, &action->path, SP_PLUGIN_PATH_MAX, sp_is_path_template,
-                      "action path", &to->path);
-    }
-    return status ? status : action_fields_take(host, action, to);
-}
-
-/* ---- plan ----------------------------------------------------------------------------------
- */
-
-/* A header that is set twice would be set to what nobody meant. */
-static bool header_is_set(const struct sp_plugin_host *host, struct sp_text name)
-{
-    const struct sp_placement *placements = host->placements.items;
-    for (size_t i = 0; i < host->placements.n; i++) {
-        if (placements[i].place == SP_PLACE_HEADER && sp_text_eq(placements[i].name, name)) {
-            return true;
-        }
-    }
-    const struct sp_list *lists[] = {&host->headers, &host->defaults};
-    for (size_t k = 0; k < 2; k++) {
-        const struct sp_setting *headers = lists[k]->items;
-        for (size_t i = 0; i < lists[k]->n; i++) {
-            if (sp_text_eq(headers[i].name, name)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-static bool query_is_set(const struct sp_plugin_host *host, struct sp_text name)
-{
-    const struct sp_placement *placements = host->placements.items;
-    for (size_t i = 0; i < host->placements.n; i++) {
-        if (placements[i].place == SP_PLACE_QUERY && sp_text_eq(placements[i].name, name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The name is checked before the item is listed, so that it is not found to be set by itself.
- */
-static int32_t placement_take(struct sp_plugin_host *host,
-                              const struct sallyport_placement *placement,
-                              struct sp_placement *to)
-{
-    bool header = placement->place == SALLYPORT_PLACE_HEADER;
-    to->place = header ? SP_PLACE_HEADER : SP_PLACE_QUERY;
-    to->base64 = placement->flags & SALLYPORT_PLACE_BASE64;
-    int32_t status = take(host, &placement->name, SP_PLUGIN_HEADER_NAME_MAX,
-                          header ? sp_is_header_name : sp_is_visible,
-                          header ? "header name" : "query parameter", &to->name);
-    if (!status) {
-        status = take(host, &placement->prefix, SP_PLUGIN_HEADER_VALUE_MAX, sp_is_printable,
-                      "prefix of a placement", &to->prefix);
-    }
-    if (!status) {
-        status = take(host, &placement->template_text, SP_PLUGIN_HEADER_VALUE_MAX,
-                      sp_is_printable, "template of a placement", &to->template);
-    }
-    if (status) {
-        return status;
-    }
-    if (header && sp_header_is_forbidden(to->name)) {
-        return sp_push_refuse(host, SALLYPORT_E_DENIED,
-                              "the plugin wants to put a secret into the header %s, which is "
-                              "the host's",
-                              to->name.ptr);
-    }
-    if (header ? header_is_set(host, to->name) : query_is_set(host, to->name)) {
-        return sp_push_refuse(host, SALLYPORT_E_INVALID, "the plugin fills %s twice",
-                              to->name.ptr);
-    }
-    const char *wrong =
-        sp_template_refused(to->template, host->key->secrets, host->key->n_secrets);
-    return wrong ? sp_push_refuse(host, SALLYPORT_E_INVALID, "the plugin's template for %s %s",
-                                  to->name.ptr, wrong)
-                 : SALLYPORT_OK;
-}
-
-int32_t sp_push_placement(const struct sallyport_host *table, uint64_t call,
-                          const struct sallyport_placement *placement)
-{
-    struct sp_plugin_host *host = host_of(table);
-    struct sp_placement copy = {.place = SP_PLACE_HEADER};
-    void *item = NULL;
-    int32_t status = sp_push_begin(host, call, IN(SP_HOOK_PLAN), "push_placement");
-    if (status) {
-        return status;
-    }
-    if (!IS_V1(placement, sallyport_placement, template_text) ||
-        placement->place > SALLYPORT_PLACE_QUERY ||
-        placement->flags & ~SALLYPORT_PLACE_BASE64 || placement->reserved) {
-        return refuse_form(host, "placement");
-    }
-    status = placement_take(host, placement, &copy);
-    if (!status) {
-        status = sp_push_item(host, &host->placements, sizeof copy, PLACEMENTS_MAX,
-                              "placements", &item);
-    }
-    if (!status) {
-        *(struct sp_placement *)item = copy;
-    }
-    return status;
-}
-
-int32_t sp_push_header(const struct sallyport_host *table, uint64_t call,
-                       const struct sallyport_header *header)
-{
-    struct sp_plugin_host *host = host_of(table);
-    struct sp_setting copy;
-    void *item = NULL;
-    int32_t status = sp_push_begin(host, call, IN(SP_HOOK_PLAN), "push_header");
-    if (status) {
-        return status;
-    }
-    if (!IS_V1(header, sallyport_header, value) || header->kind > SALLYPORT_HEADER_DEFAULT) {
-        return refuse_form(host, "header");
-    }
-    status = take(host, &header->name, SP_PLUGIN_HEADER_NAME_MAX, sp_is_header_name,
-                  "header name", &copy.name);
-    if (!status) {
-        status = take(host, &header->value, SP_PLUGIN_HEADER_VALUE_MAX, sp_is_header_value,
-                      "header value", &copy.value);
-    }
-    if (status) {
-        return status;
-    }
-    if (sp_header_is_forbidden(copy.name) || sp_header_is_credential(copy.name)) {
-        return sp_push_refuse(host, SALLYPORT_E_DENIED,
-                              "the plugin wants to set the header %s, which is the host's",
-                              copy.name.ptr);
-    }
-    if (header_is_set(host, copy.name)) {
-        return sp_push_refuse(host, SALLYPORT_E_INVALID, "the plugin fills %s twice",
-                              copy.name.ptr);
-    }
-    status = sp_push_item(
-        host, header->kind == SALLYPORT_HEADER_FIXED ? &host->headers : &host->defaults,
-        sizeof copy, HEADERS_MAX, "headers", &item);
-    if (!status) {
-        *(struct sp_setting *)item = copy;
-    }
-    return status;
 }

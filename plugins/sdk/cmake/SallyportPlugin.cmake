@@ -18,6 +18,9 @@ function(sallyport_add_plugin name)
   target_link_options(${name} PRIVATE
     "LINKER:--version-script=${SALLYPORT_PLUGIN_MAP}"
     LINKER:-z,relro LINKER:-z,now LINKER:-z,noexecstack LINKER:--as-needed)
+  # With a umask of 002 the host would refuse what was just built: others may write it.
+  add_custom_command(TARGET ${name} POST_BUILD VERBATIM
+    COMMAND chmod go-w $<TARGET_FILE_DIR:${name}> $<TARGET_FILE:${name}>)
   # A sanitizer's runtime is in the program that loads the plugin, and resolves only then.
   if(NOT SALLYPORT_SANITIZE AND NOT SALLYPORT_FUZZ)
     target_link_options(${name} PRIVATE LINKER:-z,defs)

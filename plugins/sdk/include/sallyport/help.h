@@ -56,7 +56,7 @@ static inline int32_t sallyport_refuse(const struct sallyport_host *host, uint64
                                        const char *reason)
 {
     struct sallyport_text text = sallyport_text_of(reason);
-    (void)host->fail(host, call, &text);
+    (void)host->refuse(host, call, &text);
     return SALLYPORT_E_CONFIG;
 }
 

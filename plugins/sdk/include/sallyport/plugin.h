@@ -43,8 +43,7 @@ extern "C" {
 #define SALLYPORT_HAS(p, type, member)                                                         \
     ((p)->size >= offsetof(struct type, member) + sizeof((p)->member))
 
-/* ---- what functions return ------------------------------------------------------------------
- */
+/* ---- what functions return -------------------------------------------------------------- */
 
 #define SALLYPORT_OK 0
 #define SALLYPORT_E_INVALID (-1) /* a value breaks the rules; the host's log says which */
@@ -53,12 +52,11 @@ extern "C" {
 #define SALLYPORT_E_CALL (-4)    /* not now: wrong hook, no hook, wrong thread, stale call */
 #define SALLYPORT_E_FAILED (-5)  /* this call failed before; nothing more is taken */
 #define SALLYPORT_E_UNSUPPORTED (-6) /* this side does not do that */
-#define SALLYPORT_E_CONFIG (-7)      /* the key's configuration is wrong; say how with fail() */
-#define SALLYPORT_E_UPSTREAM (-8)    /* the upstream refused or could not be reached */
-#define SALLYPORT_E_DENIED (-9)      /* the host does not let this plugin do that */
+#define SALLYPORT_E_CONFIG (-7)   /* the key's configuration is wrong; say how with refuse() */
+#define SALLYPORT_E_UPSTREAM (-8) /* the upstream refused or could not be reached */
+#define SALLYPORT_E_DENIED (-9)   /* the host does not let this plugin do that */
 
-/* ---- texts
- * ----------------------------------------------------------------------------------- */
+/* ---- texts ------------------------------------------------------------------------------ */
 
 /* A run of bytes; not NUL-terminated. Passed by value inside others, so it never grows. */
 struct sallyport_text {
@@ -71,8 +69,7 @@ struct sallyport_text {
 #define SALLYPORT_NO_TEXT { NULL, 0 }
 /* clang-format on */
 
-/* ---- what the host tells: a key
- * --------------------------------------------------------------- */
+/* ---- what the host tells: a key --------------------------------------------------------- */
 
 struct sallyport_setting { /* a configured value that is no secret */
     uint32_t size;
@@ -91,8 +88,7 @@ struct sallyport_key {
     uint32_t n_settings, n_secrets;
 };
 
-/* ---- what a plugin pushes: its manifest
- * ------------------------------------------------------- */
+/* ---- what a plugin pushes: its manifest ------------------------------------------------- */
 
 struct sallyport_manifest {
     uint32_t size;
@@ -164,8 +160,7 @@ struct sallyport_action { /* one operation of the provider's API */
     uint32_t reserved; /* 0 */
 };
 
-/* ---- what a plugin pushes: a plan
- * -------------------------------------------------------------- */
+/* ---- what a plugin pushes: a plan ------------------------------------------------------- */
 
 #define SALLYPORT_PLACE_HEADER 0u
 #define SALLYPORT_PLACE_QUERY 1u
@@ -195,8 +190,7 @@ struct sallyport_header {
     struct sallyport_text name, value;
 };
 
-/* ---- the host's functions
- * ----------------------------------------------------------------------- */
+/* ---- the host's functions --------------------------------------------------------------- */
 
 #define SALLYPORT_LOG_DEBUG 0u
 #define SALLYPORT_LOG_INFO 1u
@@ -216,8 +210,8 @@ struct sallyport_host {
                    const struct sallyport_text *text);
     /* [in a hook] Why this call fails, for the person who has to act on it: what is wrong and
      * what to do. The first reason counts. Return an error from the hook afterwards. */
-    int32_t (*fail)(const struct sallyport_host *host, uint64_t call,
-                    const struct sallyport_text *reason);
+    int32_t (*refuse)(const struct sallyport_host *host, uint64_t call,
+                      const struct sallyport_text *reason);
 
     /* [in a hook: describe] Exactly once. */
     int32_t (*push_manifest)(const struct sallyport_host *host, uint64_t call,
@@ -249,8 +243,7 @@ struct sallyport_host {
     const void *(*extension)(const struct sallyport_host *host, const char *id);
 };
 
-/* ---- the plugin's functions
- * --------------------------------------------------------------------- */
+/* ---- the plugin's functions ------------------------------------------------------------- */
 
 /* The plugin's side. The table lives as long as the process; the library is never unloaded. No
  * function pointer of version 1.0 may be NULL. */
@@ -280,8 +273,7 @@ struct sallyport_plugin {
     const void *(*extension)(const char *id);
 };
 
-/* ---- the entry point
- * ------------------------------------------------------------------------------ */
+/* ---- the entry point -------------------------------------------------------------------- */
 
 #define SALLYPORT_EXPORT __attribute__((visibility("default")))
 
@@ -302,9 +294,17 @@ struct sallyport_note {
     uint32_t major, minor;
 };
 
+#ifdef __clang__ /* a sanitizer would pad it, and a note's neighbours are read as notes */
+#define SALLYPORT_NOTE_PLAIN __attribute__((no_sanitize("address")))
+#else
+#define SALLYPORT_NOTE_PLAIN
+#endif
+#define SALLYPORT_NOTE_PLACE                                                                   \
+    SALLYPORT_NOTE_PLAIN                                                                       \
+    __attribute__((used, section(SALLYPORT_NOTE_SECTION), aligned(4)))
+
 #define SALLYPORT_PLUGIN_NOTE                                                                  \
-    __attribute__((used, section(SALLYPORT_NOTE_SECTION),                                      \
-                   aligned(4))) static const struct sallyport_note sallyport_plugin_note = {   \
+    SALLYPORT_NOTE_PLACE static const struct sallyport_note sallyport_plugin_note = {          \
         sizeof(SALLYPORT_NOTE_OWNER), 2 * sizeof(uint32_t), SALLYPORT_NOTE_TYPE,               \
         SALLYPORT_NOTE_OWNER,         SALLYPORT_ABI_MAJOR,  SALLYPORT_ABI_MINOR}
 

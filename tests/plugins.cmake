@@ -1,0 +1,70 @@
+# Tests of the plugin ABI and its loader: the real loader, with real libraries, most of them bad.
+if(NOT TARGET plugin_loader)
+  include(${PROJECT_SOURCE_DIR}/host/plugin.cmake)
+endif()
+
+# bad_plugin(NAME SOURCE [LINK OPTION…]): BAD_DIR/NAME.so, built like a plugin, then spoiled.
+set(BAD_DIR ${CMAKE_CURRENT_BINARY_DIR}/bad)
+function(bad_plugin name source)
+  add_library(${name} MODULE plugins/${source})
+  target_link_libraries(${name} PRIVATE Sallyport::PluginSDK sallyport_flags)
+  set_target_properties(${name} PROPERTIES PREFIX "" SUFFIX ".so" SKIP_BUILD_RPATH ON
+                        LIBRARY_OUTPUT_DIRECTORY ${BAD_DIR})
+  target_link_options(${name} PRIVATE ${ARGN})
+  add_custom_command(TARGET ${name} POST_BUILD COMMAND chmod go-w ${BAD_DIR} $<TARGET_FILE:${name}>)
+  set_property(GLOBAL APPEND PROPERTY BAD_PLUGINS ${name})
+endfunction()
+foreach(name habits major newer no_note no_symbol null_function null_table reason short_table
+             silent twice two_notes)
+  bad_plugin(bad_${name} bad_${name}.c)
+endforeach()
+bad_plugin(bad_nothing bad_nothing.c)
+bad_plugin(bad_runpath bad_nothing.c LINKER:--enable-new-dtags,-rpath,/tmp)
+bad_plugin(bad_rpath bad_nothing.c LINKER:--disable-new-dtags,-rpath,/tmp)
+bad_plugin(bad_stack bad_nothing.c)
+target_link_libraries(bad_stack PRIVATE -Wl,-z,execstack) # behind the flags' noexecstack
+bad_plugin(bad_filter bad_nothing.c LINKER:--filter,libm.so.6)
+bad_plugin(bad_auxiliary bad_nothing.c LINKER:--auxiliary,libm.so.6)
+bad_plugin(bad_audit bad_nothing.c LINKER:--audit,libm.so.6)
+bad_plugin(bad_interpose bad_nothing.c LINKER:-z,interpose)
+bad_plugin(bad_unresolved bad_foreign_symbol.c)
+# Libraries to be needed: one under a name of its own, one under a name that is allowed.
+bad_plugin(stranger foreign.c LINKER:-soname,libstranger.so.1)
+bad_plugin(impostor foreign.c LINKER:-soname,libgcc_s.so.1)
+bad_plugin(bad_needed bad_nothing.c LINKER:--no-as-needed ${BAD_DIR}/stranger.so)
+bad_plugin(bad_foreign_symbol bad_foreign_symbol.c LINKER:--no-as-needed ${BAD_DIR}/impostor.so)
+add_dependencies(bad_needed stranger)
+add_dependencies(bad_foreign_symbol impostor)
+get_property(BAD_PLUGINS GLOBAL PROPERTY BAD_PLUGINS)
+
+foreach(test load elf abi push check providers)
+  sallyport_test(unit/test_plugin_${test}.c plugin_loader Sallyport::PluginSDK
+                 PkgConfig::SODIUM ${CMAKE_DL_LIBS} Threads::Threads)
+  target_compile_definitions(test_plugin_${test} PRIVATE BAD_DIR="${BAD_DIR}"
+    STRIPE_SO="$<TARGET_FILE:stripe>" GITHUB_SO="$<TARGET_FILE:github>"
+    REST_SO="$<TARGET_FILE:rest>" TEMPLATE_SO="$<TARGET_FILE:template>")
+  target_include_directories(test_plugin_${test} PRIVATE plugins)
+  add_dependencies(test_plugin_${test} ${BAD_PLUGINS} stripe github rest template)
+endforeach()
+
+# The header, in every language that it promises.
+foreach(language c/c99 c/c11 c/c17 c++/c++11 c++/c++17)
+  get_filename_component(std ${language} NAME)
+  get_filename_component(kind ${language} DIRECTORY)
+  add_test(NAME plugin_header_compiles_as_${std}
+    COMMAND ${CMAKE_C_COMPILER} -x ${kind} -std=${std} -Wall -Wextra -Wpedantic -pedantic-errors
+            -Wconversion -Wshadow -Wundef -Werror -fsyntax-only
+            -I${PROJECT_SOURCE_DIR}/plugins/sdk/include
+            ${CMAKE_CURRENT_LIST_DIR}/plugins/header.c)
+endforeach()
+
+# From the installed SDK alone, in an empty folder.
+add_test(NAME plugin_builds_from_the_installed_sdk_alone
+  COMMAND ${CMAKE_COMMAND} -DSOURCE=${PROJECT_SOURCE_DIR} -DBUILD=${PROJECT_BINARY_DIR}
+          -DWORK=${CMAKE_CURRENT_BINARY_DIR}/outside -DCC=${CMAKE_C_COMPILER}
+          -DLOADER=$<TARGET_FILE:test_plugin_outside>
+          -P ${CMAKE_CURRENT_LIST_DIR}/plugins/outside.cmake)
+add_executable(test_plugin_outside unit/test_plugin_outside.c)
+target_link_libraries(test_plugin_outside PRIVATE plugin_loader sallyport_flags)
+
+sallyport_fuzz(fuzz/fuzz_elf_note.c plugin_loader)

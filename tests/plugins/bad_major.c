@@ -1,0 +1,8 @@
+/* Says in its note that it speaks ABI 2.7. */
+#include "bad.h"
+
+SALLYPORT_NOTE_PLACE static const struct sallyport_note note = {
+    sizeof(SALLYPORT_NOTE_OWNER), 2 * sizeof(uint32_t),    SALLYPORT_NOTE_TYPE,
+    SALLYPORT_NOTE_OWNER,         SALLYPORT_ABI_MAJOR + 1, 7};
+static const struct sallyport_plugin table = {FINE_TABLE};
+ENTRY
