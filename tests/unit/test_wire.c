@@ -132,11 +132,47 @@ static void T5_announced_counts_allocate_nothing(void **state)
         {"\xc6\xff\xff\xff\xff", 5},         /* bin of 4 GiB */
         {"\xdd\x7f\xff\xff\xff\xc0\xc0", 7}, /* an array that has only begun */
         {"\x9f\xdd\xff\xff\xff\xff", 6},
-        {"\x82\xa1", 2},
-        {"", 0},
+        {"\x9f", 1},
+        {"\x84\xa1x", 3},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sp_arena arena;
+        struct sp_wire_value value;
         assert_refused(cases[i]);
+        sp_arena_init(&arena, ARENA_CAP);
+        assert_true(sp_wire_read(&arena, cases[i], &value, NULL) != SP_OK);
+        if (i != 7) { /* the array in the array: the outer one is there */
+            assert_int_equal(arena.used_bytes, 0);
+        }
+        sp_arena_done(&arena);
+    }
+}
+
+/* One byte too few, in every format that announces a length. */
+static void T5_lengths_past_the_end_by_one_are_refused(void **state)
+{
+    (void)state;
+    static const struct sp_text cases[] = {
+        {"", 0},
+        {"\xa2x", 2},
+        {"\xd9\x02x", 3},
+        {"\xda\x00\x02x", 4},
+        {"\xdb\x00\x00\x00\x02x", 6},
+        {"\xc4\x02x", 3},
+        {"\xc5\x00\x02x", 4},
+        {"\xc6\x00\x00\x00\x02x", 6},
+        {"\xd9", 1},
+        {"\xc5\x00", 2},
+        {"\xcc", 1},
+        {"\xd3\x00\x00\x00\x00\x00\x00\x00", 8},
+        {"\xca\x00\x00\x00", 4},
+        {"\x92\x01", 2},
+        {"\x81\xa1x", 3},
+        {"\x81\xa2x", 3},
+        {"\x81", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(refused(cases[i]), SP_EINVAL);
     }
 }
 
@@ -463,6 +499,7 @@ int main(void)
         cmocka_unit_test(scalars_and_strings_are_read),
         cmocka_unit_test(texts_are_borrowed_from_the_message),
         cmocka_unit_test(T5_announced_counts_allocate_nothing),
+        cmocka_unit_test(T5_lengths_past_the_end_by_one_are_refused),
         cmocka_unit_test(T5_nested_announcements_are_refused),
         cmocka_unit_test(T5_nesting_past_the_cap_is_refused),
         cmocka_unit_test(T5_duplicate_keys_are_refused_at_any_depth),
