@@ -9,7 +9,6 @@
 #include "plugin_symbol.h"
 
 #include <dlfcn.h>
-#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -3,7 +3,6 @@
 #include "text.h"
 
 #include <elf.h>
-#include <link.h>
 #include <sallyport/plugin.h>
 #include <string.h>
 
@@ -21,7 +20,7 @@
 #else
 #define OUR_DATA ELFDATA2MSB
 #endif
-#define OUR_CLASS (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32)
+#define OUR_CLASS ELFCLASS64
 
 enum { SEGMENTS_MAX = 64, NAME_SHOWN_MAX = 64 };
 
@@ -31,9 +30,9 @@ static const char *const allowed_libraries[] = {"libc.so.6", "libm.so.6", "libgc
 struct elf {
     const uint8_t *bytes;
     size_t len;
-    ElfW(Phdr) segments[SEGMENTS_MAX];
+    Elf64_Phdr segments[SEGMENTS_MAX];
     size_t n_segments;
-    const ElfW(Phdr) * dynamic;
+    const Elf64_Phdr *dynamic;
 };
 
 /* Whether [offset, offset + size) lies in the file. */
@@ -44,7 +43,7 @@ static bool inside(const struct elf *elf, uint64_t offset, uint64_t size)
 
 static sp_status header_read(struct elf *elf, struct sp_error *err)
 {
-    ElfW(Ehdr) header;
+    Elf64_Ehdr header;
     if (elf->len < sizeof header || memcmp(elf->bytes, ELFMAG, SELFMAG) != 0) {
         return sp_fail(err, SP_EINVAL, "it is no ELF file; build it as a shared library");
     }
@@ -57,19 +56,19 @@ static sp_status header_read(struct elf *elf, struct sp_error *err)
     if (header.e_type != ET_DYN) {
         return sp_fail(err, SP_EINVAL, "it is no shared object; link it with -shared");
     }
-    if (header.e_phentsize != sizeof(ElfW(Phdr)) || header.e_phnum == 0 ||
+    if (header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum == 0 ||
         header.e_phnum > SEGMENTS_MAX ||
-        !inside(elf, header.e_phoff, sizeof(ElfW(Phdr)) * (uint64_t)header.e_phnum)) {
+        !inside(elf, header.e_phoff, sizeof(Elf64_Phdr) * (uint64_t)header.e_phnum)) {
         return sp_fail(err, SP_EINVAL, "its ELF header is damaged or the file is cut short");
     }
     elf->n_segments = header.e_phnum;
-    memcpy(elf->segments, elf->bytes + header.e_phoff, elf->n_segments * sizeof(ElfW(Phdr)));
+    memcpy(elf->segments, elf->bytes + header.e_phoff, elf->n_segments * sizeof(Elf64_Phdr));
     return SP_OK;
 }
 
 /* Loadable segments in ascending order without overlap (as the ELF specification has it), so
  * that what is read here by address is what the dynamic linker will map there. */
-static sp_status load_check(const struct elf *elf, const ElfW(Phdr) * segment,
+static sp_status load_check(const struct elf *elf, const Elf64_Phdr *segment,
                             uint64_t *in_out_end, struct sp_error *err)
 {
     if (segment->p_filesz > segment->p_memsz ||
@@ -90,7 +89,7 @@ static sp_status segments_check(struct elf *elf, struct sp_error *err)
     uint64_t end = 0;
     bool stack_is_data = false;
     for (size_t i = 0; i < elf->n_segments; i++) {
-        const ElfW(Phdr) *segment = &elf->segments[i];
+        const Elf64_Phdr *segment = &elf->segments[i];
         if (segment->p_type == PT_LOAD) {
             sp_status status = load_check(elf, segment, &end, err);
             if (status) {
@@ -120,7 +119,7 @@ static sp_status segments_check(struct elf *elf, struct sp_error *err)
 /* ---- the note --------------------------------------------------------------------------- */
 
 /* One note's place in a segment: from at, its end into *ret_next. False at a damaged one. */
-static bool note_bounds(uint64_t room, uint64_t align, const ElfW(Nhdr) * note,
+static bool note_bounds(uint64_t room, uint64_t align, const Elf64_Nhdr *note,
                         uint64_t *ret_body, uint64_t *ret_next)
 {
     /* Sizes are 32-bit, so nothing here overflows 64. */
@@ -132,13 +131,13 @@ static bool note_bounds(uint64_t room, uint64_t align, const ElfW(Nhdr) * note,
     return body + note->n_descsz <= room;
 }
 
-static sp_status note_segment_scan(const struct elf *elf, const ElfW(Phdr) * segment,
+static sp_status note_segment_scan(const struct elf *elf, const Elf64_Phdr *segment,
                                    unsigned *in_out_found, struct sp_elf_info *ret_info)
 {
     const uint8_t *at = elf->bytes + segment->p_offset;
     uint64_t room = segment->p_filesz, align = segment->p_align == 8 ? 8 : 4;
-    while (room >= sizeof(ElfW(Nhdr))) {
-        ElfW(Nhdr) note;
+    while (room >= sizeof(Elf64_Nhdr)) {
+        Elf64_Nhdr note;
         uint64_t body, next;
         memcpy(&note, at, sizeof note);
         if (!note_bounds(room, align, &note, &body, &next)) {
@@ -166,7 +165,7 @@ static sp_status note_check(const struct elf *elf, struct sp_elf_info *ret_info,
 {
     unsigned found = 0;
     for (size_t i = 0; i < elf->n_segments; i++) {
-        const ElfW(Phdr) *segment = &elf->segments[i];
+        const Elf64_Phdr *segment = &elf->segments[i];
         if (segment->p_type != PT_NOTE) {
             continue;
         }
@@ -196,7 +195,7 @@ static sp_status note_check(const struct elf *elf, struct sp_elf_info *ret_info,
 static const uint8_t *at_address(const struct elf *elf, uint64_t address, uint64_t *ret_room)
 {
     for (size_t i = 0; i < elf->n_segments; i++) {
-        const ElfW(Phdr) *segment = &elf->segments[i];
+        const Elf64_Phdr *segment = &elf->segments[i];
         if (segment->p_type == PT_LOAD && address >= segment->p_vaddr &&
             address - segment->p_vaddr < segment->p_filesz) {
             uint64_t skip = address - segment->p_vaddr;
@@ -207,7 +206,7 @@ static const uint8_t *at_address(const struct elf *elf, uint64_t address, uint64
     return NULL;
 }
 
-static const char *entry_refused(const ElfW(Dyn) * entry)
+static const char *entry_refused(const Elf64_Dyn *entry)
 {
     switch (entry->d_tag) {
     case DT_RPATH:
@@ -242,9 +241,9 @@ struct dynamic {
     unsigned n_strings_address, n_strings_bytes;
 };
 
-static ElfW(Dyn) entry_at(const struct dynamic *dynamic, size_t i)
+static Elf64_Dyn entry_at(const struct dynamic *dynamic, size_t i)
 {
-    ElfW(Dyn) entry;
+    Elf64_Dyn entry;
     memcpy(&entry, dynamic->entries + i * sizeof entry, sizeof entry);
     return entry;
 }
@@ -260,9 +259,9 @@ static sp_status dynamic_read(const struct elf *elf, struct dynamic *dynamic,
         dynamic->entries != elf->bytes + elf->dynamic->p_offset) {
         return sp_fail(err, SP_EINVAL, "its dynamic section is damaged");
     }
-    size_t most = elf->dynamic->p_filesz / sizeof(ElfW(Dyn));
+    size_t most = elf->dynamic->p_filesz / sizeof(Elf64_Dyn);
     for (dynamic->n_entries = 0; dynamic->n_entries < most; dynamic->n_entries++) {
-        ElfW(Dyn) entry = entry_at(dynamic, dynamic->n_entries);
+        Elf64_Dyn entry = entry_at(dynamic, dynamic->n_entries);
         const char *why = entry_refused(&entry);
         if (why) {
             return sp_fail(err, SP_EDENIED, "%s", why);
@@ -321,7 +320,7 @@ static sp_status dynamic_check(const struct elf *elf, struct sp_error *err)
         return sp_fail(err, SP_EINVAL, "its dynamic string table is damaged");
     }
     for (size_t i = 0; !status && i < dynamic.n_entries; i++) {
-        ElfW(Dyn) entry = entry_at(&dynamic, i);
+        Elf64_Dyn entry = entry_at(&dynamic, i);
         if (entry.d_tag == DT_NEEDED) {
             /* The table ends with NUL, so every name in it ends in it. */
             status = entry.d_un.d_val < dynamic.strings_bytes

@@ -3,7 +3,6 @@
 #include "text.h"
 
 #include <elf.h>
-#include <link.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -77,11 +76,11 @@ static void plugin_as_built_is_accepted(void **state)
 /* What the linker reads lies in segments; what is behind them may go. */
 static size_t end_of_segments(const struct bytes *plugin)
 {
-    ElfW(Ehdr) header;
+    Elf64_Ehdr header;
     size_t end = 0;
     memcpy(&header, plugin->ptr, sizeof header);
     for (size_t i = 0; i < header.e_phnum; i++) {
-        ElfW(Phdr) segment;
+        Elf64_Phdr segment;
         memcpy(&segment, plugin->ptr + header.e_phoff + i * sizeof segment, sizeof segment);
         size_t last = segment.p_offset + segment.p_filesz;
         if (segment.p_type == PT_LOAD && last > end) {
@@ -127,16 +126,16 @@ static void T46_every_flipped_bit_is_survived(void **state)
 
 /* ---- edits ------------------------------------------------------------------------------ */
 
-static ElfW(Ehdr) header_of(const struct bytes *plugin)
+static Elf64_Ehdr header_of(const struct bytes *plugin)
 {
-    ElfW(Ehdr) header;
+    Elf64_Ehdr header;
     memcpy(&header, plugin->ptr, sizeof header);
     return header;
 }
 
-static uint8_t *segment_at(struct bytes *plugin, uint32_t type, ElfW(Phdr) * ret_segment)
+static uint8_t *segment_at(struct bytes *plugin, uint32_t type, Elf64_Phdr *ret_segment)
 {
-    ElfW(Ehdr) header = header_of(plugin);
+    Elf64_Ehdr header = header_of(plugin);
     for (size_t i = 0; i < header.e_phnum; i++) {
         uint8_t *at = plugin->ptr + header.e_phoff + i * sizeof *ret_segment;
         memcpy(ret_segment, at, sizeof *ret_segment);
@@ -148,9 +147,9 @@ static uint8_t *segment_at(struct bytes *plugin, uint32_t type, ElfW(Phdr) * ret
     return NULL;
 }
 
-static uint8_t *dynamic_at(struct bytes *plugin, int64_t tag, ElfW(Dyn) * ret_entry)
+static uint8_t *dynamic_at(struct bytes *plugin, int64_t tag, Elf64_Dyn *ret_entry)
 {
-    ElfW(Phdr) segment;
+    Elf64_Phdr segment;
     (void)segment_at(plugin, PT_DYNAMIC, &segment);
     for (size_t i = 0; i < segment.p_filesz / sizeof *ret_entry; i++) {
         uint8_t *at = plugin->ptr + segment.p_offset + i * sizeof *ret_entry;
@@ -175,7 +174,7 @@ static void assert_refused(const struct bytes *plugin, const char *words)
 static void T46_other_machine_class_and_byte_order_are_refused(void **state)
 {
     struct bytes *plugin = *state;
-    ElfW(Ehdr) good = header_of(plugin), bad = good;
+    Elf64_Ehdr good = header_of(plugin), bad = good;
     bad.e_machine = EM_S390;
     memcpy(plugin->ptr, &bad, sizeof bad);
     assert_refused(plugin, "another kind of machine");
@@ -196,7 +195,7 @@ static void T46_other_machine_class_and_byte_order_are_refused(void **state)
 static void T46_header_that_points_outside_is_refused(void **state)
 {
     struct bytes *plugin = *state;
-    ElfW(Ehdr) good = header_of(plugin), bad = good;
+    Elf64_Ehdr good = header_of(plugin), bad = good;
     static const uint64_t offsets[] = {UINT64_MAX, UINT64_MAX - 64, 1u << 30};
     for (size_t i = 0; i < 3; i++) {
         bad.e_phoff = offsets[i];
@@ -212,7 +211,7 @@ static void T46_header_that_points_outside_is_refused(void **state)
 static void T46_segments_that_overlap_or_leave_the_file_are_refused(void **state)
 {
     struct bytes *plugin = *state;
-    ElfW(Phdr) good, bad;
+    Elf64_Phdr good, bad;
     uint8_t *at = segment_at(plugin, PT_LOAD, &good);
     bad = good;
     bad.p_memsz = UINT64_MAX;
@@ -235,7 +234,7 @@ static void T46_segments_that_overlap_or_leave_the_file_are_refused(void **state
 static void T46_library_without_its_segments_is_refused(void **state)
 {
     struct bytes *plugin = *state;
-    ElfW(Phdr) good, bad;
+    Elf64_Phdr good, bad;
     static const struct {
         uint32_t type;
         const char *words;
@@ -258,7 +257,7 @@ static void T46_library_without_its_segments_is_refused(void **state)
 static void T46_dynamic_section_that_is_elsewhere_is_refused(void **state)
 {
     struct bytes *plugin = *state;
-    ElfW(Phdr) good, bad;
+    Elf64_Phdr good, bad;
     uint8_t *at = segment_at(plugin, PT_DYNAMIC, &good);
     bad = good;
     bad.p_offset += 16; /* the linker goes by the address, a naive reader by the offset */
@@ -277,7 +276,7 @@ static void T46_dynamic_section_that_is_elsewhere_is_refused(void **state)
 static void T46_string_table_that_is_damaged_is_refused(void **state)
 {
     struct bytes *plugin = *state;
-    ElfW(Dyn) good, bad;
+    Elf64_Dyn good, bad;
     static const struct {
         int64_t tag;
         uint64_t value;
@@ -298,7 +297,7 @@ static void T46_string_table_that_is_damaged_is_refused(void **state)
 static void T46_second_string_table_is_refused(void **state)
 {
     struct bytes *plugin = *state;
-    ElfW(Dyn) strings, other;
+    Elf64_Dyn strings, other;
     (void)dynamic_at(plugin, DT_STRTAB, &strings);
     uint8_t *at = dynamic_at(plugin, DT_SYMENT, &other);
     strings.d_un.d_ptr += 1;
@@ -309,7 +308,7 @@ static void T46_second_string_table_is_refused(void **state)
 static void T46_dangerous_entries_are_refused(void **state)
 {
     struct bytes *plugin = *state;
-    ElfW(Dyn) good, bad;
+    Elf64_Dyn good, bad;
     static const struct {
         int64_t tag;
         uint64_t value;
