@@ -223,7 +223,8 @@ static void explain_tls(struct transfer *transfer, struct sp_reply *reply)
     struct sp_text host = transfer->send.request->url.host;
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verify);
     reply->code = SP_CODE_UPSTREAM_UNREACHABLE;
-    if (verify == X509_V_OK) {
+    /* Both mean that the chain was fine: libcurl compares names before it asks for a result. */
+    if (verify == X509_V_OK || verify == X509_V_ERR_UNSPECIFIED) {
         (void)snprintf(reply->reason, sizeof reply->reason,
                        "the upstream's certificate is not for %.*s", (int)host.len, host.ptr);
     } else {

@@ -1,0 +1,16 @@
+# Tests of the canonical front half and of the way out (host/egress.cmake).
+if(NOT TARGET egress)
+  include(${PROJECT_SOURCE_DIR}/host/egress.cmake)
+endif()
+pkg_check_modules(TLS REQUIRED IMPORTED_TARGET openssl)
+
+# Loopback servers, certificates, and calls that go the whole way.
+add_library(egress_kit STATIC unit/loopback.c unit/certs.c unit/egress_kit.c)
+target_include_directories(egress_kit PUBLIC ${CMAKE_CURRENT_LIST_DIR}/unit)
+target_link_libraries(egress_kit
+  PUBLIC egress PkgConfig::TLS PkgConfig::CMOCKA Threads::Threads
+  PRIVATE sallyport_flags)
+
+sallyport_test(unit/test_egress.c egress_kit)
+sallyport_test(unit/test_egress_tls.c egress_kit)
+sallyport_test(unit/test_egress_address.c egress_kit)

@@ -1,0 +1,754 @@
+/* The way out against real servers on loopback: what is sent, to the byte; what comes back; and
+ * how it ends when it ends badly. */
+#include "egress_kit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define URL "https://api.example.com"
+
+struct fixture {
+    struct kit kit;
+    struct loopback *server;
+    struct kit_key key;
+    struct kit_reply reply;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    kit_open(&f->kit);
+    f->server = loopback_start(NULL);
+    kit_key(&f->key, "k1", KIT_SECRET, "http", f->server->port);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    kit_close(&f->kit);
+    loopback_stop(f->server);
+    kit_key_done(&f->key);
+    kit_reply_done(&f->reply);
+    free(f);
+    return 0;
+}
+
+/* The first line of what the server got last; the server is idle then. */
+static void assert_request_line(struct fixture *f, const char *line)
+{
+    assert_memory_equal(f->server->log, line, strlen(line));
+    assert_memory_equal(f->server->log + strlen(line), "\r\n", 2);
+}
+
+static void a_call_carries_the_key_and_brings_the_answer(void **state)
+{
+    struct fixture *f = *state;
+    kit_get(&f->kit, &f->key, URL "/v1/charges/ch_1", &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_OK);
+    assert_true(f->reply.sent);
+    assert_int_equal(f->reply.http_status, 200);
+    assert_string_equal(f->reply.body, "hello");
+    assert_string_equal(f->reply.headers, "content-type: text/plain\n");
+    /* Not a header more than these. */
+    assert_string_equal(f->server->log, "GET /v1/charges/ch_1 HTTP/1.1\r\n"
+                                        "Host: api.example.com\r\n"
+                                        "Accept-Encoding: identity\r\n"
+                                        "authorization: Bearer " KIT_SECRET "\r\n\r\n");
+}
+
+static void a_body_is_sent_byte_for_byte(void **state)
+{
+    struct fixture *f = *state;
+    const char *body = "{ \"amount\" : 1.10,\t\"note\":\"\\u00e9 \xc3\xa9\" }\n";
+    kit_do(&f->kit, &f->key,
+           &(struct kit_call){.method = "PATCH",
+                              .url = URL "/v1/x",
+                              .headers = {{"Content-Type", " application/json "}},
+                              .body = body},
+           &f->reply);
+    assert_request_line(f, "PATCH /v1/x HTTP/1.1");
+    assert_non_null(strstr(f->server->log, "\r\ncontent-type: application/json\r\n"));
+    char length[48];
+    (void)snprintf(length, sizeof length, "\r\nContent-Length: %zu\r\n", strlen(body));
+    assert_non_null(strstr(f->server->log, length));
+    assert_null(strcasestr(f->server->log, "expect"));
+    assert_string_equal(strstr(f->server->log, "\r\n\r\n") + 4, body);
+}
+
+static void a_long_body_waits_for_no_100_continue(void **state)
+{
+    struct fixture *f = *state;
+    enum { LEN = 200000 };
+    char *body = malloc(LEN + 1);
+    memset(body, 'x', LEN);
+    body[LEN] = '\0';
+    kit_do(&f->kit, &f->key,
+           &(struct kit_call){.method = "PUT", .url = URL "/up", .body = body}, &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_OK);
+    assert_null(strcasestr(f->server->log, "\r\nexpect:"));
+    assert_null(strcasestr(f->server->log, "\r\ncontent-type:"));
+    assert_string_equal(strstr(f->server->log, "\r\n\r\n") + 4, body);
+    free(body);
+}
+
+static void methods_without_a_body_are_sent_as_such(void **state)
+{
+    static const struct {
+        const char *method, *length;
+    } rows[] = {{"GET", NULL},           {"HEAD", NULL},          {"OPTIONS", NULL},
+                {"DELETE", NULL},        {"POST", "Length: 0\r"}, {"PUT", "Length: 0\r"},
+                {"PATCH", "Length: 0\r"}};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        f->server->log_len = 0;
+        kit_do(&f->kit, &f->key, &(struct kit_call){.method = rows[i].method, .url = URL "/m"},
+               &f->reply);
+        assert_int_equal(f->reply.code, SP_CODE_OK);
+        assert_memory_equal(f->server->log, rows[i].method, strlen(rows[i].method));
+        f->server->log[f->server->log_len] = '\0';
+        if (rows[i].length) {
+            assert_non_null(strstr(f->server->log, rows[i].length));
+        } else {
+            assert_null(strcasestr(f->server->log, "content-length"));
+        }
+        kit_reply_done(&f->reply);
+    }
+}
+
+static void a_head_request_with_a_body_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_error err = {""};
+    uint64_t id;
+    assert_int_equal(kit_send(&f->kit, &f->key,
+                              &(struct kit_call){.method = "HEAD", .url = URL "/", .body = "x"},
+                              &f->reply, &id, &err),
+                     SP_EINVAL);
+    assert_non_null(strstr(err.text, "HEAD"));
+    assert_int_equal(sp_egress_in_flight(f->kit.egress), 0);
+}
+
+static void T16_bytes_sent_are_bytes_matched(void **state)
+{
+    static const char *const targets[] = {
+        "/",
+        "/a/b/",
+        "/repos/o/r/contents/a%2Fb",
+        "/v1/%E2%82%AC/%7e",
+        "/a?x=1&x=2&&y&z=",
+        "/search?q=a+b%20c%2Bd&expand[]=data.x",
+        "/x?u=https://evil.example/%23%3F",
+        "/a%20b/c%22d%3C%3E|^`{}",
+        "/a:b@c/!$&'()*+,=",
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        char url[512], line[2048];
+        struct sp_url parsed;
+        struct sp_buf printed;
+        (void)snprintf(url, sizeof url, URL "%s", targets[i]);
+        assert_int_equal(sp_url_parse(&f->kit.arena, sp_text_of(url), &parsed, NULL), SP_OK);
+        sp_buf_init(&printed, 4096);
+        sp_url_print_target(&parsed, &printed);
+        (void)snprintf(line, sizeof line, "GET %s HTTP/1.1", printed.ptr);
+        f->server->log_len = 0;
+        kit_get(&f->kit, &f->key, url, &f->reply);
+        assert_int_equal(f->reply.code, SP_CODE_OK);
+        assert_request_line(f, line);
+        kit_reply_done(&f->reply);
+        sp_buf_done(&printed);
+    }
+}
+
+static void T16_ambiguous_paths_never_leave(void **state)
+{
+    static const char *const paths[] = {
+        "/a/../b", "/a/%2e%2e/b", "/a/%252e%252e/b", "/a//b", "/a;x", "/a\\b",
+        "/a%00",   "/a%5cb",      "/%c0%ae",         "/a#b",  "/a b", "/a\r\nX: y"};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        char url[256];
+        uint64_t id;
+        (void)snprintf(url, sizeof url, URL "%s", paths[i]);
+        assert_int_equal(kit_send(&f->kit, &f->key,
+                                  &(struct kit_call){.method = "GET", .url = url}, &f->reply,
+                                  &id, NULL),
+                         SP_EINVAL);
+    }
+    assert_int_equal(loopback_connections(f->server), 0);
+}
+
+static void T17_the_host_header_is_the_canonical_authority(void **state)
+{
+    static const char *const rows[][2] = {
+        {"https://API.Example.COM./x", "\r\nHost: api.example.com\r\n"},
+        {"https://api.example.com:443/x", "\r\nHost: api.example.com\r\n"},
+        {"https://api.example.com:8443/x", "\r\nHost: api.example.com:8443\r\n"},
+        {"http://api.example.com/x", "\r\nHost: api.example.com\r\n"},
+        {"http://api.example.com:443/x", "\r\nHost: api.example.com:443\r\n"},
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        f->server->log_len = 0;
+        kit_get(&f->kit, &f->key, rows[i][0], &f->reply);
+        f->server->log[f->server->log_len] = '\0';
+        assert_non_null(strstr(f->server->log, rows[i][1]));
+        assert_int_equal(f->reply.code, SP_CODE_OK);
+        kit_reply_done(&f->reply);
+    }
+}
+
+static void T26_credential_slots_of_a_client_are_stripped(void **state)
+{
+    static const struct sp_placement placement = {.place = SP_PLACE_HEADER,
+                                                  .name = {"X-Api-Key", 9},
+                                                  .prefix = {"", 0},
+                                                  .template = {"{api_key}", 9}};
+    static const struct sp_setting fixed = {{"x-version", 9}, {"2024", 4}},
+                                   fallback = {{"user-agent", 10}, {"sallyport", 9}};
+    const struct sp_plan plan = {.placements = &placement,
+                                 .n_placements = 1,
+                                 .headers = &fixed,
+                                 .n_headers = 1,
+                                 .defaults = &fallback,
+                                 .n_defaults = 1};
+    struct sp_text passed[] = {SP_TEXT("x-api-key"), SP_TEXT("x-version")};
+    struct sp_manifest manifest = {.request_headers = passed, .n_request_headers = 2};
+    struct fixture *f = *state;
+    kit_do(&f->kit, &f->key,
+           &(struct kit_call){.method = "GET",
+                              .url = URL "/",
+                              .headers = {{"X-API-Key", "mine"},
+                                          {"X-Version", "1999"},
+                                          {"Stripe-Account", "acct_1"},
+                                          {"User-Agent", "client"}},
+                              .plan = &plan,
+                              .manifest = &manifest},
+           &f->reply);
+    assert_null(strstr(f->server->log, "mine"));
+    assert_null(strstr(f->server->log, "1999"));
+    assert_null(strcasestr(f->server->log, "sallyport"));
+    assert_non_null(strstr(f->server->log, "\r\nuser-agent: client\r\n"));
+    assert_non_null(strstr(f->server->log, "\r\nx-version: 2024\r\n"));
+    assert_non_null(strstr(f->server->log, "\r\nX-Api-Key: " KIT_SECRET "\r\n"));
+}
+
+static void T61_a_client_cannot_name_another_account_or_origin(void **state)
+{
+    static const char *const refused[] = {
+        "Cookie",        "X-Original-URL", "X-Forwarded-Host",      "X-Forwarded-For",
+        "Authorization", "Host",           "X-HTTP-Method-Override"};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct kit_call call = {
+            .method = "GET", .url = URL "/", .headers = {{refused[i], "x"}}};
+        uint64_t id;
+        assert_int_equal(kit_send(&f->kit, &f->key, &call, &f->reply, &id, NULL), SP_EINVAL);
+    }
+    kit_do(&f->kit, &f->key,
+           &(struct kit_call){.method = "GET",
+                              .url = URL "/",
+                              .headers = {{"Stripe-Account", "acct_1"}, {"Accept", "a/b"}}},
+           &f->reply);
+    assert_null(strcasestr(f->server->log, "stripe-account"));
+    assert_non_null(strstr(f->server->log, "\r\naccept: a/b\r\n"));
+}
+
+static void T32_redirects_are_passed_on_and_never_followed(void **state)
+{
+    struct fixture *f = *state;
+    struct loopback *other = loopback_start(NULL);
+    char answer[512];
+    for (int status = 301; status <= 308; status++) {
+        f->server->answer = answer;
+        (void)snprintf(answer, sizeof answer,
+                       "HTTP/1.1 %d Elsewhere\r\nLocation: http://localhost:%u/x\r\n"
+                       "Content-Length: 0\r\n\r\n",
+                       status, other->port);
+        kit_get(&f->kit, &f->key, URL "/", &f->reply);
+        assert_int_equal(f->reply.code, SP_CODE_OK);
+        assert_int_equal(f->reply.http_status, status);
+        assert_non_null(strstr(f->reply.headers, "location: http://localhost:"));
+        kit_reply_done(&f->reply);
+    }
+    assert_int_equal(loopback_connections(other), 0);
+    loopback_stop(other);
+}
+
+static void T36_environment_and_netrc_change_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct loopback *proxy = loopback_start(NULL);
+    char home[] = "/tmp/sallyport-test-XXXXXX", netrc[64], url[64];
+    assert_non_null(mkdtemp(home));
+    (void)snprintf(netrc, sizeof netrc, "%s/.netrc", home);
+    FILE *file = fopen(netrc, "w");
+    (void)fputs("default login mallory password evil\n", file);
+    (void)fclose(file);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u", proxy->port);
+    static const char *const names[] = {"http_proxy",  "HTTP_PROXY", "https_proxy",
+                                        "HTTPS_PROXY", "all_proxy",  "ALL_PROXY"};
+    for (size_t i = 0; i < 6; i++) {
+        (void)setenv(names[i], url, 1);
+    }
+    (void)setenv("HOME", home, 1);
+    kit_get(&f->kit, &f->key, URL "/", &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_OK);
+    assert_int_equal(loopback_connections(proxy), 0);
+    assert_int_equal(loopback_connections(f->server), 1);
+    assert_null(strstr(f->server->log, "Basic"));
+    assert_non_null(strstr(f->server->log, "\r\nauthorization: Bearer " KIT_SECRET "\r\n"));
+    for (size_t i = 0; i < 6; i++) {
+        (void)unsetenv(names[i]);
+    }
+    (void)unlink(netrc);
+    (void)rmdir(home);
+    loopback_stop(proxy);
+}
+
+/* ---- limits ---------------------------------------------------------------------------------
+ */
+
+static bool serve_endless(struct loopback_connection *c, const char *request, size_t len)
+{
+    char block[8192];
+    (void)request;
+    (void)len;
+    memset(block, 'x', sizeof block);
+    if (!loopback_send_str(c, "HTTP/1.1 200 OK\r\n\r\n")) {
+        return false;
+    }
+    while (loopback_send(c, block, sizeof block)) {
+    }
+    return false;
+}
+
+static void T37_an_endless_body_is_cut_off(void **state)
+{
+    struct fixture *f = *state;
+    f->server->serve = serve_endless;
+    kit_get(&f->kit, &f->key, URL "/", &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_RESPONSE_TOO_LARGE);
+    assert_true(f->reply.sent);
+    assert_int_equal(f->reply.body_len, 0);
+}
+
+static bool serve_endless_headers(struct loopback_connection *c, const char *request,
+                                  size_t len)
+{
+    (void)request;
+    (void)len;
+    bool open = loopback_send_str(c, "HTTP/1.1 200 OK\r\n");
+    while (open) {
+        open = loopback_send_str(c, "X-More: 0123456789012345678901234567890123456789\r\n");
+    }
+    return false;
+}
+
+static void T37_endless_headers_are_cut_off(void **state)
+{
+    struct fixture *f = *state;
+    f->server->serve = serve_endless_headers;
+    kit_get(&f->kit, &f->key, URL "/", &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_RESPONSE_TOO_LARGE);
+}
+
+static bool serve_endless_interim(struct loopback_connection *c, const char *request,
+                                  size_t len)
+{
+    (void)request;
+    (void)len;
+    bool open = true;
+    while (open) {
+        open = loopback_send_str(c, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
+    }
+    return false;
+}
+
+static void T37_endless_interim_responses_are_cut_off(void **state)
+{
+    struct fixture *f = *state;
+    f->server->serve = serve_endless_interim;
+    kit_get(&f->kit, &f->key, URL "/", &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_RESPONSE_TOO_LARGE);
+}
+
+static bool serve_slowly(struct loopback_connection *c, const char *request, size_t len)
+{
+    (void)request;
+    (void)len;
+    bool open = loopback_send_str(c, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+    for (int i = 0; open && i < 200; i++) {
+        (void)usleep(20000);
+        open = loopback_send_str(c, "x");
+    }
+    return false;
+}
+
+static void T37_a_slow_body_ends_at_the_deadline(void **state)
+{
+    struct fixture *f = *state;
+    struct kit kit;
+    kit_config(&kit);
+    kit.config.total_ms = 300;
+    kit_start(&kit);
+    f->server->serve = serve_slowly;
+    uint64_t start = uv_hrtime();
+    kit_get(&kit, &f->key, URL "/", &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_UPSTREAM_TIMEOUT);
+    assert_true(f->reply.sent);
+    assert_true(uv_hrtime() - start < 3000000000u);
+    kit_close(&kit);
+}
+
+static bool serve_and_close(struct loopback_connection *c, const char *request, size_t len)
+{
+    (void)c;
+    (void)request;
+    (void)len;
+    return false;
+}
+
+static void a_connection_closed_without_an_answer_may_have_acted(void **state)
+{
+    struct fixture *f = *state;
+    f->server->serve = serve_and_close;
+    kit_do(&f->kit, &f->key, &(struct kit_call){.method = "POST", .url = URL "/"}, &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_UPSTREAM_FAILED);
+    assert_true(f->reply.sent);
+    assert_non_null(strstr(f->reply.reason, "without an answer"));
+}
+
+static bool serve_half(struct loopback_connection *c, const char *request, size_t len)
+{
+    (void)request;
+    (void)len;
+    (void)loopback_send_str(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+    return false;
+}
+
+static void half_an_answer_is_no_answer(void **state)
+{
+    struct fixture *f = *state;
+    f->server->serve = serve_half;
+    kit_get(&f->kit, &f->key, URL "/", &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_UPSTREAM_FAILED);
+    assert_int_equal(f->reply.body_len, 0);
+}
+
+static bool serve_once_then_close(struct loopback_connection *c, const char *request,
+                                  size_t len)
+{
+    (void)request;
+    (void)len;
+    return c->n_requests == 1 && loopback_send_str(c, loopback_hello);
+}
+
+static void a_post_is_never_sent_twice_by_itself(void **state)
+{
+    struct fixture *f = *state;
+    f->server->serve = serve_once_then_close;
+    kit_get(&f->kit, &f->key, URL "/first", &f->reply);
+    kit_reply_done(&f->reply);
+    kit_do(&f->kit, &f->key, &(struct kit_call){.method = "POST", .url = URL "/second"},
+           &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_UPSTREAM_FAILED);
+    assert_true(f->reply.sent);
+    assert_int_equal(loopback_requests(f->server), 2);
+}
+
+static void a_get_is_sent_again_where_a_kept_connection_was_dead(void **state)
+{
+    struct fixture *f = *state;
+    f->server->serve = serve_once_then_close;
+    kit_get(&f->kit, &f->key, URL "/first", &f->reply);
+    kit_reply_done(&f->reply);
+    kit_get(&f->kit, &f->key, URL "/second", &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_OK);
+    assert_int_equal(loopback_requests(f->server), 3);
+    assert_int_equal(loopback_connections(f->server), 2);
+}
+
+static void nothing_listening_means_nothing_was_sent(void **state)
+{
+    struct fixture *f = *state;
+    struct loopback *gone = loopback_start(NULL);
+    struct kit_key key;
+    kit_key(&key, "k2", KIT_SECRET, "http", gone->port);
+    loopback_stop(gone);
+    kit_do(&f->kit, &key, &(struct kit_call){.method = "POST", .url = URL "/"}, &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_UPSTREAM_UNREACHABLE);
+    assert_false(f->reply.sent);
+    kit_key_done(&key);
+}
+
+static void plain_http_is_refused_without_a_loopback_upstream(void **state)
+{
+    struct fixture *f = *state;
+    struct kit_key key;
+    struct sp_error err = {""};
+    uint64_t id;
+    kit_key(&key, "k2", KIT_SECRET, NULL, 0);
+    assert_int_equal(
+        kit_send(&f->kit, &key,
+                 &(struct kit_call){.method = "GET", .url = "http://api.example.com/"},
+                 &f->reply, &id, &err),
+        SP_EINVAL);
+    assert_non_null(strstr(err.text, "https"));
+    kit_key_done(&key);
+}
+
+/* ---- connections ----------------------------------------------------------------------------
+ */
+
+static void calls_of_one_key_share_a_connection(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 5; i++) {
+        kit_get(&f->kit, &f->key, URL "/", &f->reply);
+        assert_int_equal(f->reply.code, SP_CODE_OK);
+        kit_reply_done(&f->reply);
+    }
+    assert_int_equal(loopback_connections(f->server), 1);
+}
+
+static void T38_two_keys_never_share_a_connection(void **state)
+{
+    struct fixture *f = *state;
+    struct kit_key other;
+    kit_key(&other, "k2", "another-secret-of-its-own", "http", f->server->port);
+    for (int i = 0; i < 3; i++) {
+        kit_get(&f->kit, &f->key, URL "/", &f->reply);
+        kit_reply_done(&f->reply);
+        kit_get(&f->kit, &other, URL "/", &f->reply);
+        assert_int_equal(f->reply.code, SP_CODE_OK);
+        kit_reply_done(&f->reply);
+    }
+    assert_int_equal(loopback_connections(f->server), 2);
+    kit_key_done(&other);
+}
+
+static void T38_a_new_version_of_a_key_has_connections_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+    kit_get(&f->kit, &f->key, URL "/", &f->reply);
+    kit_reply_done(&f->reply);
+    f->key.key.version = 2;
+    sp_egress_forget(f->kit.egress, SP_TEXT("k1"));
+    kit_get(&f->kit, &f->key, URL "/", &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_OK);
+    assert_int_equal(loopback_connections(f->server), 2);
+}
+
+static void slots_are_bounded_for_each_key_and_over_all(void **state)
+{
+    struct fixture *f = *state;
+    struct kit kit;
+    struct kit_key other;
+    struct kit_reply replies[4] = {{.n_done = 0}};
+    struct kit_call call = {.method = "GET", .url = URL "/"};
+    uint64_t id;
+    kit_config(&kit);
+    kit.config.slots = 3;
+    kit.config.slots_per_key = 2;
+    kit_start(&kit);
+    kit_key(&other, "k2", KIT_SECRET, "http", f->server->port);
+    assert_int_equal(kit_send(&kit, &f->key, &call, &replies[0], &id, NULL), SP_OK);
+    assert_int_equal(kit_send(&kit, &f->key, &call, &replies[1], &id, NULL), SP_OK);
+    assert_int_equal(kit_send(&kit, &f->key, &call, &replies[2], &id, NULL), SP_EBUSY);
+    assert_int_equal(kit_send(&kit, &other, &call, &replies[2], &id, NULL), SP_OK);
+    assert_int_equal(kit_send(&kit, &other, &call, &replies[3], &id, NULL), SP_EBUSY);
+    assert_int_equal(sp_egress_in_flight(kit.egress), 3);
+    for (size_t i = 0; i < 3; i++) {
+        kit_wait(&kit, &replies[i]);
+        assert_int_equal(replies[i].code, SP_CODE_OK);
+        kit_reply_done(&replies[i]);
+    }
+    assert_int_equal(sp_egress_in_flight(kit.egress), 0);
+    kit_close(&kit);
+    kit_key_done(&other);
+}
+
+/* ---- cancelling -----------------------------------------------------------------------------
+ */
+
+static void a_cancelled_call_ends_once_with_its_code(void **state)
+{
+    struct fixture *f = *state;
+    struct kit_call call = {.method = "POST", .url = URL "/"};
+    uint64_t id;
+    f->server->serve = serve_slowly;
+    assert_int_equal(kit_send(&f->kit, &f->key, &call, &f->reply, &id, NULL), SP_OK);
+    kit_run_ms(&f->kit, 150);
+    assert_int_equal(f->reply.n_done, 0);
+    sp_egress_cancel(f->kit.egress, id, SP_CODE_TOKEN_REVOKED);
+    sp_egress_cancel(f->kit.egress, id, SP_CODE_BUSY);
+    assert_int_equal(f->reply.n_done, 0); /* later, from the loop */
+    kit_wait(&f->kit, &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_TOKEN_REVOKED);
+    assert_true(f->reply.sent);
+    sp_egress_cancel(f->kit.egress, id, SP_CODE_BUSY);
+    sp_egress_cancel(f->kit.egress, 0, SP_CODE_BUSY);
+    kit_run_ms(&f->kit, 50);
+    assert_int_equal(f->reply.n_done, 1);
+    assert_int_equal(sp_egress_in_flight(f->kit.egress), 0);
+}
+
+static void closing_ends_every_call_in_flight(void **state)
+{
+    struct fixture *f = *state;
+    struct kit kit;
+    struct kit_reply second;
+    struct kit_call call = {.method = "GET", .url = URL "/"};
+    uint64_t id;
+    kit_open(&kit);
+    f->server->serve = serve_slowly;
+    assert_int_equal(kit_send(&kit, &f->key, &call, &f->reply, &id, NULL), SP_OK);
+    kit_run_ms(&kit, 100);
+    assert_int_equal(kit_send(&kit, &f->key, &call, &second, &id, NULL), SP_OK);
+    kit_close(&kit);
+    assert_int_equal(f->reply.code, SP_CODE_SHUTTING_DOWN);
+    assert_int_equal(f->reply.n_done, 1);
+    assert_int_equal(second.n_done, 1);
+    assert_int_equal(second.code, SP_CODE_SHUTTING_DOWN);
+    assert_false(second.sent);
+    kit_reply_done(&second);
+}
+
+static void a_key_forgotten_in_flight_finishes_its_calls(void **state)
+{
+    struct fixture *f = *state;
+    struct kit_call call = {.method = "GET", .url = URL "/"};
+    uint64_t id;
+    assert_int_equal(kit_send(&f->kit, &f->key, &call, &f->reply, &id, NULL), SP_OK);
+    sp_egress_forget(f->kit.egress, SP_TEXT("k1"));
+    kit_wait(&f->kit, &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_OK);
+    kit_reply_done(&f->reply);
+    kit_get(&f->kit, &f->key, URL "/", &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_OK);
+    assert_int_equal(loopback_connections(f->server), 2);
+}
+
+/* ---- what a client gets ---------------------------------------------------------------------
+ */
+
+static void headers_of_the_connection_and_cookies_stay_here(void **state)
+{
+    struct fixture *f = *state;
+    f->server->answer = "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n"
+                        "Keep-Alive: timeout=5\r\nSet-Cookie: session=abc\r\n"
+                        "ETag: \"x\"\r\nX-Empty:\r\nX-RateLimit-Left:   7  \r\n"
+                        "Upgrade: h2c\r\nContent-Length: 2\r\n\r\nok";
+    kit_get(&f->kit, &f->key, URL "/", &f->reply);
+    assert_string_equal(f->reply.headers, "etag: \"x\"\nx-empty: \nx-ratelimit-left: 7\n");
+    assert_string_equal(f->reply.body, "ok");
+}
+
+static void chunks_and_trailers_are_read_and_trailers_dropped(void **state)
+{
+    struct fixture *f = *state;
+    f->server->answer = "HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n"
+                        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n"
+                        "X-H: 1\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-T: late\r\n\r\n";
+    kit_get(&f->kit, &f->key, URL "/", &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_OK);
+    assert_int_equal(f->reply.http_status, 200);
+    assert_string_equal(f->reply.headers, "x-h: 1\n");
+    assert_string_equal(f->reply.body, "abcde");
+}
+
+static void a_head_answer_keeps_its_length(void **state)
+{
+    struct fixture *f = *state;
+    f->server->answer = "HTTP/1.1 200 OK\r\nContent-Length: 4096\r\n\r\n";
+    kit_do(&f->kit, &f->key, &(struct kit_call){.method = "HEAD", .url = URL "/"}, &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_OK);
+    assert_string_equal(f->reply.headers, "content-length: 4096\n");
+}
+
+static void malformed_answers_are_refused(void **state)
+{
+    static const char *const answers[] = {
+        "HTTP/1.1 200 OK\r\nX-A: 1\r\n folded: 2\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX A: 1\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-A: a\rb\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 0\r\n\r\n",
+        "hello\r\n\r\n",
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        f->server->answer = answers[i];
+        kit_get(&f->kit, &f->key, URL "/", &f->reply);
+        assert_int_equal(f->reply.code, SP_CODE_UPSTREAM_FAILED);
+        assert_null(f->reply.headers[0] ? f->reply.headers : NULL);
+        kit_reply_done(&f->reply);
+    }
+}
+
+static void a_key_without_its_secret_sends_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct kit_key key;
+    struct sp_error err = {""};
+    uint64_t id;
+    kit_key(&key, "k2", NULL, "http", f->server->port);
+    assert_int_equal(kit_send(&f->kit, &key,
+                              &(struct kit_call){.method = "GET", .url = URL "/"}, &f->reply,
+                              &id, &err),
+                     SP_EINVAL);
+    assert_non_null(strstr(err.text, "api_key"));
+    kit_run_ms(&f->kit, 20);
+    assert_int_equal(loopback_connections(f->server), 0);
+    kit_key_done(&key);
+}
+
+#define ROW(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ROW(a_call_carries_the_key_and_brings_the_answer),
+        ROW(a_body_is_sent_byte_for_byte),
+        ROW(a_long_body_waits_for_no_100_continue),
+        ROW(methods_without_a_body_are_sent_as_such),
+        ROW(a_head_request_with_a_body_is_refused),
+        ROW(T16_bytes_sent_are_bytes_matched),
+        ROW(T16_ambiguous_paths_never_leave),
+        ROW(T17_the_host_header_is_the_canonical_authority),
+        ROW(T26_credential_slots_of_a_client_are_stripped),
+        ROW(T61_a_client_cannot_name_another_account_or_origin),
+        ROW(T32_redirects_are_passed_on_and_never_followed),
+        ROW(T36_environment_and_netrc_change_nothing),
+        ROW(T37_an_endless_body_is_cut_off),
+        ROW(T37_endless_headers_are_cut_off),
+        ROW(T37_endless_interim_responses_are_cut_off),
+        ROW(T37_a_slow_body_ends_at_the_deadline),
+        ROW(a_connection_closed_without_an_answer_may_have_acted),
+        ROW(half_an_answer_is_no_answer),
+        ROW(a_post_is_never_sent_twice_by_itself),
+        ROW(a_get_is_sent_again_where_a_kept_connection_was_dead),
+        ROW(nothing_listening_means_nothing_was_sent),
+        ROW(plain_http_is_refused_without_a_loopback_upstream),
+        ROW(calls_of_one_key_share_a_connection),
+        ROW(T38_two_keys_never_share_a_connection),
+        ROW(T38_a_new_version_of_a_key_has_connections_of_its_own),
+        ROW(slots_are_bounded_for_each_key_and_over_all),
+        ROW(a_cancelled_call_ends_once_with_its_code),
+        ROW(closing_ends_every_call_in_flight),
+        ROW(a_key_forgotten_in_flight_finishes_its_calls),
+        ROW(headers_of_the_connection_and_cookies_stay_here),
+        ROW(chunks_and_trailers_are_read_and_trailers_dropped),
+        ROW(a_head_answer_keeps_its_length),
+        ROW(malformed_answers_are_refused),
+        ROW(a_key_without_its_secret_sends_nothing),
+    };
+    struct sp_error err;
+    if (sp_egress_global(&err)) {
+        return 1;
+    }
+    return cmocka_run_group_tests_name("egress", tests, NULL, NULL);
+}
