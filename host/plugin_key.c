@@ -2,16 +2,6 @@
 
 #include "plugin_check.h"
 
-static bool is_derived(const struct sp_manifest *manifest, struct sp_text name)
-{
-    for (size_t i = 0; i < manifest->n_fields; i++) {
-        if (manifest->fields[i].derives.len && sp_text_eq(manifest->fields[i].derives, name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool has_setting(const struct sp_setting *settings, size_t n, struct sp_text name)
 {
     for (size_t i = 0; i < n; i++) {
@@ -48,7 +38,7 @@ static sp_status settings_check(const struct sp_manifest *manifest,
             return sp_fail(err, SP_EINVAL, "provider %s: %s is a secret, not a setting",
                            manifest->id.ptr, name);
         }
-        if (!field && !is_derived(manifest, setting->name)) {
+        if (!field && !sp_manifest_derives(manifest, setting->name)) {
             return sp_fail(err, SP_EINVAL, "provider %s: there is no setting %s",
                            manifest->id.ptr, name);
         }

@@ -23,6 +23,16 @@ const struct sp_field *sp_manifest_field(const struct sp_manifest *manifest,
     return NULL;
 }
 
+bool sp_manifest_derives(const struct sp_manifest *manifest, struct sp_text name)
+{
+    for (size_t i = 0; i < manifest->n_fields; i++) {
+        if (manifest->fields[i].derives.len && sp_text_eq(manifest->fields[i].derives, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool char_fits(enum sp_charset charset, unsigned char c)
 {
     switch (charset) {

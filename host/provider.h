@@ -125,6 +125,15 @@ const struct sp_field *sp_manifest_field(const struct sp_manifest *manifest, str
 sp_status sp_field_check(const struct sp_field *field, struct sp_text value,
                          struct sp_text *ret_label, struct sp_error *err);
 
+static inline sp_status sp_field_check_secret(const struct sp_field *field,
+                                              struct sp_text value, struct sp_error *err)
+{
+    return sp_field_check(field, value, NULL, err);
+}
+
+/* Whether a setting of that name is derived from a secret: the host sets it, no operator can. */
+bool sp_manifest_derives(const struct sp_manifest *manifest, struct sp_text name);
+
 /* Cut the next name off a HOST field's list, white space around it dropped; false at the end. */
 bool sp_host_next(struct sp_text *in_out_list, struct sp_text *ret_name);
 

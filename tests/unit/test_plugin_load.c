@@ -279,7 +279,18 @@ static void T47_what_is_no_regular_file_is_refused(void **state)
     assert_load_refused(place->folder, &rules, SP_EDENIED, "others may write its folder");
     rules.owner_uid = 0;
     assert_load_refused("/usr/lib", &rules, SP_EINVAL, "not a regular file");
-    assert_load_refused("/tmp/no/such/plugin.so", &rules, SP_ENOENT, "No such file");
+    assert_load_refused("/tmp/no/such/plugin.so", &rules, SP_ENOENT, "its folder");
+    assert_int_equal(unlink(place->other), 0);
+    assert_load_refused(place->other, &rules, SP_ENOENT, "No such file");
+    char *path = calloc(1, 5001);
+    assert_non_null(path);
+    memset(path, '/', 5000);
+    struct sp_error err = {""};
+    struct sp_plugin_info info;
+    path[4999] = 'x';
+    assert_int_equal(sp_plugin_inspect(path, &info, &err), SP_EINVAL);
+    assert_says(&err, "too long");
+    free(path);
 }
 
 static void T47_hash_that_is_not_pinned_is_refused(void **state)

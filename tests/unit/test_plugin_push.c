@@ -388,6 +388,15 @@ static void T49_fields_that_make_no_sense_are_refused(void **state)
     assert_int_equal(host->push_field(host, fixture->call, &good), SALLYPORT_OK);
     assert_int_equal(host->push_field(host, fixture->call, &good), SALLYPORT_E_INVALID);
     assert_call_fails(fixture, "pushed before");
+    /* A derived setting is a name like any other: it can be taken once. */
+    struct sallyport_field secret = good;
+    secret.type = SALLYPORT_FIELD_SECRET;
+    secret.name = BYTES("s");
+    secret.derives = BYTES("a");
+    host = begin(fixture, SP_HOOK_DESCRIBE);
+    assert_int_equal(host->push_field(host, fixture->call, &secret), SALLYPORT_OK);
+    assert_int_equal(host->push_field(host, fixture->call, &good), SALLYPORT_E_INVALID);
+    assert_call_fails(fixture, "pushed before");
 }
 
 static void T49_actions_that_make_no_sense_are_refused(void **state)
@@ -425,6 +434,12 @@ static void T49_actions_that_make_no_sense_are_refused(void **state)
                                       .n_fields = UINT32_MAX};
     assert_int_equal(host->push_action(host, fixture->call, &action), SALLYPORT_E_LIMIT);
     assert_call_fails(fixture, "more than 512 fields");
+    const struct sallyport_action_field *none[] = {NULL};
+    action.fields = none;
+    action.n_fields = 1;
+    host = begin(fixture, SP_HOOK_DESCRIBE);
+    assert_int_equal(host->push_action(host, fixture->call, &action), SALLYPORT_E_INVALID);
+    assert_call_fails(fixture, "field of an action");
 }
 
 static void T49_manifest_texts_are_checked(void **state)
@@ -502,6 +517,45 @@ static void T49_nothing_is_taken_outside_of_a_call(void **state)
     assert_int_equal(sp_hook_end(&fixture->host, SALLYPORT_OK, NULL), SP_OK);
 }
 
+static void T49_log_takes_known_levels_and_cuts_long_lines(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct sallyport_host *host = begin(fixture, SP_HOOK_OPEN);
+    char *text = long_text('x', 100000);
+    struct sallyport_text line = text_of(text, 100000);
+    assert_int_equal(host->log(host, SALLYPORT_LOG_DEBUG, &line), SALLYPORT_OK);
+    assert_int_equal(host->log(host, SALLYPORT_LOG_ERROR, NULL), SALLYPORT_OK);
+    assert_int_equal(host->log(host, SALLYPORT_LOG_ERROR + 1, &line), SALLYPORT_E_INVALID);
+    assert_int_equal(host->refuse(host, fixture->call, &line), SALLYPORT_OK);
+    assert_call_fails(fixture, "xxxxxxxx");
+    free(text);
+}
+
+static void failure_of_a_hook_keeps_its_kind(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct {
+        int32_t returned;
+        sp_status status;
+    } rows[] = {{SALLYPORT_E_MEMORY, SP_ENOMEM},
+                {SALLYPORT_E_LIMIT, SP_ETOOBIG},
+                {SALLYPORT_E_UPSTREAM, SP_EIO},
+                {SALLYPORT_E_DENIED, SP_EDENIED},
+                {SALLYPORT_E_UNSUPPORTED, SP_EUNSUPPORTED},
+                {SALLYPORT_E_CONFIG, SP_EINVAL},
+                {INT32_MIN, SP_EINVAL},
+                {INT32_MAX, SP_EINVAL}};
+    static const enum sp_hook hooks[] = {SP_HOOK_ENTRY, SP_HOOK_DESCRIBE, SP_HOOK_OPEN,
+                                         SP_HOOK_CLOSE, SP_HOOK_CHECK,    SP_HOOK_PLAN};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sp_error err = {""};
+        enum sp_hook hook = hooks[i % (sizeof hooks / sizeof *hooks)];
+        (void)begin(fixture, hook);
+        assert_int_equal(sp_hook_end(&fixture->host, rows[i].returned, &err), rows[i].status);
+        assert_non_null(strstr(err.text, sp_hook_name(hook)));
+    }
+}
+
 static void T49_texts_are_copied_when_they_are_pushed(void **state)
 {
     struct fixture *fixture = *state;
@@ -535,6 +589,8 @@ int main(void)
         FRESH(T49_manifest_texts_are_checked),
         FRESH(T49_host_names_are_canonical_or_refused),
         FRESH(T49_nothing_is_taken_outside_of_a_call),
+        FRESH(T49_log_takes_known_levels_and_cuts_long_lines),
+        FRESH(failure_of_a_hook_keeps_its_kind),
         FRESH(T49_texts_are_copied_when_they_are_pushed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
