@@ -70,7 +70,7 @@ enum sp_charset {
     SP_CHARSET_TEXT,  /* as LINE, and line feeds */
 };
 
-struct sp_field_prefix { /* a start that a secret may have */
+struct sp_field_prefix {   /* a start that a secret may have */
     struct sp_text prefix; /* "sk_test_" */
     struct sp_text label;  /* what it says of the key: "false" for livemode; may be empty */
 };
@@ -91,16 +91,17 @@ struct sp_action_field {
     struct sp_text type; /* "integer", "string", "boolean", "array", "object" */
 };
 
-struct sp_action { /* one operation of the provider's API */
-    struct sp_text name;    /* "refunds.create" */
+struct sp_action {       /* one operation of the provider's API */
+    struct sp_text name; /* "refunds.create" */
     struct sp_text method;
-    struct sp_text path;    /* "/v1/charges/{charge}/capture" */
+    struct sp_text path; /* "/v1/charges/{charge}/capture" */
     const struct sp_action_field *fields;
     size_t n_fields;
     bool escalates; /* creates keys, webhooks, users: only a literal allow reaches it */
 };
 
-/* Copied from the plugin when it is loaded; checked by the host; lives as long as the provider. */
+/* Copied from the plugin when it is loaded; checked by the host; lives as long as the provider.
+ */
 struct sp_manifest {
     struct sp_text id;      /* "stripe" */
     struct sp_text version; /* the plugin's own */
@@ -116,7 +117,8 @@ struct sp_manifest {
 };
 
 /* NULL where there is no field of that name. */
-const struct sp_field *sp_manifest_field(const struct sp_manifest *manifest, struct sp_text name);
+const struct sp_field *sp_manifest_field(const struct sp_manifest *manifest,
+                                         struct sp_text name);
 
 /* Whether a value has the shape that its field declares: length, characters, type, and for a
  * secret its prefix. A plugin never sees a secret, so this is where one is checked; err never
@@ -131,10 +133,12 @@ static inline sp_status sp_field_check_secret(const struct sp_field *field,
     return sp_field_check(field, value, NULL, err);
 }
 
-/* Whether a setting of that name is derived from a secret: the host sets it, no operator can. */
+/* Whether a setting of that name is derived from a secret: the host sets it, no operator can.
+ */
 bool sp_manifest_derives(const struct sp_manifest *manifest, struct sp_text name);
 
-/* Cut the next name off a HOST field's list, white space around it dropped; false at the end. */
+/* Cut the next name off a HOST field's list, white space around it dropped; false at the end.
+ */
 bool sp_host_next(struct sp_text *in_out_list, struct sp_text *ret_name);
 
 struct sp_provider;
@@ -158,17 +162,18 @@ struct sp_provider_ops {
 struct sp_provider { /* the head of whatever implements it */
     const struct sp_provider_ops *ops;
     const struct sp_manifest *manifest;
-    uint8_t hash[32];    /* SHA-256 of the library's file */
-    const char *path;    /* where it was read from, for people */
+    uint8_t hash[32]; /* SHA-256 of the library's file */
+    const char *path; /* where it was read from, for people */
 };
 
-/* ---- loading plugins into this process (host/plugin.c) ------------------------------------- */
+/* ---- loading plugins into this process (host/plugin.c) -------------------------------------
+ */
 
 struct sp_plugin_rules {
-    bool dev;                        /* --dev-plugins: skip the pin, not the other checks */
-    const uint8_t (*pins)[32];       /* SHA-256 of the files that may be loaded */
+    bool dev;                  /* --dev-plugins: skip the pin, not the other checks */
+    const uint8_t (*pins)[32]; /* SHA-256 of the files that may be loaded */
     size_t n_pins;
-    uint32_t owner_uid;              /* besides root, who may own the file and its folder */
+    uint32_t owner_uid; /* besides root, who may own the file and its folder */
     /* What the plugin logs: level is 0 debug … 3 error; text is one line of UTF-8 without
      * control characters. NULL: dropped. Called on the loop thread, during a hook. */
     void (*log)(void *user, struct sp_text provider, unsigned level, struct sp_text text);
