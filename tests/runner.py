@@ -28,7 +28,6 @@ SANITIZER_ENV = {
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
     "TSAN_OPTIONS": "halt_on_error=1:exitcode=99:second_deadlock_stack=1:suppressions="
                     + os.path.join(TESTS, "sanitizers/tsan.supp"),
-    "LSAN_OPTIONS": "suppressions=" + os.path.join(TESTS, "sanitizers/lsan.supp"),
 }
 
 
