@@ -100,7 +100,8 @@ def unit(preset, jobs):
             logs.setdefault(said.group(1), []).append(said.group(2))
         ended = re.match(r"^\s*\d+/\d+ Test\s+#(\d+): (\S+) \.*\s*(\S+)", line)
         if ended:
-            verdicts[ended.group(1)] = (ended.group(2), ended.group(3) == "Passed")
+            # Anything but these two words is a failure: ***Failed, ***Timeout, ***Exception: …
+            verdicts[ended.group(1)] = (ended.group(2), ended.group(3) in ("Passed", "***Skipped"))
     for number, (name, passed) in sorted(verdicts.items(), key=lambda item: item[1][0]):
         yield from cmocka_results(preset, name, passed, "\n".join(logs.get(number, [])))
     if not verdicts or (status != 0 and all(passed for _, passed in verdicts.values())):
