@@ -58,6 +58,9 @@ bool sp_commit_healthy(struct sp_commit *commit, struct sp_error *err);
  * run by this call. The store and the audit are the caller's again. */
 void sp_commit_free(struct sp_commit *commit);
 
+/* The audit's head as of the last batch that is durable. Loop thread. */
+void sp_commit_head(struct sp_commit *commit, struct sp_head *ret_head);
+
 struct sp_commit_stats {
     uint64_t jobs, batches, audit_syncs, store_commits;
 };

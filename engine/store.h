@@ -77,7 +77,7 @@ struct sp_key_row {
     struct sp_text id, provider;
     uint32_t version;       /* 1 at add; each rotation adds 1 */
     struct sp_text hosts;    /* canonical names joined by ',' */
-    struct sp_text settings; /* one JSON object of strings: what is no secret */
+    struct sp_text settings; /* what is no secret, as urlencoded pairs */
     struct sp_text secrets;  /* a box of the secret fields; associated data `keys|id|version|ring` */
     uint32_t ring;           /* keyring id that the box is sealed under */
     int64_t created_ms, rotated_ms;

@@ -1,7 +1,7 @@
 #include "cli.h"
 
 #include "config.h"
-#include "link.h"
+#include "client_link.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -110,7 +110,7 @@ static int ask(const struct cli *cli, const char *endpoint, const char *key_path
     if (status) {
         return cli_error(CLI_UNREACHABLE, "%s", err.text);
     }
-    if (sp_wire_read(&answer->arena, sp_buf_text(&answer->bytes), &answer->map, &err) ||
+    if (sp_wire_read_reply(&answer->arena, sp_buf_text(&answer->bytes), &answer->map, &err) ||
         answer->map.kind != SP_WIRE_MAP) {
         return cli_error(CLI_INTERNAL, "the host's answer cannot be read: %s", err.text);
     }

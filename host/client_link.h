@@ -2,8 +2,8 @@
  *
  * CURVE refuses silently: a wrong host key, an unknown client key and no host at all look the
  * same from here, and the error text says so. */
-#ifndef SP_LINK_H
-#define SP_LINK_H
+#ifndef SP_CLIENT_LINK_H
+#define SP_CLIENT_LINK_H
 
 #include "buf.h"
 #include "curve_file.h"

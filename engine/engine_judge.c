@@ -1,0 +1,382 @@
+/* May this call be made? Token, life, binding, principal, key, scope, caveats, rates: in this
+ * order, so that nobody learns about a scope whose token he cannot prove. */
+#include "inner.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- scopes
+ * ---------------------------------------------------------------------------------- */
+
+static enum sp_code code_of(const struct sp_verdict *verdict)
+{
+    return verdict->reason == SP_VERDICT_DENY_RULE ? SP_CODE_DENIED : SP_CODE_NOT_ALLOWED;
+}
+
+static void want_body(struct sp_engine *engine, struct sp_call *call,
+                      const struct sp_scope *scope)
+{
+    if (call->request->body_kind == SP_BODY_UNREAD &&
+        sp_scope_wants_body(scope, call->request)) {
+        engine->config.judge_body(call->arena, call->request);
+    }
+}
+
+/* One of the scopes that all have to allow it. */
+static bool scope_allows(struct sp_engine *engine, struct sp_call *call,
+                         const struct sp_scope *scope, const char *which,
+                         struct sp_verdict *ret_verdict, struct sp_decision *decision)
+{
+    want_body(engine, call, scope);
+    sp_scope_match(scope, call->request, ret_verdict);
+    if (ret_verdict->rule) {
+        copy_name(sp_rule_label(ret_verdict->rule), decision->rule, sizeof decision->rule);
+    }
+    if (!ret_verdict->allowed) {
+        decide(decision, code_of(ret_verdict),
+               "`sallyport policy explain` shows rule by rule why", "%s%s", which,
+               ret_verdict->detail);
+    }
+    return ret_verdict->allowed;
+}
+
+static bool caveats_allow(struct sp_engine *engine, struct sp_call *call,
+                          const struct sp_token *parsed, const struct live_token *token,
+                          struct sp_decision *decision)
+{
+    struct sp_verdict verdict;
+    const struct chain *chain = token_chain(engine, parsed);
+    if (!chain) {
+        decide(decision, SP_CODE_TOKEN_INVALID, "", "a caveat of the token cannot be read");
+        return false;
+    }
+    for (size_t i = 0; i <= chain->n; i++) {
+        const struct sp_scope *caveat = i < chain->n    ? chain->scopes[i]
+                                        : token->caveat ? token->caveat->scope
+                                                        : NULL;
+        if (!caveat) {
+            continue;
+        }
+        uint64_t until = sp_scope_until_ms(caveat);
+        if (until && (uint64_t)engine_wall(engine) >= until) {
+            decide(decision, SP_CODE_TOKEN_EXPIRED, "ask for a new one",
+                   "the token was narrowed to a time that is over");
+            return false;
+        }
+        if (!scope_allows(engine, call, caveat, "a caveat of the token: ", &verdict,
+                          decision)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- keys
+ * ------------------------------------------------------------------------------------ */
+
+static bool covers(const struct key_version *key, struct sp_text host)
+{
+    for (size_t i = 0; i < key->public.n_hosts; i++) {
+        if (sp_text_eq(key->public.hosts[i], host)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool names_key(const struct sp_scope *scope, struct sp_text id)
+{
+    for (size_t i = 0; i < sp_scope_n_keys(scope); i++) {
+        if (sp_text_eq(sp_scope_key(scope, i), id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The one key of the scope that is for this host. */
+static struct key_version *choose_key(const struct sp_engine *engine,
+                                      const struct sp_call *call,
+                                      const struct live_token *token,
+                                      struct sp_decision *decision)
+{
+    const struct sp_scope *scope = token->scope->scope;
+    struct key_version *found = NULL;
+    bool missing = false;
+    for (size_t i = 0; i < sp_scope_n_keys(scope); i++) {
+        struct sp_text id = sp_scope_key(scope, i);
+        struct key_version *key = key_find(engine, id);
+        if ((call->key.len && !sp_text_eq(id, call->key)) ||
+            (token->narrow && !names_key(token->narrow->scope, id))) {
+            continue;
+        }
+        missing = missing || !key;
+        if (!key || !covers(key, call->request->url.host)) {
+            continue;
+        }
+        if (found) {
+            decide(decision, SP_CODE_AMBIGUOUS_KEY, "name one: key = \"…\"",
+                   "two keys of the scope are for this host");
+            return NULL;
+        }
+        found = key;
+    }
+    if (!found && missing) {
+        decide(decision, SP_CODE_KEY_UNKNOWN, "ask the operator",
+               "the scope's key was removed");
+    } else if (!found) {
+        decide(decision, SP_CODE_KEY_NOT_IN_SCOPE, "",
+               call->key.len ? "the scope has no such key for this host"
+                             : "no key of the scope is for this host");
+    } else {
+        copy_name(found->public.id, decision->key, sizeof decision->key);
+    }
+    return found;
+}
+
+/* ---- rates
+ * ----------------------------------------------------------------------------------- */
+
+static void add_use(struct judged *judged, struct sp_rate rate, const char *principal,
+                    const char *scope, struct sp_text label, const uint8_t *root)
+{
+    struct sp_hash hash;
+    uint8_t digest[SP_HASH_BYTES];
+    if (!rate.count) {
+        return;
+    }
+    sp_hash_init(&hash, NULL);
+    sp_hash_part(&hash, principal, strlen(principal));
+    sp_hash_part(&hash, scope, strlen(scope));
+    sp_hash_part(&hash, label.ptr, label.len);
+    sp_hash_part(&hash, root, root ? SP_TOKEN_ID_BYTES : 0);
+    sp_hash_done(&hash, digest);
+    struct sp_rate_use *use = &judged->uses[judged->n_uses++];
+    memcpy(use->bucket, digest, sizeof use->bucket);
+    use->rate = rate;
+}
+
+bool judge_rates(struct sp_engine *engine, const struct judged *judged, bool take,
+                 int64_t now_ms, struct sp_decision *decision)
+{
+    size_t which = 0;
+    if (judged->n_uses == 0) {
+        return true;
+    }
+    sp_status status = sp_rates_admit(engine->rates, judged->uses, judged->n_uses, now_ms, take,
+                                      &decision->retry_after_ms, &which);
+    if (status == SP_EDENIED) {
+        struct sp_rate rate = judged->uses[which].rate;
+        decide(decision, SP_CODE_RATE_LIMITED, "wait for retry_after_ms",
+               "the rate of %" PRIu32 " in %" PRIu64 " s is used up", rate.count,
+               rate.window_ms / 1000);
+    } else if (status) {
+        decide(decision, SP_CODE_BUSY, "try again in a moment", "too many rates are in use");
+    }
+    return status == SP_OK;
+}
+
+/* "hex:count/window/burst" for each: what a restart needs to know. */
+void record_uses(struct sp_buf *buf, const struct judged *judged)
+{
+    char hex[33];
+    if (judged->n_uses == 0) {
+        return;
+    }
+    sp_buf_add_str(buf, ",\"rates\":[");
+    for (size_t i = 0; i < judged->n_uses; i++) {
+        const struct sp_rate_use *use = &judged->uses[i];
+        sp_hex_encode(use->bucket, sizeof use->bucket, hex);
+        sp_buf_addf(buf, "%s\"%s:%" PRIu32 "/%" PRIu64 "/%" PRIu32 "\"", i ? "," : "", hex,
+                    use->rate.count, use->rate.window_ms, use->rate.burst);
+    }
+    sp_buf_add_byte(buf, ']');
+}
+
+/* ---- replay
+ * ---------------------------------------------------------------------------------- */
+
+enum { REPLAY_RECORDS = 200000 };
+
+struct replay {
+    struct sp_engine *engine;
+    int64_t wall_ms, boot_ms;
+};
+
+static bool parse_use(struct sp_text text, struct sp_rate_use *ret_use)
+{
+    char copy[128];
+    unsigned long count, burst;
+    unsigned long long window;
+    char *end;
+    if (text.len >= sizeof copy || text.len < 34 || text.ptr[32] != ':' ||
+        sp_hex_decode((struct sp_text){text.ptr, 32}, ret_use->bucket, 16)) {
+        return false;
+    }
+    memcpy(copy, text.ptr + 33, text.len - 33);
+    copy[text.len - 33] = '\0';
+    count = strtoul(copy, &end, 10);
+    window = *end == '/' ? strtoull(end + 1, &end, 10) : 0;
+    burst = *end == '/' ? strtoul(end + 1, &end, 10) : 0;
+    if (*end || count == 0 || count > 1000000 || burst > 1000000 || window == 0 ||
+        window > INT64_MAX / 1000) {
+        return false;
+    }
+    ret_use->rate = (struct sp_rate){(uint32_t)count, window, (uint32_t)burst};
+    return true;
+}
+
+/* "2026-11-23T06:36:49.123Z" at the place where every line has it. */
+static bool parse_line_time(struct sp_text line, int64_t *ret_ms)
+{
+    static const char mark[] = "\",\"time\":\"";
+    const char *at = memmem(line.ptr, line.len < 200 ? line.len : 200, mark, sizeof mark - 1);
+    struct sp_scope *scope = NULL;
+    char caveat[64];
+    if (!at || (size_t)(line.ptr + line.len - at) < sizeof mark + 24) {
+        return false;
+    }
+    /* The language's own reader of times does it. */
+    memcpy(caveat, "until \"", 7);
+    memcpy(caveat + 7, at + sizeof mark - 1, 24);
+    caveat[31] = '"';
+    if (sp_caveat_parse((struct sp_text){caveat, 32}, &scope, NULL)) {
+        return false;
+    }
+    *ret_ms = (int64_t)sp_scope_until_ms(scope);
+    sp_scope_free(scope);
+    return true;
+}
+
+static sp_status replay_line(void *user, uint64_t seq, struct sp_text line)
+{
+    static const char mark[] = ",\"rates\":[";
+    struct replay *replay = user;
+    const char *at = memmem(line.ptr, line.len, mark, sizeof mark - 1);
+    int64_t wall_ms;
+    (void)seq;
+    if (!at || !memmem(line.ptr, line.len, "\"type\":\"intent\"", 15) ||
+        !parse_line_time(line, &wall_ms)) {
+        return SP_OK;
+    }
+    int64_t age_ms = replay->wall_ms > wall_ms ? replay->wall_ms - wall_ms : 0;
+    int64_t then_ms = replay->boot_ms - age_ms;
+    const char *end = line.ptr + line.len;
+    for (at += sizeof mark - 1; at < end && *at == '"';) {
+        const char *close = memchr(at + 1, '"', (size_t)(end - at - 1));
+        struct sp_rate_use use;
+        uint64_t wait;
+        size_t which;
+        if (!close) {
+            break;
+        }
+        if (parse_use((struct sp_text){at + 1, (size_t)(close - at - 1)}, &use) &&
+            age_ms <= (int64_t)use.rate.window_ms) {
+            (void)sp_rates_admit(replay->engine->rates, &use, 1, then_ms, true, &wait, &which);
+        }
+        at = close + 1 + (close + 1 < end && close[1] == ',');
+    }
+    return SP_OK;
+}
+
+sp_status rates_replay(struct sp_engine *engine, struct sp_error *err)
+{
+    char folder[1200];
+    struct sp_head head;
+    struct sp_buf path;
+    struct replay replay = {engine, engine_wall(engine), engine_boot(engine)};
+    sp_buf_init(&path, sizeof folder - 1);
+    sp_buf_addf(&path, "%s/audit", engine->config.dir);
+    copy_name(sp_buf_text(&path), folder, sizeof folder);
+    sp_buf_done(&path);
+    sp_audit_head(engine->audit, &head);
+    uint64_t from = head.seq > REPLAY_RECORDS ? head.seq - REPLAY_RECORDS : 1;
+    return sp_audit_read(folder, from, replay_line, &replay, err);
+}
+
+/* ---- the judgement
+ * --------------------------------------------------------------------------- */
+
+/* The scope itself; under `mode observe` its refusals are only noted. */
+static bool own_scope_allows(struct sp_engine *engine, struct sp_call *call,
+                             const struct live_token *token, struct judged *judged,
+                             struct sp_decision *decision)
+{
+    struct sp_verdict verdict;
+    const struct sp_scope *scope = token->scope->scope;
+    if (!scope_allows(engine, call, scope, "", &verdict, decision)) {
+        if (!sp_scope_observes(scope)) {
+            return false;
+        }
+        decision->observed = true;
+        decision->code = SP_CODE_OK;
+    }
+    add_use(judged, sp_scope_rate(scope), token->principal, token->scope_name, SP_TEXT(""),
+            NULL);
+    if (verdict.rule && verdict.allowed) {
+        add_use(judged, sp_rule_rate(verdict.rule), token->principal, token->scope_name,
+                sp_rule_label(verdict.rule), NULL);
+    }
+    if (token->narrow) {
+        struct sp_verdict narrow;
+        if (!scope_allows(engine, call, token->narrow->scope, "", &narrow, decision)) {
+            return false;
+        }
+        add_use(judged, sp_scope_rate(token->narrow->scope), token->principal,
+                token->scope_name, SP_TEXT("json"), token->id);
+    }
+    /* The rule that is named is the scope's own. */
+    copy_name(verdict.rule ? sp_rule_label(verdict.rule) : SP_TEXT(""), decision->rule,
+              sizeof decision->rule);
+    return true;
+}
+
+void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_judged,
+           struct sp_decision *ret_decision)
+{
+    struct sp_token parsed;
+    struct live_token *token = NULL;
+    struct sp_decision *d = ret_decision;
+    *ret_judged = (struct judged){.n_uses = 0};
+    *d = (struct sp_decision){.code = SP_CODE_OK};
+    if (engine->state != SP_ENGINE_READY) {
+        decide(d, SP_CODE_SEALED, "an operator has to unseal it", "the host is sealed");
+        return;
+    }
+    if (!token_prove(engine, call->arena, call->token, false, &parsed, &token, d)) {
+        return;
+    }
+    ret_judged->token = token;
+    if (token->bind[0] && !sp_text_is(call->curve, token->bind)) {
+        decide(d, SP_CODE_TOKEN_BINDING, "use the client key that it was issued for",
+               "the token is bound to another client key");
+        return;
+    }
+    if (!principal_find(engine, sp_text_of(token->principal))) {
+        decide(d, SP_CODE_NOT_GRANTED, "ask the policy's author",
+               "the principal that issued the token is no longer declared");
+        return;
+    }
+    ret_judged->key = choose_key(engine, call, token, d);
+    if (!ret_judged->key || !own_scope_allows(engine, call, token, ret_judged, d)) {
+        return;
+    }
+    char rule[sizeof d->rule];
+    memcpy(rule, d->rule, sizeof rule);
+    if (caveats_allow(engine, call, &parsed, token, d)) {
+        memcpy(d->rule, rule, sizeof rule);
+    }
+}
+
+void sp_engine_check(struct sp_engine *engine, struct sp_call *call,
+                     struct sp_decision *ret_decision)
+{
+    struct judged judged;
+    judge(engine, call, &judged, ret_decision);
+    if (ret_decision->code == SP_CODE_OK) {
+        (void)judge_rates(engine, &judged, false, engine_boot(engine), ret_decision);
+    } else if (ret_decision->code == SP_CODE_TOKEN_INVALID) {
+        sp_engine_note_refusal(engine, call->peer, ret_decision->code);
+    }
+}

@@ -1,0 +1,220 @@
+/* What the engine's own files share. Loop thread, unless a line says otherwise. */
+#ifndef SP_INNER_H
+#define SP_INNER_H
+
+#include "commit.h"
+#include "engine.h"
+#include "rate.h"
+
+enum {
+    USES_MAX = 4,        /* rates that one call is counted against */
+    CHAINS = 256,        /* parsed caveat chains that are kept */
+    REFUSAL_PEERS = 256, /* peers whose refusals are counted apart */
+    REQUEST_ID_MAX_BYTES = 64,
+};
+
+/* A compiled scope or caveat, shared by all tokens that hold the same text. */
+struct frozen {
+    uint8_t hash[SP_HASH_BYTES];
+    bool is_caveat;
+    struct sp_text text;
+    struct sp_scope *scope;
+    size_t n_refs;
+    struct frozen *next;
+};
+
+struct live_token {
+    uint8_t id[SP_TOKEN_ID_BYTES];
+    uint8_t grant_hash[SP_HASH_BYTES];
+    char principal[SP_NAME_MAX_BYTES + 1], scope_name[SP_NAME_MAX_BYTES + 1];
+    char bind[41];
+    struct frozen *scope, *narrow, *caveat; /* the last two may be NULL */
+    int64_t issued_ms, expires_ms, expires_boot_ms, revoked_ms;
+    bool same_boot, seen_expired;
+    bool listed;   /* in the table; else only calls in flight hold it */
+    size_t n_refs; /* of tickets */
+    struct live_token *next;
+};
+
+/* The parsed caveats of one token, by its tag. */
+struct chain {
+    uint8_t tag[SP_HASH_BYTES];
+    struct sp_scope *scopes[SP_CAVEATS_MAX];
+    size_t n;
+    bool used;
+};
+
+/* Who a CURVE key is; sorted by it. */
+struct actor {
+    char curve[41];
+    char name[SP_NAME_MAX_BYTES + 1];
+    enum sp_role role;
+    const struct sp_identity *identity; /* of the policy; NULL: of the store */
+};
+
+struct stored_client {
+    char name[SP_NAME_MAX_BYTES + 1], curve[41];
+    bool admin;
+};
+
+/* A key version with its count. public is first: an sp_key is one of these. */
+struct key_version {
+    struct sp_key public;
+    struct sp_arena arena;
+    unsigned n_refs;
+};
+
+struct refusals {
+    char peer[65];
+    enum sp_code code;
+    uint64_t n;
+};
+
+struct sp_engine {
+    struct sp_engine_config config;
+    struct sp_store *store; /* the commit thread's while it runs */
+    struct sp_audit *audit;
+    struct sp_commit *commit;
+    struct sp_pool *pool;
+    struct sp_keyring *keyring; /* NULL while sealed */
+    enum sp_engine_state state;
+    enum sp_seal_kind seal;
+    char reason[256];
+    bool unsealing, closing;
+    struct sp_policy *policy; /* may be NULL */
+    struct actor *actors;
+    size_t n_actors;
+    struct stored_client *clients;
+    size_t n_clients;
+    struct key_version **keys; /* sorted by id */
+    size_t n_keys;
+    struct live_token **tokens; /* hash table */
+    size_t token_buckets, n_tokens;
+    uint8_t hash_key[crypto_shorthash_KEYBYTES];
+    struct frozen **frozen; /* hash table, the same key */
+    size_t frozen_buckets;
+    struct chain chains[CHAINS];
+    struct sp_rates *rates;
+    struct sp_ticket *tickets; /* in flight, for request ids */
+    size_t n_open;
+    int64_t high_water_ms; /* wall time that was persisted, plus what we have seen since */
+    int64_t raised_boot_ms, purged_boot_ms, refusals_boot_ms;
+    struct refusals refusals[REFUSAL_PEERS];
+    size_t n_refusals;
+    uint64_t next_call;
+};
+
+static inline int64_t engine_wall(const struct sp_engine *engine)
+{
+    return engine->config.clock.wall_ms(engine->config.clock.user);
+}
+
+static inline int64_t engine_boot(const struct sp_engine *engine)
+{
+    return engine->config.clock.boot_ms(engine->config.clock.user);
+}
+
+/* Decisions: code, reason, hint, formatted. */
+void decide(struct sp_decision *decision, enum sp_code code, const char *hint,
+            const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* A bounded copy with a NUL. */
+void copy_name(struct sp_text text, char *ret_name, size_t room);
+
+/* ---- audit records (engine_audit.c) ---------------------------------------------------------
+ */
+
+void record_begin(struct sp_buf *buf, const char *type);
+void record_text(struct sp_buf *buf, const char *name, struct sp_text text);
+void record_number(struct sp_buf *buf, const char *name, int64_t number);
+void record_hex(struct sp_buf *buf, const char *name, const void *bytes, size_t len);
+/* A keyed hash of a value that may be sensitive: 16 hex digits. */
+void record_hashed(const struct sp_engine *engine, struct sp_buf *buf, const char *name,
+                   struct sp_text value);
+void record_end(struct sp_buf *buf);
+/* Method, host, path, query names with hashed values, body hash. */
+void record_request(const struct sp_engine *engine, struct sp_buf *buf,
+                    const struct sp_request *request);
+/* Hand a record over that nobody waits for. */
+void record_send(struct sp_engine *engine, struct sp_buf *record);
+void refusals_flush(struct sp_engine *engine);
+
+/* A job whose end only calls an sp_engine_done; freed with it. `name` is its record's. */
+struct simple_job {
+    struct sp_job job;
+    struct sp_engine *engine;
+    sp_engine_done done;
+    void *user;
+    void (*after)(struct simple_job *job); /* on success, before done; may be NULL */
+    struct sp_arena arena;                 /* holds payload */
+    void *payload;                         /* what the work reads, by kind of job */
+};
+struct simple_job *simple_job_new(struct sp_engine *engine, sp_engine_done done, void *user);
+/* Submits; on failure done is called at once, and the job is gone. */
+void simple_job_submit(struct simple_job *job);
+void simple_job_fail(struct simple_job *job, sp_status status, const char *text);
+
+/* ---- clients (engine_clients.c) -------------------------------------------------------------
+ */
+
+sp_status clients_load(struct sp_engine *engine, struct sp_error *err);
+sp_status actors_rebuild(struct sp_engine *engine, struct sp_error *err);
+const struct actor *actor_find(const struct sp_engine *engine, struct sp_text curve);
+const struct sp_identity *principal_find(const struct sp_engine *engine, struct sp_text name);
+
+/* ---- keys (engine_keys.c) -------------------------------------------------------------------
+ */
+
+/* All keys of the store, with their secrets where keyring is not NULL. Any thread that may use
+ * the store. */
+struct key_list {
+    struct key_version **items;
+    size_t n;
+};
+sp_status keys_read(struct sp_store *store, const struct sp_keyring *keyring,
+                    struct sp_pool *pool, struct key_list *ret_list, struct sp_error *err);
+void key_list_free(struct key_list *list);
+void keys_replace(struct sp_engine *engine, struct key_list *list);
+struct key_version *key_find(const struct sp_engine *engine, struct sp_text id);
+
+/* ---- tokens (engine_tokens.c) ---------------------------------------------------------------
+ */
+
+sp_status tokens_load(struct sp_engine *engine, struct sp_error *err);
+void tokens_free(struct sp_engine *engine);
+struct live_token *token_find(const struct sp_engine *engine, const uint8_t *id);
+/* Add one by its grant. SP_ECORRUPT where the grant cannot be read. */
+sp_status token_insert(struct sp_engine *engine, const struct sp_token_row *row,
+                       struct live_token **ret_token);
+void token_unref(struct sp_engine *engine, struct live_token *token);
+void tokens_purge(struct sp_engine *engine);
+/* Prove a token: *ret_token is set, or decision says why not (uniformly, until the tag holds).
+ * Life is judged here too, unless any_life is set. */
+bool token_prove(struct sp_engine *engine, struct sp_arena *arena, struct sp_text text,
+                 bool any_life, struct sp_token *ret_parsed, struct live_token **ret_token,
+                 struct sp_decision *decision);
+/* Expired, or behind the clock? False: decision says so. */
+bool token_lives(struct sp_engine *engine, struct live_token *token,
+                 struct sp_decision *decision);
+/* The parsed caveats of a proven token; NULL where one cannot be read. */
+const struct chain *token_chain(struct sp_engine *engine, const struct sp_token *token);
+
+/* ---- judging (engine_judge.c) ---------------------------------------------------------------
+ */
+
+struct judged {
+    struct live_token *token;
+    struct key_version *key;
+    struct sp_rate_use uses[USES_MAX];
+    size_t n_uses;
+};
+/* Everything up to, and without, the rates. decision->code is OK where the call may be made. */
+void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_judged,
+           struct sp_decision *ret_decision);
+/* The rates: false, and decision says how long to wait. */
+bool judge_rates(struct sp_engine *engine, const struct judged *judged, bool take,
+                 int64_t now_ms, struct sp_decision *decision);
+/* Give the last minutes' admissions back to the rates from the audit. */
+sp_status rates_replay(struct sp_engine *engine, struct sp_error *err);
+void record_uses(struct sp_buf *buf, const struct judged *judged);
+
+#endif

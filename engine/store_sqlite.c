@@ -1,0 +1,511 @@
+/* The SQLite store: opening, transactions, named values. One connection, ever: Debian's 3.40
+ * has a bug in resetting the WAL that needs two (and nobody else has business in the file). */
+#include "store_sqlite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SCHEMA_VERSION = 1 };
+
+static const char schema[] =
+    "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE ring(id INTEGER PRIMARY KEY, purpose TEXT NOT NULL, box BLOB NOT NULL,"
+    "  active INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE keys(id TEXT PRIMARY KEY, provider TEXT NOT NULL, version INTEGER NOT NULL,"
+    "  hosts TEXT NOT NULL, settings TEXT NOT NULL, secrets BLOB NOT NULL, ring INTEGER NOT "
+    "NULL,"
+    "  created_ms INTEGER NOT NULL, rotated_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE clients(name TEXT PRIMARY KEY, curve TEXT NOT NULL UNIQUE,"
+    "  admin INTEGER NOT NULL, created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE tokens(id BLOB PRIMARY KEY, grant BLOB NOT NULL, principal TEXT NOT NULL,"
+    "  scope TEXT NOT NULL, issued_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,"
+    "  revoked_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX tokens_by_holder ON tokens(principal, scope, expires_ms);"
+    "CREATE INDEX tokens_by_expiry ON tokens(expires_ms);"
+    "CREATE TABLE claims(curve TEXT NOT NULL, root BLOB NOT NULL, id TEXT NOT NULL,"
+    "  digest BLOB NOT NULL, state INTEGER NOT NULL, answer BLOB, made_ms INTEGER NOT NULL,"
+    "  PRIMARY KEY(curve, root, id)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX claims_by_age ON claims(made_ms);";
+
+static const char *const sql[ST_COUNT] = {
+    [ST_BEGIN] = "BEGIN IMMEDIATE",
+    [ST_COMMIT] = "COMMIT",
+    [ST_ROLLBACK] = "ROLLBACK",
+    [ST_SAVEPOINT] = "SAVEPOINT job",
+    [ST_RELEASE] = "RELEASE job",
+    [ST_ROLLBACK_TO] = "ROLLBACK TO job",
+    [ST_GET] = "SELECT value FROM meta WHERE name = ?1",
+    [ST_PUT] = "INSERT INTO meta VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
+    [ST_RAISE] = "INSERT INTO meta VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = ?2"
+                 " WHERE ?2 > value",
+    [ST_RING_ADD] = "INSERT INTO ring VALUES(?1, ?2, ?3, ?4)",
+    [ST_RING_LIST] = "SELECT id, purpose, box, active FROM ring ORDER BY id",
+    [ST_KEY_ADD] = "INSERT INTO keys VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    [ST_KEY_ROTATE] = "UPDATE keys SET version = ?2, settings = ?3, secrets = ?4, ring = ?5,"
+                      " rotated_ms = ?6 WHERE id = ?1 AND version = ?2 - 1",
+    [ST_KEY_REMOVE] = "DELETE FROM keys WHERE id = ?1",
+    [ST_KEY_LIST] = "SELECT id, provider, version, hosts, settings, secrets, ring, created_ms,"
+                    " rotated_ms FROM keys ORDER BY id",
+    [ST_CLIENT_ADD] = "INSERT INTO clients VALUES(?1, ?2, ?3, ?4)",
+    [ST_CLIENT_REMOVE] = "DELETE FROM clients WHERE name = ?1 AND (admin = 0 OR"
+                         " (SELECT count(*) FROM clients WHERE admin = 1) > 1)",
+    [ST_CLIENT_LIST] = "SELECT name, curve, admin, created_ms FROM clients ORDER BY name",
+    [ST_TOKEN_ADD] = "INSERT INTO tokens SELECT ?1, ?2, ?3, ?4, ?5, ?6, 0 WHERE ?7 = 0 OR"
+                     " (SELECT count(*) FROM tokens WHERE principal = ?3 AND scope = ?4"
+                     "  AND expires_ms > ?8 AND revoked_ms = 0) < ?7",
+    [ST_TOKEN_REVOKE] = "UPDATE tokens SET revoked_ms = CASE revoked_ms WHEN 0 THEN ?2"
+                        " ELSE revoked_ms END WHERE id = ?1",
+    [ST_TOKEN_REVOKE_ALL] = "UPDATE tokens SET revoked_ms = ?1 WHERE revoked_ms = 0",
+    [ST_TOKEN_LIST] = "SELECT id, grant, principal, scope, issued_ms, expires_ms, revoked_ms"
+                      " FROM tokens",
+    [ST_TOKEN_PURGE] = "DELETE FROM tokens WHERE expires_ms < ?1",
+    [ST_CLAIM] =
+        "INSERT INTO claims VALUES(?1, ?2, ?3, ?4, 0, NULL, ?5) ON CONFLICT DO NOTHING",
+    [ST_CLAIM_GET] = "SELECT digest, state, answer FROM claims WHERE curve = ?1 AND root = ?2"
+                     " AND id = ?3",
+    [ST_SETTLE] = "UPDATE claims SET state = ?4, answer = ?5 WHERE curve = ?1 AND root = ?2"
+                  " AND id = ?3 AND state = 0",
+    [ST_UNCLAIM] =
+        "DELETE FROM claims WHERE curve = ?1 AND root = ?2 AND id = ?3 AND state = 0",
+    [ST_CLAIM_PURGE] = "DELETE FROM claims WHERE made_ms < ?1",
+};
+
+/* ---- statements -----------------------------------------------------------------------------
+ */
+
+sp_status store_failed(struct sp_store *store, const char *doing, struct sp_error *err)
+{
+    int code = sqlite3_errcode(store->db);
+    sp_status status = code == SQLITE_NOMEM                              ? SP_ENOMEM
+                       : code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? SP_ECORRUPT
+                                                                         : SP_EIO;
+    return sp_fail(err, status, "store: %s: %s", doing, sqlite3_errmsg(store->db));
+}
+
+sqlite3_stmt *store_statement(struct sp_store *store, enum store_statement id,
+                              struct sp_error *err)
+{
+    sqlite3_stmt **st = &store->statements[id];
+    if (!*st &&
+        sqlite3_prepare_v3(store->db, sql[id], -1, SQLITE_PREPARE_PERSISTENT, st, NULL)) {
+        (void)store_failed(store, sql[id], err);
+        return NULL;
+    }
+    (void)sqlite3_reset(*st);
+    (void)sqlite3_clear_bindings(*st);
+    return *st;
+}
+
+sp_status store_run(struct sp_store *store, sqlite3_stmt *st, const char *doing,
+                    struct sp_error *err)
+{
+    if (!st) {
+        return SP_EIO;
+    }
+    int code = sqlite3_step(st);
+    sp_status status = SP_OK;
+    if ((code & 0xff) == SQLITE_CONSTRAINT) {
+        status = sp_fail(err, SP_EEXIST, "%s: there is one already", doing);
+    } else if (code != SQLITE_DONE && code != SQLITE_ROW) {
+        status = store_failed(store, doing, err);
+    }
+    (void)sqlite3_reset(st); /* its code repeats that of the step */
+    return status;
+}
+
+sp_status store_change(struct sp_store *store, sqlite3_stmt *st, const char *doing,
+                       sp_status none, struct sp_error *err)
+{
+    sp_status status = store_run(store, st, doing, err);
+    if (!status && sqlite3_changes(store->db) == 0) {
+        status = sp_fail(err, none, "%s: %s", doing, sp_status_name(none));
+    }
+    return status;
+}
+
+void store_bind_text(sqlite3_stmt *st, int i, struct sp_text text)
+{
+    (void)sqlite3_bind_text64(st, i, text.ptr ? text.ptr : "", text.len, SQLITE_STATIC,
+                              SQLITE_UTF8);
+}
+
+void store_bind_blob(sqlite3_stmt *st, int i, const void *bytes, size_t len)
+{
+    (void)sqlite3_bind_blob64(st, i, bytes ? bytes : "", len, SQLITE_STATIC);
+}
+
+struct sp_text store_text(sqlite3_stmt *st, int column)
+{
+    const char *ptr = sqlite3_column_blob(st, column);
+    return (struct sp_text){ptr ? ptr : "", ptr ? (size_t)sqlite3_column_bytes(st, column) : 0};
+}
+
+sp_status store_each(struct sp_store *store, sqlite3_stmt *st, const char *doing,
+                     sp_status (*row)(sqlite3_stmt *st, void *user), void *user,
+                     struct sp_error *err)
+{
+    if (!st) {
+        return SP_EIO;
+    }
+    sp_status status = SP_OK;
+    int code = SQLITE_ROW;
+    while (!status && (code = sqlite3_step(st)) == SQLITE_ROW) {
+        status = row(st, user);
+    }
+    if (!status && code != SQLITE_DONE) {
+        status = store_failed(store, doing, err);
+    }
+    (void)sqlite3_reset(st);
+    return status;
+}
+
+/* ---- open -----------------------------------------------------------------------------------
+ */
+
+/* The file is ours alone before SQLite sees it: SQLite would follow a link and use the umask.
+ */
+static sp_status prepare_file(const char *path, bool create, struct sp_error *err)
+{
+    struct stat st;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0), 0600);
+    if (fd < 0) {
+        return sp_fail(err, errno == ENOENT ? SP_ENOENT : SP_EIO, "store %s: %s", path,
+                       strerror(errno));
+    }
+    bool good = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & 077);
+    (void)close(fd);
+    return good ? SP_OK
+                : sp_fail(err, SP_EDENIED, "store %s: others may read or write it; chmod 600",
+                          path);
+}
+
+static sp_status exec(struct sp_store *store, const char *text, const char *doing,
+                      struct sp_error *err)
+{
+    return sqlite3_exec(store->db, text, NULL, NULL, NULL) ? store_failed(store, doing, err)
+                                                           : SP_OK;
+}
+
+static sp_status query_text(struct sp_store *store, const char *text, const char *expected,
+                            sp_status wrong, struct sp_error *err)
+{
+    sqlite3_stmt *st = NULL;
+    sp_status status = SP_OK;
+    if (sqlite3_prepare_v2(store->db, text, -1, &st, NULL) || sqlite3_step(st) != SQLITE_ROW) {
+        status = store_failed(store, text, err);
+    } else {
+        const char *found = (const char *)sqlite3_column_text(st, 0);
+        if (!found || strcmp(found, expected) != 0) {
+            status = sp_fail(err, wrong, "store: %s says '%.100s', not '%s'", text,
+                             found ? found : "", expected);
+        }
+    }
+    (void)sqlite3_finalize(st);
+    return status;
+}
+
+static sp_status user_version(struct sp_store *store, int *ret_version, struct sp_error *err)
+{
+    sqlite3_stmt *st = NULL;
+    sp_status status = SP_OK;
+    if (sqlite3_prepare_v2(store->db, "PRAGMA user_version", -1, &st, NULL) ||
+        sqlite3_step(st) != SQLITE_ROW) {
+        status = store_failed(store, "schema version", err);
+    } else {
+        *ret_version = sqlite3_column_int(st, 0);
+    }
+    (void)sqlite3_finalize(st);
+    return status;
+}
+
+/* upgrades[v] brings version v to v + 1; version 0 is the empty file. */
+static const char *const upgrades[SCHEMA_VERSION] = {schema};
+
+static sp_status upgrade(struct sp_store *store, struct sp_error *err)
+{
+    int version = 0;
+    sp_status status = user_version(store, &version, err);
+    if (!status && version > SCHEMA_VERSION) {
+        return sp_fail(err, SP_EUNSUPPORTED,
+                       "store: schema version %d is newer than this sallyport's %d; upgrade it",
+                       version, SCHEMA_VERSION);
+    }
+    for (; !status && version < SCHEMA_VERSION; version++) {
+        char set[64];
+        (void)sqlite3_snprintf(sizeof set, set, "PRAGMA user_version = %d", version + 1);
+        status = exec(store, "BEGIN IMMEDIATE", "schema", err);
+        if (!status) {
+            status = exec(store, upgrades[version], "schema", err);
+        }
+        if (!status) {
+            status = exec(store, set, "schema", err);
+        }
+        if (!status) {
+            status = exec(store, "COMMIT", "schema", err);
+        }
+    }
+    return status;
+}
+
+static sp_status configure(struct sp_store *store, struct sp_error *err)
+{
+    (void)sqlite3_extended_result_codes(store->db, 0);
+    (void)sqlite3_busy_timeout(store->db, 2000);
+    (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+    sp_status status = exec(store,
+                            "PRAGMA trusted_schema = OFF;"
+                            "PRAGMA cell_size_check = ON;"
+                            "PRAGMA secure_delete = ON;"
+                            "PRAGMA locking_mode = EXCLUSIVE;",
+                            "options", err);
+    if (!status) {
+        status = query_text(store, "PRAGMA journal_mode = WAL", "wal", SP_EIO, err);
+    }
+    if (!status) {
+        status = exec(store, "PRAGMA synchronous = FULL", "options", err);
+    }
+    if (!status) {
+        status = query_text(store, "PRAGMA integrity_check(1)", "ok", SP_ECORRUPT, err);
+    }
+    return status ? status : upgrade(store, err);
+}
+
+sp_status sp_store_open(const char *path, bool create, struct sp_store **ret_store,
+                        struct sp_error *err)
+{
+    sp_status status = prepare_file(path, create, err);
+    if (status) {
+        return status;
+    }
+    struct sp_store *store = calloc(1, sizeof *store);
+    if (!store) {
+        return SP_ENOMEM;
+    }
+    if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) {
+        status = sp_fail(err, SP_EIO, "store %s: %s", path, sqlite3_errmsg(store->db));
+    } else {
+        status = configure(store, err);
+    }
+    if (status) {
+        sp_store_close(store);
+        return status;
+    }
+    *ret_store = store;
+    return SP_OK;
+}
+
+void sp_store_close(struct sp_store *store)
+{
+    if (!store) {
+        return;
+    }
+    for (size_t i = 0; i < ST_COUNT; i++) {
+        (void)sqlite3_finalize(store->statements[i]);
+    }
+    (void)sqlite3_close(store->db);
+    free(store);
+}
+
+static sp_status sync_file(const char *path, struct sp_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return good ? SP_OK : sp_fail(err, SP_EIO, "backup %s: %s", path, strerror(errno));
+}
+
+sp_status sp_store_backup(struct sp_store *store, const char *path, struct sp_error *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return sp_fail(err, errno == EEXIST ? SP_EEXIST : SP_EIO, "backup %s: %s", path,
+                       strerror(errno));
+    }
+    (void)close(fd);
+    sqlite3 *target = NULL;
+    sqlite3_backup *backup = NULL;
+    sp_status status = SP_OK;
+    if (sqlite3_open_v2(path, &target, SQLITE_OPEN_READWRITE, NULL) ||
+        !(backup = sqlite3_backup_init(target, "main", store->db, "main")) ||
+        sqlite3_backup_step(backup, -1) != SQLITE_DONE) {
+        status = sp_fail(err, SP_EIO, "backup %s: %s", path, sqlite3_errmsg(target));
+    }
+    (void)sqlite3_backup_finish(backup);
+    (void)sqlite3_close(target);
+    if (!status) {
+        status = sync_file(path, err);
+    }
+    if (status) {
+        (void)unlink(path);
+    }
+    return status;
+}
+
+/* ---- transactions ---------------------------------------------------------------------------
+ */
+
+static sp_status plain(struct sp_store *store, enum store_statement id, struct sp_error *err)
+{
+    return store_run(store, store_statement(store, id, err), sql[id], err);
+}
+
+sp_status sp_store_begin(struct sp_store *store, struct sp_error *err)
+{
+    return plain(store, ST_BEGIN, err);
+}
+
+sp_status sp_store_commit(struct sp_store *store, struct sp_error *err)
+{
+    return plain(store, ST_COMMIT, err);
+}
+
+void sp_store_rollback(struct sp_store *store)
+{
+    if (!sqlite3_get_autocommit(store->db)) {
+        (void)plain(store, ST_ROLLBACK, NULL);
+    }
+}
+
+sp_status sp_store_savepoint(struct sp_store *store, struct sp_error *err)
+{
+    return plain(store, ST_SAVEPOINT, err);
+}
+
+sp_status sp_store_release(struct sp_store *store, bool keep, struct sp_error *err)
+{
+    sp_status status = keep ? SP_OK : plain(store, ST_ROLLBACK_TO, err);
+    return status ? status : plain(store, ST_RELEASE, err);
+}
+
+/* ---- named values ---------------------------------------------------------------------------
+ */
+
+/* Step to the value of a name; SP_ENOENT where there is none. The caller resets. */
+static sp_status find(struct sp_store *store, const char *name, sqlite3_stmt **ret_st,
+                      struct sp_error *err)
+{
+    sqlite3_stmt *st = store_statement(store, ST_GET, err);
+    if (!st) {
+        return SP_EIO;
+    }
+    store_bind_text(st, 1, sp_text_of(name));
+    int code = sqlite3_step(st);
+    *ret_st = st;
+    if (code == SQLITE_ROW) {
+        return SP_OK;
+    }
+    sp_status status = code == SQLITE_DONE ? sp_fail(err, SP_ENOENT, "store: no '%s'", name)
+                                           : store_failed(store, name, err);
+    (void)sqlite3_reset(st);
+    return status;
+}
+
+sp_status sp_store_get(struct sp_store *store, const char *name, void *ret_value, size_t room,
+                       size_t *ret_len, struct sp_error *err)
+{
+    sqlite3_stmt *st;
+    sp_status status = find(store, name, &st, err);
+    if (status) {
+        return status;
+    }
+    struct sp_text value = store_text(st, 0);
+    if (value.len > room) {
+        status = sp_fail(err, SP_ETOOBIG, "store: '%s' is larger than it can be", name);
+    } else {
+        memcpy(ret_value, value.ptr, value.len);
+        *ret_len = value.len;
+    }
+    (void)sqlite3_reset(st);
+    return status;
+}
+
+sp_status sp_store_put(struct sp_store *store, const char *name, const void *value, size_t len,
+                       struct sp_error *err)
+{
+    sqlite3_stmt *st = store_statement(store, ST_PUT, err);
+    if (!st) {
+        return SP_EIO;
+    }
+    store_bind_text(st, 1, sp_text_of(name));
+    store_bind_blob(st, 2, value, len);
+    return store_run(store, st, name, err);
+}
+
+/* Numbers are 8 bytes, most significant first with the sign bit turned, so that bytes compare
+ * as numbers do. */
+static void number_encode(int64_t number, uint8_t ret_bytes[8])
+{
+    uint64_t bits = (uint64_t)number ^ (uint64_t)1 << 63;
+    for (unsigned i = 0; i < 8; i++) {
+        ret_bytes[i] = (uint8_t)(bits >> (56 - 8 * i));
+    }
+}
+
+sp_status sp_store_raise(struct sp_store *store, const char *name, int64_t number,
+                         struct sp_error *err)
+{
+    uint8_t bytes[8];
+    sqlite3_stmt *st = store_statement(store, ST_RAISE, err);
+    if (!st) {
+        return SP_EIO;
+    }
+    number_encode(number, bytes);
+    store_bind_text(st, 1, sp_text_of(name));
+    store_bind_blob(st, 2, bytes, sizeof bytes);
+    return store_run(store, st, name, err);
+}
+
+sp_status sp_store_get_number(struct sp_store *store, const char *name, int64_t *ret_number,
+                              struct sp_error *err)
+{
+    uint8_t bytes[8];
+    size_t len = 0;
+    sp_status status = sp_store_get(store, name, bytes, sizeof bytes, &len, err);
+    if (status || len != sizeof bytes) {
+        return status ? status : sp_fail(err, SP_ECORRUPT, "store: '%s' is no number", name);
+    }
+    uint64_t bits = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        bits = bits << 8 | bytes[i];
+    }
+    *ret_number = (int64_t)(bits ^ (uint64_t)1 << 63);
+    return SP_OK;
+}
+
+/* The head: 8 bytes of number as above, then the hash. */
+sp_status sp_store_get_head(struct sp_store *store, struct sp_head *ret_head,
+                            struct sp_error *err)
+{
+    uint8_t bytes[40];
+    size_t len = 0;
+    sp_status status = sp_store_get(store, "audit.head", bytes, sizeof bytes, &len, err);
+    if (status || len != sizeof bytes) {
+        return status ? status
+                      : sp_fail(err, SP_ECORRUPT, "store: the audit's head is damaged");
+    }
+    ret_head->seq = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        ret_head->seq = ret_head->seq << 8 | bytes[i];
+    }
+    memcpy(ret_head->hash, bytes + 8, 32);
+    return SP_OK;
+}
+
+sp_status sp_store_put_head(struct sp_store *store, const struct sp_head *head,
+                            struct sp_error *err)
+{
+    uint8_t bytes[40];
+    for (unsigned i = 0; i < 8; i++) {
+        bytes[i] = (uint8_t)(head->seq >> (56 - 8 * i));
+    }
+    memcpy(bytes + 8, head->hash, 32);
+    return sp_store_put(store, "audit.head", bytes, sizeof bytes, err);
+}
