@@ -93,8 +93,8 @@ static sp_status derive(const struct seal *seal, struct sp_text unseal,
 static struct sp_text associated(char text[AD_MAX_BYTES], const char *table, struct sp_text row,
                                  uint32_t version, uint32_t ring)
 {
-    int n = snprintf(text, AD_MAX_BYTES, "%s|%.*s|%u|%u", table, (int)row.len, row.ptr, version,
-                     ring);
+    int n = snprintf(text, AD_MAX_BYTES, "%s|%.*s|%u|%u", table, (int)row.len,
+                     row.ptr ? row.ptr : "", version, ring);
     return (struct sp_text){text, n > 0 && n < AD_MAX_BYTES ? (size_t)n : 0};
 }
 
