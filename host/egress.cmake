@@ -1,4 +1,6 @@
 # The canonical front half, and the way out: placement, address rules, libcurl, the guard.
+pkg_check_modules(TLS REQUIRED IMPORTED_TARGET libssl libcrypto)
+
 add_library(egress STATIC
   ${CMAKE_CURRENT_LIST_DIR}/address.c
   ${CMAKE_CURRENT_LIST_DIR}/body.c
@@ -15,4 +17,4 @@ add_library(egress STATIC
 target_include_directories(egress PUBLIC ${CMAKE_CURRENT_LIST_DIR} ${PROJECT_SOURCE_DIR}/engine)
 target_link_libraries(egress
   PUBLIC policy PkgConfig::UV
-  PRIVATE sallyport_flags PkgConfig::CURL PkgConfig::JANSSON PkgConfig::SODIUM PkgConfig::CRYPTO)
+  PRIVATE sallyport_flags PkgConfig::CURL PkgConfig::JANSSON PkgConfig::SODIUM PkgConfig::TLS)

@@ -3,6 +3,7 @@
 #include "egress_inner.h"
 #include "placement.h"
 
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -65,6 +66,16 @@ static int on_before_request(void *user, char *ip, char *local_ip, int port, int
     }
     transfer->sent = true;
     return CURL_PREREQFUNC_OK;
+}
+
+/* OpenSSL reads an answer into a buffer that it keeps, and then frees unwiped: an echoed key
+ * would stay there. */
+static CURLcode on_tls_context(CURL *easy, void *context, void *user)
+{
+    (void)easy;
+    (void)user;
+    (void)SSL_CTX_set_options(context, SSL_OP_CLEANSE_PLAINTEXT);
+    return CURLE_OK;
 }
 
 /* ---- headers --------------------------------------------------------------------------------
@@ -342,6 +353,7 @@ static bool set_limits_and_tls(struct transfer *transfer)
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
+    SET(CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
     if (ca_file) {
         SET(CURLOPT_CAINFO, ca_file);
         SET(CURLOPT_CAPATH, NULL);

@@ -2,7 +2,7 @@
 if(NOT TARGET egress)
   include(${PROJECT_SOURCE_DIR}/host/egress.cmake)
 endif()
-pkg_check_modules(TLS REQUIRED IMPORTED_TARGET openssl)
+pkg_check_modules(TLS REQUIRED IMPORTED_TARGET libssl libcrypto)
 
 # Loopback servers, certificates, and calls that go the whole way.
 add_library(egress_kit STATIC unit/loopback.c unit/certs.c unit/egress_kit.c)
@@ -14,3 +14,8 @@ target_link_libraries(egress_kit
 sallyport_test(unit/test_egress.c egress_kit)
 sallyport_test(unit/test_egress_tls.c egress_kit)
 sallyport_test(unit/test_egress_address.c egress_kit)
+sallyport_test(unit/test_address.c egress)
+sallyport_test(unit/test_guard.c egress PkgConfig::SODIUM)
+sallyport_test(unit/test_placement.c egress)
+sallyport_test(unit/test_egress_leaks.c egress_kit PkgConfig::SODIUM)
+sallyport_test(unit/test_egress_memory.c egress_kit PkgConfig::SODIUM)

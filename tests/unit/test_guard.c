@@ -1,0 +1,257 @@
+/* The guard against an encoder of the test's own, for every encoding that it promises. */
+#include "guard.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+/* after those four */
+#include <cmocka.h>
+
+#include <sodium.h>
+
+static const char secret[] = "sk_live_a/b+c\"d%e~fG7=Z";
+
+static struct sp_guard *make(const char *value, const struct sp_plan *plan)
+{
+    static const struct sp_plan none = {.n_placements = 0};
+    struct sp_key_secret secrets[] = {
+        {SP_TEXT("api_key"), {.ptr = (unsigned char *)(uintptr_t)value, .len = strlen(value)}}};
+    struct sp_key key = {.id = SP_TEXT("k"), .secrets = secrets, .n_secrets = 1};
+    struct sp_guard *guard = NULL;
+    assert_int_equal(sp_guard_new(&key, plan ? plan : &none, &guard), SP_OK);
+    return guard;
+}
+
+/* The text in the middle of others, at the very beginning, and at the very end. */
+static void assert_found(struct sp_guard *guard, const char *text)
+{
+    char around[4096];
+    static const char *const frames[] = {"%s", "{\"a\":\"%s\"}", "%s tail", "head %s",
+                                         "\n%s\n"};
+    for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        (void)snprintf(around, sizeof around, frames[i], text);
+#pragma GCC diagnostic pop
+        if (sp_guard_check(guard, sp_text_of(around)) != SP_EDENIED) {
+            fail_msg("not found: %s", around);
+        }
+    }
+}
+
+static void assert_clean(struct sp_guard *guard, const char *text)
+{
+    if (sp_guard_check(guard, sp_text_of(text)) != SP_OK) {
+        fail_msg("found where it is not: %s", text);
+    }
+}
+
+static void T30_the_bytes_themselves_are_found(void **state)
+{
+    struct sp_guard *guard = make(secret, NULL);
+    (void)state;
+    assert_found(guard, secret);
+    char shorter[sizeof secret];
+    (void)snprintf(shorter, sizeof shorter, "%.*s", (int)sizeof secret - 2, secret);
+    assert_clean(guard, shorter);
+    assert_clean(guard, secret + 1);
+    assert_clean(guard, "");
+    assert_clean(guard, "sk_live_sk_live_sk_live_a/b");
+    sp_guard_free(guard);
+}
+
+static void T30_base64_is_found_at_every_alignment_in_both_alphabets(void **state)
+{
+    static const int variants[] = {
+        sodium_base64_VARIANT_ORIGINAL, sodium_base64_VARIANT_ORIGINAL_NO_PADDING,
+        sodium_base64_VARIANT_URLSAFE, sodium_base64_VARIANT_URLSAFE_NO_PADDING};
+    /* Bytes that give '+' and '/' in base64. */
+    static const char *const secrets[] = {secret, "12345678", "~~>>?>>~~~?>", "abcdefghi",
+                                          "abcdefghij"};
+    (void)state;
+    for (size_t s = 0; s < 5; s++) {
+        struct sp_guard *guard = make(secrets[s], NULL);
+        for (size_t before = 0; before < 7; before++) {
+            for (size_t after = 0; after < 4; after++) {
+                char plain[256], encoded[512];
+                int len = snprintf(plain, sizeof plain, "%.*s%s%.*s", (int)before,
+                                   "user:\xff\xee", secrets[s], (int)after, "\x01\xfez");
+                for (size_t v = 0; v < 4; v++) {
+                    sodium_bin2base64(encoded, sizeof encoded, (unsigned char *)plain,
+                                      (size_t)len, variants[v]);
+                    assert_found(guard, encoded);
+                }
+            }
+        }
+        sp_guard_free(guard);
+    }
+}
+
+static void T30_hexadecimal_is_found_in_any_case(void **state)
+{
+    struct sp_guard *guard = make(secret, NULL);
+    char hex[2 * sizeof secret];
+    (void)state;
+    sodium_bin2hex(hex, sizeof hex, (const unsigned char *)secret, sizeof secret - 1);
+    assert_found(guard, hex);
+    for (size_t i = 0; hex[i]; i += 3) {
+        if (hex[i] >= 'a') {
+            hex[i] = (char)(hex[i] - 'a' + 'A');
+        }
+    }
+    assert_found(guard, hex);
+    hex[4] = hex[4] == '0' ? '1' : '0';
+    assert_clean(guard, hex);
+    sp_guard_free(guard);
+}
+
+/* Percent-encoding and JSON escapes, each byte written in one of its ways at random. */
+static void mix(const char *text, bool percent, bool json, char *out, size_t room)
+{
+    size_t at = 0;
+    for (const char *c = text; *c && at + 24 < room; c++) {
+        char once[4];
+        uint32_t dice = randombytes_uniform(3);
+        if (percent && (dice > 0 || *c == '%')) {
+            static const char *const formats[] = {"%%%02x", "%%%02X"};
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+            (void)snprintf(once, sizeof once, formats[dice % 2], (unsigned char)*c);
+#pragma GCC diagnostic pop
+        } else {
+            (void)snprintf(once, sizeof once, "%c", *c);
+        }
+        for (const char *o = once; *o; o++) {
+            uint32_t throw = randombytes_uniform(4);
+            if (json && (throw == 0 || (unsigned char)*o < 0x20)) {
+                at += (size_t)snprintf(out + at, room - at, "\\u%04x", (unsigned char)*o);
+            } else if (json && throw == 1) {
+                at += (size_t)snprintf(out + at, room - at, "\\u%04X", (unsigned char)*o);
+            } else if (json && (*o == '"' || *o == '\\' || (*o == '/' && throw == 2))) {
+                at += (size_t)snprintf(out + at, room - at, "\\%c", *o);
+            } else {
+                out[at++] = *o;
+            }
+        }
+    }
+    out[at] = '\0';
+}
+
+static void T30_percent_and_json_escapes_are_found_in_any_mix(void **state)
+{
+    struct sp_guard *guard = make(secret, NULL);
+    char plain[128], base64[256], out[4096];
+    (void)state;
+    (void)snprintf(plain, sizeof plain, "x%s", secret);
+    sodium_bin2base64(base64, sizeof base64, (unsigned char *)plain, strlen(plain),
+                      sodium_base64_VARIANT_ORIGINAL);
+    for (int i = 0; i < 2000; i++) {
+        mix(i % 3 ? secret : base64, i & 4, i & 8, out, sizeof out);
+        assert_found(guard, out);
+    }
+    sp_guard_free(guard);
+}
+
+static void broken_escapes_are_no_escapes(void **state)
+{
+    struct sp_guard *guard = make("abcdefgh", NULL);
+    (void)state;
+    assert_found(guard, "%%61bcdefgh");
+    assert_found(guard, "abc%64ef\\u0067h");
+    assert_found(guard, "%abcdefgh"); /* %ab is an escape, but the bytes as they stand count */
+    assert_found(guard, "\\u006\\u0061bcdefgh");
+    assert_clean(guard, "abcdefg%6");
+    assert_clean(guard, "abcdefg%");
+    assert_clean(guard, "abcdefg\\");
+    assert_clean(guard, "abcdefg\\u006");
+    assert_clean(guard, "\\uD83D\\u00e9\\u0416\\n\\t\\b\\f\\r abcdefg");
+    sp_guard_free(guard);
+}
+
+static void a_placed_value_is_searched_even_where_its_parts_are_short(void **state)
+{
+    static const struct sp_placement basic = {.place = SP_PLACE_HEADER,
+                                              .name = {"authorization", 13},
+                                              .prefix = {"Basic ", 6},
+                                              .template = {"u:{api_key}:x", 13},
+                                              .base64 = true};
+    const struct sp_plan plan = {.placements = &basic, .n_placements = 1};
+    struct sp_guard *guard = make("short", &plan);
+    (void)state;
+    assert_found(guard, "dTpzaG9ydDp4"); /* u:short:x */
+    assert_found(guard, "Basic dTpzaG9ydDp4");
+    assert_found(guard, "ZFRwemFHOXlkRHA0"); /* that in base64 once more */
+    assert_clean(guard, "short");            /* under 8 bytes: not searched */
+    sp_guard_free(guard);
+}
+
+static void short_secrets_are_not_searched(void **state)
+{
+    struct sp_guard *guard = make("1234567", NULL);
+    (void)state;
+    assert_clean(guard, "1234567 MTIzNDU2Nw== 31323334353637");
+    sp_guard_free(guard);
+    guard = make("12345678", NULL);
+    assert_found(guard, "12345678");
+    sp_guard_free(guard);
+}
+
+static void a_sealed_key_cannot_be_searched_for(void **state)
+{
+    struct sp_key_secret secrets[] = {{SP_TEXT("api_key"), {.ptr = NULL}}};
+    struct sp_key key = {.id = SP_TEXT("k"), .secrets = secrets, .n_secrets = 1};
+    const struct sp_plan plan = {.n_placements = 0};
+    struct sp_guard *guard = NULL;
+    (void)state;
+    assert_int_equal(sp_guard_new(&key, &plan, &guard), SP_ESEALED);
+    assert_null(guard);
+}
+
+static double seconds_for(struct sp_guard *guard, struct sp_text text)
+{
+    struct timespec start, end;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
+    assert_int_equal(sp_guard_check(guard, text), SP_OK);
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+    return (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+}
+
+/* A text made of half matches, 16 times as long: 16 times the time, and far from 256 times. */
+static void T37_searching_takes_linear_time(void **state)
+{
+    enum { LEN = 2 << 20 };
+    char value[200], *text = malloc(LEN);
+    (void)state;
+    memset(value, 'a', sizeof value - 1);
+    value[sizeof value - 2] = 'b';
+    value[sizeof value - 1] = '\0';
+    struct sp_guard *guard = make(value, NULL);
+    for (size_t i = 0; i < LEN; i++) {
+        text[i] = i % 3 ? value[i % (sizeof value - 2)] : 'a';
+    }
+    double short_s = seconds_for(guard, (struct sp_text){text, LEN / 16});
+    double long_s = seconds_for(guard, (struct sp_text){text, LEN});
+    assert_true(long_s < 80 * short_s);
+    sp_guard_free(guard);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(T30_the_bytes_themselves_are_found),
+        cmocka_unit_test(T30_base64_is_found_at_every_alignment_in_both_alphabets),
+        cmocka_unit_test(T30_hexadecimal_is_found_in_any_case),
+        cmocka_unit_test(T30_percent_and_json_escapes_are_found_in_any_mix),
+        cmocka_unit_test(broken_escapes_are_no_escapes),
+        cmocka_unit_test(a_placed_value_is_searched_even_where_its_parts_are_short),
+        cmocka_unit_test(short_secrets_are_not_searched),
+        cmocka_unit_test(a_sealed_key_cannot_be_searched_for),
+        cmocka_unit_test(T37_searching_takes_linear_time),
+    };
+    return sodium_init() < 0 ? 1 : cmocka_run_group_tests_name("guard", tests, NULL, NULL);
+}
