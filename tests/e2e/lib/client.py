@@ -52,10 +52,13 @@ class Client:
         self.send(message)
         return self.receive(timeout)
 
+    def raw_reply(self, op, timeout=None, **fields):
+        """The bytes of the reply to a well-formed request."""
+        return self.raw(msgpack.packb({"v": 1, "op": op, **fields}), timeout)
+
     def ask(self, op, timeout=None, **fields):
         """The whole reply as a dict, refused or not."""
-        request = {"v": 1, "op": op, **fields}
-        reply = msgpack.unpackb(self.raw(msgpack.packb(request), timeout), strict_map_key=True)
+        reply = msgpack.unpackb(self.raw_reply(op, timeout, **fields), strict_map_key=True)
         assert reply["v"] == 1 and isinstance(reply["ok"], bool), reply
         return reply
 
