@@ -171,6 +171,27 @@ static const char *checkpoint_fault(const struct verifying *v, const struct audi
                : NULL;
 }
 
+/* This line and the one before do not fit. Where the next line follows from this one, this one
+ * is as it was written, so the one before was changed; else it is this one. */
+static sp_status bad_link(struct verifying *v, uint64_t file, struct sp_text text)
+{
+    uint8_t hash[SP_HASH_BYTES];
+    struct audit_line next;
+    struct sp_text next_text;
+    audit_line_hash(text, hash);
+    if (next_line(&v->lines, &next_text) == LINE_WHOLE && audit_line_parse(next_text, &next)) {
+        v->lines.number--;
+        if (sodium_memcmp(next.prev, hash, sizeof hash) != 0) {
+            return bad(v, file, "does not follow from the record before: changed or put in");
+        }
+    }
+    if (v->lines.number > 1) {
+        v->lines.number--;
+    }
+    v->expected_seq--;
+    return bad(v, file, "was changed: the record after it does not follow from it");
+}
+
 static sp_status verify_line(struct verifying *v, uint64_t file, struct sp_text text)
 {
     struct audit_line line;
@@ -194,9 +215,7 @@ static sp_status verify_line(struct verifying *v, uint64_t file, struct sp_text 
                        : "a record stands here twice, or out of order");
     }
     if (sodium_memcmp(line.prev, v->expected_prev, SP_HASH_BYTES) != 0) {
-        /* the line before is the one that was changed, unless this one was put in */
-        return bad(v, file,
-                   "does not follow from the record before (one of the two was changed)");
+        return bad_link(v, file, text);
     }
     if (starts_with_type(line.fields, "\"type\":\"checkpoint\"")) {
         const char *fault = checkpoint_fault(v, &line);

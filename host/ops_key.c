@@ -14,6 +14,7 @@ struct putting {
     struct sp_text by;
     struct sp_provider *provider;
     struct sp_key_input input;
+    struct sp_key_setting *settings; /* of input; FIELDS_MAX */
     struct sp_text provider_id;
     bool add;
     bool dry; /* key.check: everything but the writing */
@@ -49,9 +50,27 @@ static bool is_given(const struct sp_key_setting *given, size_t n, struct sp_tex
     return false;
 }
 
+/* Those given, or, at a rotation without any, those that stand; derived ones are made anew. */
+static sp_status take_settings(struct putting *p, struct sp_error *err)
+{
+    bool keep = p->old && p->message->n_settings == 0;
+    const struct sp_key_setting *from = keep ? p->old->settings : p->message->settings;
+    size_t n = keep ? p->old->n_settings : p->message->n_settings;
+    for (size_t i = 0; i < n; i++) {
+        if (keep && sp_manifest_derives(p->provider->manifest, from[i].name)) {
+            continue;
+        }
+        if (p->input.n_settings == FIELDS_MAX) {
+            return sp_fail(err, SP_ETOOBIG, "too many settings");
+        }
+        p->settings[p->input.n_settings++] = from[i];
+    }
+    return SP_OK;
+}
+
 /* Every name is one of the provider's fields (or the host's), of the right sort, and none that
  * is required is missing. */
-static sp_status check_fields(const struct putting *p, struct sp_error *err)
+static sp_status check_fields(struct putting *p, struct sp_error *err)
 {
     const struct sp_manifest *manifest = p->provider->manifest;
     const struct sp_message_key *m = p->message;
@@ -71,9 +90,15 @@ static sp_status check_fields(const struct putting *p, struct sp_error *err)
             return sp_fail(err, SP_EINVAL, "%s has no secret '%.*s'", manifest->id.ptr,
                            (int)name.len, name.ptr);
         }
-        sp_status status = sp_field_check_secret(field, m->secrets[i].value, err);
+        struct sp_text label = {NULL, 0};
+        sp_status status = sp_field_check(field, m->secrets[i].value, &label, err);
         if (status) {
             return status;
+        }
+        if (label.len && p->input.n_settings < FIELDS_MAX) {
+            /* what the secret's shape says (live or test, say), for the plugin and for people
+             */
+            p->settings[p->input.n_settings++] = (struct sp_key_setting){field->derives, label};
         }
     }
     for (size_t i = 0; i < manifest->n_fields; i++) {
@@ -196,7 +221,8 @@ void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
     struct sp_text *names = sp_arena_array(&exchange->arena, m->n_secrets, sizeof *names);
     struct sp_setting *settings =
         sp_arena_array(&exchange->arena, FIELDS_MAX, sizeof *settings);
-    if (!p || !names || !settings) {
+    struct sp_key_setting *own = sp_arena_array(&exchange->arena, FIELDS_MAX, sizeof *own);
+    if (!p || !names || !settings || !own) {
         sp_ops_fail(exchange, SP_TEXT(""), SP_CODE_BUSY, "out of memory", "");
         return;
     }
@@ -207,8 +233,8 @@ void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
                           .add = message->op != SP_OP_KEY_ROTATE,
                           .dry = message->op == SP_OP_KEY_CHECK};
     p->provider_id = m->provider;
-    p->input = (struct sp_key_input){
-        .id = m->id, .settings = m->settings, .n_settings = m->n_settings};
+    p->settings = own;
+    p->input = (struct sp_key_input){.id = m->id, .settings = own};
     if (!p->add) {
         p->old = sp_engine_key(host->engine, m->id);
         if (!p->old) {
@@ -216,10 +242,6 @@ void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
             return;
         }
         p->provider_id = p->old->provider;
-        if (m->n_settings == 0) { /* none given: they stay */
-            p->input.settings = p->old->settings;
-            p->input.n_settings = p->old->n_settings;
-        }
     }
     p->input.provider = p->provider_id;
     p->provider = sp_providers_find(host->providers, p->provider_id);
@@ -229,8 +251,8 @@ void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
         return;
     }
     struct sp_error err = {""};
-    if (p->input.n_settings > FIELDS_MAX || check_fields(p, &err)) {
-        fail(p, SP_CODE_BAD_REQUEST, *err.text ? err.text : "too many settings", "");
+    if (take_settings(p, &err) || check_fields(p, &err)) {
+        fail(p, SP_CODE_BAD_REQUEST, err.text, "");
         return;
     }
     struct sp_key_view view = {.id = m->id,

@@ -73,6 +73,25 @@ static sp_status list_libraries(const char *folder, char ***ret_names, size_t *r
     return SP_OK;
 }
 
+static void log_for_plugin(void *user, struct sp_text provider, unsigned level,
+                           struct sp_text text)
+{
+    enum sp_log_level known = level <= SP_LOG_ERROR ? (enum sp_log_level)level : SP_LOG_ERROR;
+    SP_LOG((const struct sp_log *)user, known, "plugin.says", {"provider", provider},
+           {"text", text});
+}
+
+/* The host's settings of a key would hide a field of the same name. */
+static bool hides_setting(const struct sp_manifest *manifest)
+{
+    for (size_t i = 0; i < manifest->n_fields; i++) {
+        if (sp_egress_is_setting(manifest->fields[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void load_one(struct sp_providers *providers, const struct sp_providers_config *config,
                      const struct sp_plugin_rules *rules, const char *name)
 {
@@ -85,9 +104,11 @@ static void load_one(struct sp_providers *providers, const struct sp_providers_c
                {"reason", sp_text_of(why.text)});
         return;
     }
-    if (sp_providers_find(providers, provider->manifest->id)) {
+    bool hides = hides_setting(provider->manifest);
+    if (hides || sp_providers_find(providers, provider->manifest->id)) {
         SP_LOG(config->log, SP_LOG_ERROR, "plugin.refused", {"path", sp_text_of(path)},
-               {"reason", SP_TEXT("another plugin has this provider id")});
+               {"reason", hides ? SP_TEXT("a field is called like a setting of the host's own")
+                                : SP_TEXT("another plugin has this provider id")});
         provider->ops->free(provider);
         return;
     }
@@ -123,7 +144,9 @@ sp_status sp_providers_new(const struct sp_providers_config *config,
     struct sp_plugin_rules rules = {.dev = config->dev,
                                     .pins = (const uint8_t(*)[32])pins->hashes,
                                     .n_pins = pins->n,
-                                    .owner_uid = (uint32_t)geteuid()};
+                                    .owner_uid = (uint32_t)geteuid(),
+                                    .log = log_for_plugin,
+                                    .log_user = (void *)(uintptr_t)config->log};
     for (size_t i = 0; i < n_names; i++) {
         load_one(providers, config, &rules, names[i]);
     }
