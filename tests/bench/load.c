@@ -116,6 +116,19 @@ static void send_one(struct load *load, struct client *client)
     }
 }
 
+/* What a wrong reply says, for whoever has to find out why; once. */
+static void show_wrong(struct load *load, zmq_msg_t *reply)
+{
+    if (load->n_wrong++ == 0) {
+        const unsigned char *bytes = zmq_msg_data(reply);
+        (void)fputs("bench: the first wrong reply: ", stderr);
+        for (size_t i = 0; i < zmq_msg_size(reply) && i < 300; i++) {
+            (void)fputc(bytes[i] >= ' ' && bytes[i] < 127 ? bytes[i] : '.', stderr);
+        }
+        (void)fputc('\n', stderr);
+    }
+}
+
 /* All replies that are there; each makes room for the next request. */
 static void receive_some(struct load *load, struct client *client, bool more)
 {
@@ -134,7 +147,7 @@ static void receive_some(struct load *load, struct client *client, bool more)
         load->n_done++;
         if (load->expect &&
             !memmem(zmq_msg_data(&part), zmq_msg_size(&part), load->expect, load->expect_len)) {
-            load->n_wrong++;
+            show_wrong(load, &part);
         }
         if (more) {
             send_one(load, client);
