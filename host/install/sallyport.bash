@@ -1,0 +1,26 @@
+# bash completion for sallyport
+_sallyport() {
+    local current=${COMP_WORDS[COMP_CWORD]} noun='' word
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        case $word in
+        -*) ;;
+        *) noun=$word; break ;;
+        esac
+    done
+    case $noun in
+    key) word='add list show test rotate remove' ;;
+    client) word='keygen add list remove' ;;
+    token) word='issue list inspect narrow revoke' ;;
+    policy) word='check explain' ;;
+    plugin) word='list check pin' ;;
+    audit) word='tail verify' ;;
+    '') word='init status doctor unseal seal reload backup key client token call check policy plugin audit' ;;
+    *) word='' ;;
+    esac
+    case $current in
+    -*) word='--dir --endpoint --host-key --key-file --timeout --json --no-color --help --version' ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "$word" -- "$current")
+    [ ${#COMPREPLY[@]} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+}
+complete -F _sallyport sallyport
