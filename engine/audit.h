@@ -1,11 +1,12 @@
 /* sp_audit: who did what with which key, so that a changed record shows.
  *
- * A folder of JSON Lines files, audit-<first sequence number, 20 digits>.jsonl. Each line is one
- * object whose fields stand in a fixed order, beginning with
+ * A folder of JSON Lines files, audit-<first sequence number, 20 digits>.jsonl. Each line is
+ * one object whose fields stand in a fixed order, beginning with
  *   {"seq":N,"prev":"<64 hex>","time":"<RFC 3339>","type":"…",…}
  * prev is the BLAKE2b-256 of the line before (without its newline); 64 zeros for the first. A
- * checkpoint signs (seq, prev) with Ed25519 every 1,024 records, every minute in which something
- * was written, at rotation and at the end. The public key stands in audit.pub beside the files.
+ * checkpoint signs (seq, prev) with Ed25519 every 1,024 records, every minute in which
+ * something was written, at rotation and at the end. The public key stands in audit.pub beside
+ * the files.
  *
  * Commit thread only (or single-threaded start-up); verify and read take a folder and need no
  * host.
@@ -47,12 +48,13 @@ void sp_audit_head(const struct sp_audit *audit, struct sp_head *ret_head);
 sp_status sp_audit_holds(const struct sp_audit *audit, const struct sp_head *head,
                          struct sp_error *err);
 
-/* ---- reading ------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------
+ */
 
 struct sp_audit_report {
     uint64_t first_seq, last_seq, n_records, n_checkpoints;
-    uint64_t signed_seq;    /* the last record that a good checkpoint covers */
-    uint64_t bad_seq;       /* 0, or the first record that is wrong (by place, not by claim) */
+    uint64_t signed_seq; /* the last record that a good checkpoint covers */
+    uint64_t bad_seq;    /* 0, or the first record that is wrong (by place, not by claim) */
     char bad_file[64];
     uint64_t bad_line;
     char reason[200];

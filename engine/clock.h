@@ -12,7 +12,7 @@ struct sp_clock {
     void *user;
     int64_t (*wall_ms)(void *user); /* Unix time, milliseconds (CLOCK_REALTIME) */
     int64_t (*boot_ms)(void *user); /* milliseconds since boot (CLOCK_BOOTTIME) */
-    char boot_id[37]; /* /proc/sys/kernel/random/boot_id: names this boot */
+    char boot_id[37];               /* /proc/sys/kernel/random/boot_id: names this boot */
 };
 
 sp_status sp_clock_system(struct sp_clock *ret_clock, struct sp_error *err);

@@ -41,8 +41,8 @@ struct sp_commit_config {
     struct sp_store *store; /* both are the commit thread's from now on, until free */
     struct sp_audit *audit;
     struct sp_clock clock;
-    size_t queue_max;          /* SP_EBUSY past it */
-    void (*wake)(void *user);  /* called on the commit thread when results wait */
+    size_t queue_max;         /* SP_EBUSY past it */
+    void (*wake)(void *user); /* called on the commit thread when results wait */
     void *user;
 };
 

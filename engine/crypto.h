@@ -1,4 +1,5 @@
-/* The few primitives that sallyport uses, all libsodium's, in the shapes that it uses them in. */
+/* The few primitives that sallyport uses, all libsodium's, in the shapes that it uses them in.
+ */
 #ifndef SP_CRYPTO_H
 #define SP_CRYPTO_H
 
@@ -27,8 +28,8 @@ void sp_hash_done(struct sp_hash *hash, uint8_t ret_digest[SP_HASH_BYTES]);
 
 /* XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha): nonce || ciphertext || tag, random nonce. box
  * has room for len + SP_BOX_OVERHEAD bytes. */
-void sp_box_seal(const uint8_t key[SP_KEY_BYTES], struct sp_text ad, const void *plain, size_t len,
-                 uint8_t *ret_box);
+void sp_box_seal(const uint8_t key[SP_KEY_BYTES], struct sp_text ad, const void *plain,
+                 size_t len, uint8_t *ret_box);
 /* SP_ECRYPTO where the tag does not hold; plain (box_len - SP_BOX_OVERHEAD bytes) is then
  * zeroed. SP_EINVAL where box is too short. */
 sp_status sp_box_open(const uint8_t key[SP_KEY_BYTES], struct sp_text ad, const uint8_t *box,

@@ -220,7 +220,7 @@ sp_status sp_engine_open(const struct sp_engine_config *config, struct sp_engine
         status = open_audit(engine, &torn, err);
     }
     if (!status && engine->state != SP_ENGINE_FAILED) {
-        status = rates_replay(engine, err);
+        status = audit_replay(engine, err);
     }
     if (!status && engine->state != SP_ENGINE_FAILED) {
         status = start_commit(engine, err);

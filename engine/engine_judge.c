@@ -249,6 +249,23 @@ static bool parse_line_time(struct sp_text line, int64_t *ret_ms)
     return true;
 }
 
+/* A revocation that was recorded holds, even where somebody took it out of the store. */
+static void replay_revocation(struct replay *replay, struct sp_text line)
+{
+    static const char mark[] = "\"type\":\"revoke\",\"root\":\"";
+    uint8_t root[SP_TOKEN_ID_BYTES];
+    const char *at = memmem(line.ptr, line.len < 256 ? line.len : 256, mark, sizeof mark - 1);
+    size_t left = at ? (size_t)(line.ptr + line.len - at) : 0;
+    if (left >= sizeof mark - 1 + 2 * sizeof root &&
+        sp_hex_decode((struct sp_text){at + sizeof mark - 1, 2 * sizeof root}, root,
+                      sizeof root) == SP_OK) {
+        struct live_token *token = token_find(replay->engine, root);
+        if (token && !token->revoked_ms) {
+            token->revoked_ms = replay->wall_ms;
+        }
+    }
+}
+
 static sp_status replay_line(void *user, uint64_t seq, struct sp_text line)
 {
     static const char mark[] = ",\"rates\":[";
@@ -256,6 +273,7 @@ static sp_status replay_line(void *user, uint64_t seq, struct sp_text line)
     const char *at = memmem(line.ptr, line.len, mark, sizeof mark - 1);
     int64_t wall_ms;
     (void)seq;
+    replay_revocation(replay, line);
     if (!at || !memmem(line.ptr, line.len, "\"type\":\"intent\"", 15) ||
         !parse_line_time(line, &wall_ms)) {
         return SP_OK;
@@ -280,7 +298,7 @@ static sp_status replay_line(void *user, uint64_t seq, struct sp_text line)
     return SP_OK;
 }
 
-sp_status rates_replay(struct sp_engine *engine, struct sp_error *err)
+sp_status audit_replay(struct sp_engine *engine, struct sp_error *err)
 {
     char folder[1200];
     struct sp_head head;

@@ -213,8 +213,9 @@ void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_ju
 /* The rates: false, and decision says how long to wait. */
 bool judge_rates(struct sp_engine *engine, const struct judged *judged, bool take,
                  int64_t now_ms, struct sp_decision *decision);
-/* Give the last minutes' admissions back to the rates from the audit. */
-sp_status rates_replay(struct sp_engine *engine, struct sp_error *err);
+/* From the last records of the audit: admissions go back into the rates, and tokens that were
+ * revoked are revoked, whatever the store says. */
+sp_status audit_replay(struct sp_engine *engine, struct sp_error *err);
 void record_uses(struct sp_buf *buf, const struct judged *judged);
 
 #endif

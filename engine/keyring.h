@@ -31,8 +31,9 @@ sp_status sp_keyring_kind(struct sp_store *store, enum sp_seal_kind *ret_kind,
 /* Make a new keyring in an empty store, inside a transaction of the caller's. For KEY_FILE,
  * unseal is the SP_KEY_BYTES content of the key file; for PASSPHRASE any 8..1024 bytes,
  * stretched by crypto_pwhash (Argon2id, MODERATE limits; salt and limits are stored). */
-sp_status sp_keyring_create(struct sp_store *store, struct sp_pool *pool, enum sp_seal_kind kind,
-                            struct sp_text unseal, struct sp_error *err);
+sp_status sp_keyring_create(struct sp_store *store, struct sp_pool *pool,
+                            enum sp_seal_kind kind, struct sp_text unseal,
+                            struct sp_error *err);
 /* SP_ECRYPTO where the unseal key is wrong. Slow for passphrases (about a second). */
 sp_status sp_keyring_open(struct sp_store *store, struct sp_pool *pool, struct sp_text unseal,
                           struct sp_keyring **ret_keyring, struct sp_error *err);
@@ -46,11 +47,12 @@ const uint8_t *sp_keyring_key(const struct sp_keyring *keyring, enum sp_purpose 
 const uint8_t *sp_keyring_key_by_id(const struct sp_keyring *keyring, uint32_t id);
 
 /* Seal and open a row's box with the DATA key, associated data `table|row|version|ring`. */
-sp_status sp_keyring_seal(const struct sp_keyring *keyring, const char *table, struct sp_text row,
-                          uint32_t version, struct sp_text plain, struct sp_buf *ret_box,
-                          uint32_t *ret_ring);
-sp_status sp_keyring_unseal(const struct sp_keyring *keyring, const char *table, struct sp_text row,
-                            uint32_t version, uint32_t ring, struct sp_text box,
-                            struct sp_pool *pool, struct sp_secret *ret_plain);
+sp_status sp_keyring_seal(const struct sp_keyring *keyring, const char *table,
+                          struct sp_text row, uint32_t version, struct sp_text plain,
+                          struct sp_buf *ret_box, uint32_t *ret_ring);
+sp_status sp_keyring_unseal(const struct sp_keyring *keyring, const char *table,
+                            struct sp_text row, uint32_t version, uint32_t ring,
+                            struct sp_text box, struct sp_pool *pool,
+                            struct sp_secret *ret_plain);
 
 #endif

@@ -24,7 +24,8 @@ void sp_rates_free(struct sp_rates *rates);
 
 /* Whether every bucket admits one more at now_ms; if so and take is set, take it from all. If
  * not: *ret_wait_ms is the time until it would, *ret_which the index of the bucket that says no
- * longest. SP_OK, SP_EDENIED, SP_ENOMEM or SP_EBUSY (too many buckets): refuse on all but OK. */
+ * longest. SP_OK, SP_EDENIED, SP_ENOMEM or SP_EBUSY (too many buckets): refuse on all but OK.
+ */
 sp_status sp_rates_admit(struct sp_rates *rates, const struct sp_rate_use *uses, size_t n_uses,
                          int64_t now_ms, bool take, uint64_t *ret_wait_ms, size_t *ret_which);
 /* Give one admission back where the call was never made (its intent could not be written). */

@@ -1,8 +1,8 @@
 /* sp_pool, sp_secret: plaintext keys live here and nowhere else.
  *
  * A pool is one sodium_malloc region (guard pages, locked, not dumped) cut into slots, so that
- * a hundred keys cost no hundred mlock calls. A secret occupies a run of slots and is wiped when
- * it is freed. Any thread may allocate and free; reading is the owner's business. */
+ * a hundred keys cost no hundred mlock calls. A secret occupies a run of slots and is wiped
+ * when it is freed. Any thread may allocate and free; reading is the owner's business. */
 #ifndef SP_SECRET_H
 #define SP_SECRET_H
 

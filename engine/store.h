@@ -34,7 +34,8 @@ void sp_store_rollback(struct sp_store *store); /* fine where nothing was begun 
 sp_status sp_store_savepoint(struct sp_store *store, struct sp_error *err);
 sp_status sp_store_release(struct sp_store *store, bool keep, struct sp_error *err);
 
-/* ---- small named values: seal parameters, high-water mark, … ------------------------------- */
+/* ---- small named values: seal parameters, high-water mark, … -------------------------------
+ */
 
 /* SP_ENOENT where there is none. The value is copied into room bytes; SP_ETOOBIG past them. */
 sp_status sp_store_get(struct sp_store *store, const char *name, void *ret_value, size_t room,
@@ -52,11 +53,13 @@ struct sp_head {
     uint64_t seq;
     uint8_t hash[32];
 };
-sp_status sp_store_get_head(struct sp_store *store, struct sp_head *ret_head, struct sp_error *err);
+sp_status sp_store_get_head(struct sp_store *store, struct sp_head *ret_head,
+                            struct sp_error *err);
 sp_status sp_store_put_head(struct sp_store *store, const struct sp_head *head,
                             struct sp_error *err);
 
-/* ---- keyring ------------------------------------------------------------------------------- */
+/* ---- keyring -------------------------------------------------------------------------------
+ */
 
 struct sp_ring_row {
     uint32_t id;
@@ -71,15 +74,17 @@ sp_status sp_store_ring_add(struct sp_store *store, const struct sp_ring_row *ro
 sp_status sp_store_ring_list(struct sp_store *store, sp_ring_row_fn fn, void *user,
                              struct sp_error *err);
 
-/* ---- keys ---------------------------------------------------------------------------------- */
+/* ---- keys ----------------------------------------------------------------------------------
+ */
 
 struct sp_key_row {
     struct sp_text id, provider;
-    uint32_t version;       /* 1 at add; each rotation adds 1 */
+    uint32_t version;        /* 1 at add; each rotation adds 1 */
     struct sp_text hosts;    /* canonical names joined by ',' */
     struct sp_text settings; /* what is no secret, as urlencoded pairs */
-    struct sp_text secrets;  /* a box of the secret fields; associated data `keys|id|version|ring` */
-    uint32_t ring;           /* keyring id that the box is sealed under */
+    struct sp_text
+        secrets;   /* a box of the secret fields; associated data `keys|id|version|ring` */
+    uint32_t ring; /* keyring id that the box is sealed under */
     int64_t created_ms, rotated_ms;
 };
 typedef sp_status (*sp_key_row_fn)(void *user, const struct sp_key_row *row);
@@ -94,7 +99,8 @@ sp_status sp_store_key_remove(struct sp_store *store, struct sp_text id,
 sp_status sp_store_key_list(struct sp_store *store, sp_key_row_fn fn, void *user,
                             struct sp_error *err);
 
-/* ---- clients that an administrator added (others stand in policy files) -------------------- */
+/* ---- clients that an administrator added (others stand in policy files) --------------------
+ */
 
 struct sp_client_row {
     struct sp_text name;
@@ -105,16 +111,18 @@ struct sp_client_row {
 typedef sp_status (*sp_client_row_fn)(void *user, const struct sp_client_row *row);
 sp_status sp_store_client_add(struct sp_store *store, const struct sp_client_row *row,
                               struct sp_error *err); /* SP_EEXIST: name or curve is taken */
-sp_status sp_store_client_remove(struct sp_store *store, struct sp_text name,
-                                 struct sp_error *err); /* SP_ENOENT; SP_EDENIED: the last admin */
+sp_status
+sp_store_client_remove(struct sp_store *store, struct sp_text name,
+                       struct sp_error *err); /* SP_ENOENT; SP_EDENIED: the last admin */
 sp_status sp_store_client_list(struct sp_store *store, sp_client_row_fn fn, void *user,
                                struct sp_error *err);
 
-/* ---- tokens -------------------------------------------------------------------------------- */
+/* ---- tokens --------------------------------------------------------------------------------
+ */
 
 struct sp_token_row {
     uint8_t id[16];
-    struct sp_text grant;     /* grant.h; bound by the token's tag */
+    struct sp_text grant;            /* grant.h; bound by the token's tag */
     struct sp_text principal, scope; /* for the count of live tokens */
     int64_t issued_ms, expires_ms;   /* wall time */
     int64_t revoked_ms;              /* 0: not revoked */
@@ -127,13 +135,15 @@ sp_status sp_store_token_add(struct sp_store *store, const struct sp_token_row *
 /* Idempotent: a second revocation keeps the first time. SP_ENOENT. */
 sp_status sp_store_token_revoke(struct sp_store *store, const uint8_t id[16], int64_t now_ms,
                                 struct sp_error *err);
-sp_status sp_store_token_revoke_all(struct sp_store *store, int64_t now_ms, struct sp_error *err);
+sp_status sp_store_token_revoke_all(struct sp_store *store, int64_t now_ms,
+                                    struct sp_error *err);
 sp_status sp_store_token_list(struct sp_store *store, sp_token_row_fn fn, void *user,
                               struct sp_error *err);
 /* Forget those that expired before then_ms. */
 sp_status sp_store_token_purge(struct sp_store *store, int64_t then_ms, struct sp_error *err);
 
-/* ---- requests with an id: one upstream effect, one answer ---------------------------------- */
+/* ---- requests with an id: one upstream effect, one answer ----------------------------------
+ */
 
 enum sp_claim {
     SP_CLAIM_NEW,      /* ours to make */
@@ -143,15 +153,16 @@ enum sp_claim {
     SP_CLAIM_CONFLICT, /* the id names another request */
 };
 struct sp_claim_key {
-    struct sp_text curve;      /* Z85, or empty for HTTP */
-    const uint8_t *root;       /* 16 bytes: root token id */
+    struct sp_text curve; /* Z85, or empty for HTTP */
+    const uint8_t *root;  /* 16 bytes: root token id */
     struct sp_text id;
-    const uint8_t *digest;     /* 32 bytes: hash of the request */
+    const uint8_t *digest; /* 32 bytes: hash of the request */
 };
 /* One conditional insert. For ANSWERED the box is appended to ret_answer. */
 struct sp_buf;
 sp_status sp_store_claim(struct sp_store *store, const struct sp_claim_key *key, int64_t now_ms,
-                         enum sp_claim *ret_claim, struct sp_buf *ret_answer, struct sp_error *err);
+                         enum sp_claim *ret_claim, struct sp_buf *ret_answer,
+                         struct sp_error *err);
 /* Store the answer (a sealed box); NULL text: too large to keep. SP_ENOENT where unclaimed. */
 sp_status sp_store_settle(struct sp_store *store, const struct sp_claim_key *key,
                           struct sp_text answer, struct sp_error *err);

@@ -1,13 +1,13 @@
 /* sp_token: the capability itself, as bytes. Pure: no store, no clock.
  *
  * text   = "spt_" base64url(id || caveats || tag)
- * id     = 16 random bytes; caveats = for each: length (2 bytes, most significant first), bytes;
- * tag    = 32 bytes: T0 = BLAKE2b-256(key, part(id) || part(H(grant))), and for each caveat
- *          T(n+1) = BLAKE2b-256(key = T(n), part(caveat)), part() as in crypto.h. The last T
- *          is the tag, so anybody who holds a token can add a caveat and nobody can take one
- *          away (the chained construction of macaroons, Birgisson et al., NDSS 2014).
- * A text may wear one disguise in front, from a closed list (sk_test_, sk_live_, rk_test_,
- * rk_live_, ghp_, github_pat_), for tools that check a prefix; it means nothing.
+ * id     = 16 random bytes; caveats = for each: length (2 bytes, most significant first),
+ * bytes; tag    = 32 bytes: T0 = BLAKE2b-256(key, part(id) || part(H(grant))), and for each
+ * caveat T(n+1) = BLAKE2b-256(key = T(n), part(caveat)), part() as in crypto.h. The last T is
+ * the tag, so anybody who holds a token can add a caveat and nobody can take one away (the
+ * chained construction of macaroons, Birgisson et al., NDSS 2014). A text may wear one disguise
+ * in front, from a closed list (sk_test_, sk_live_, rk_test_, rk_live_, ghp_, github_pat_), for
+ * tools that check a prefix; it means nothing.
  */
 #ifndef SP_TOKEN_H
 #define SP_TOKEN_H
@@ -28,7 +28,8 @@ struct sp_token {
 };
 
 /* Only the shape is judged: SP_EINVAL for anything malformed. */
-sp_status sp_token_parse(struct sp_arena *arena, struct sp_text text, struct sp_token *ret_token);
+sp_status sp_token_parse(struct sp_arena *arena, struct sp_text text,
+                         struct sp_token *ret_token);
 /* A fresh token without caveats, over a grant. */
 void sp_token_mint(const uint8_t key[SP_KEY_BYTES], const uint8_t id[SP_TOKEN_ID_BYTES],
                    const uint8_t grant_hash[SP_HASH_BYTES], struct sp_token *ret_token);

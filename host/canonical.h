@@ -39,9 +39,9 @@ void sp_judge_body(struct sp_arena *arena, struct sp_request *request);
 
 /* The headers of the request that go upstream: the core set (accept, accept-language,
  * content-type, if-match, if-none-match, if-modified-since, if-unmodified-since, user-agent,
- * idempotency-key, range, traceparent, tracestate; content-encoding), what the manifest adds, and what a
- * condition of the scope reads. ret_headers has room for request->n_headers; the names of
- * those left behind go to ret_dropped (same room). */
+ * idempotency-key, range, traceparent, tracestate; content-encoding), what the manifest adds,
+ * and what a condition of the scope reads. ret_headers has room for request->n_headers; the
+ * names of those left behind go to ret_dropped (same room). */
 void sp_headers_pass(const struct sp_request *request, const struct sp_manifest *manifest,
                      const struct sp_scope *scope, struct sp_header *ret_headers,
                      size_t *ret_n_headers, struct sp_text *ret_dropped, size_t *ret_n_dropped);

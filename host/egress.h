@@ -26,14 +26,14 @@ sp_status sp_egress_global(struct sp_error *err);
 
 struct sp_egress_config {
     uv_loop_t *loop;
-    uint64_t connect_ms;         /* 5 s */
-    uint64_t total_ms;           /* 60 s: from start to the last byte */
-    size_t response_max_bytes;   /* 8 MiB */
-    size_t header_max_bytes;     /* 64 KiB of response headers */
-    size_t slots;                /* requests in flight, over all keys: 256 */
-    size_t slots_per_key;        /* 64 */
-    const char *ca_file;         /* NULL: the system's */
-    const uint16_t *own_ports;   /* our own listeners, never an upstream */
+    uint64_t connect_ms;       /* 5 s */
+    uint64_t total_ms;         /* 60 s: from start to the last byte */
+    size_t response_max_bytes; /* 8 MiB */
+    size_t header_max_bytes;   /* 64 KiB of response headers */
+    size_t slots;              /* requests in flight, over all keys: 256 */
+    size_t slots_per_key;      /* 64 */
+    const char *ca_file;       /* NULL: the system's */
+    const uint16_t *own_ports; /* our own listeners, never an upstream */
     size_t n_own_ports;
 };
 sp_status sp_egress_new(const struct sp_egress_config *config, struct sp_egress **ret_egress,
@@ -42,9 +42,9 @@ sp_status sp_egress_new(const struct sp_egress_config *config, struct sp_egress 
 void sp_egress_free(struct sp_egress *egress);
 
 struct sp_reply {
-    enum sp_code code;    /* OK: upstream answered, whatever its status */
-    char reason[256];     /* else: what failed; never a secret */
-    bool sent;            /* at least the request line may have reached the upstream */
+    enum sp_code code; /* OK: upstream answered, whatever its status */
+    char reason[256];  /* else: what failed; never a secret */
+    bool sent;         /* at least the request line may have reached the upstream */
     int http_status;
     const struct sp_header *headers; /* lower-case names; hop-by-hop ones left out */
     size_t n_headers;
@@ -54,8 +54,8 @@ struct sp_reply {
 typedef void (*sp_egress_done)(void *user, const struct sp_reply *reply);
 
 struct sp_send {
-    const struct sp_key *key;   /* the caller's reference: must live until done */
-    const struct sp_plan *plan; /* must live until done */
+    const struct sp_key *key;         /* the caller's reference: must live until done */
+    const struct sp_plan *plan;       /* must live until done */
     const struct sp_request *request; /* must live until done */
     const struct sp_header *headers;  /* of sp_headers_pass */
     size_t n_headers;
@@ -63,14 +63,16 @@ struct sp_send {
 /* SP_EBUSY: no slot (done is not called). Else done is called exactly once, later. *ret_id
  * names the transfer for sp_egress_cancel. */
 sp_status sp_egress_send(struct sp_egress *egress, const struct sp_send *send,
-                         sp_egress_done done, void *user, uint64_t *ret_id, struct sp_error *err);
+                         sp_egress_done done, void *user, uint64_t *ret_id,
+                         struct sp_error *err);
 /* Abort (token revoked, client gone); done is called with code, later. Unknown ids are fine. */
 void sp_egress_cancel(struct sp_egress *egress, uint64_t id, enum sp_code code);
 /* A key version was replaced or removed: close its idle connections, forget it when idle. */
 void sp_egress_forget(struct sp_egress *egress, struct sp_text key_id);
 size_t sp_egress_in_flight(const struct sp_egress *egress);
 
-/* ---- settings of a key that are the host's, not the plugin's -------------------------------- */
+/* ---- settings of a key that are the host's, not the plugin's --------------------------------
+ */
 
 /* upstream = http://localhost:12111 or https://localhost:8443: requests for the key's hosts are
  *   delivered there instead. Only names and addresses of loopback; http only here.

@@ -1,7 +1,7 @@
 #include "cli.h"
 
-#include "config.h"
 #include "client_link.h"
+#include "config.h"
 
 #include <sodium.h>
 #include <stdio.h>
