@@ -67,6 +67,34 @@ static size_t request_len(const char *bytes, size_t len)
     return len >= head + body ? head + body : 0;
 }
 
+void loopback_answer(struct loopback *server, const char *answer)
+{
+    pthread_mutex_lock(&server->lock);
+    free(server->answer);
+    server->answer = strdup(answer);
+    server->serve = NULL;
+    pthread_mutex_unlock(&server->lock);
+}
+
+void loopback_serve(struct loopback *server, loopback_serve_fn serve)
+{
+    pthread_mutex_lock(&server->lock);
+    server->serve = serve;
+    pthread_mutex_unlock(&server->lock);
+}
+
+static bool serve_one(struct loopback_connection *connection, const char *request, size_t len)
+{
+    struct loopback *server = connection->server;
+    pthread_mutex_lock(&server->lock);
+    loopback_serve_fn serve = server->serve;
+    char *answer = serve ? NULL : strdup(server->answer);
+    pthread_mutex_unlock(&server->lock);
+    bool open = serve ? serve(connection, request, len) : loopback_send_str(connection, answer);
+    free(answer);
+    return open;
+}
+
 static void serve_all(struct loopback_connection *connection)
 {
     struct loopback *server = connection->server;
@@ -85,8 +113,7 @@ static void serve_all(struct loopback_connection *connection)
         }
         record(server, bytes, whole);
         connection->n_requests++;
-        open = server->serve ? server->serve(connection, bytes, whole)
-                             : loopback_send_str(connection, server->answer);
+        open = serve_one(connection, bytes, whole);
         memmove(bytes, bytes + whole, len - whole);
         len -= whole;
     }
@@ -146,7 +173,7 @@ struct loopback *loopback_start(SSL_CTX *tls)
     socklen_t len = sizeof address;
     (void)signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
     server->tls = tls;
-    server->answer = loopback_hello;
+    server->answer = strdup(loopback_hello);
     pthread_mutex_init(&server->lock, NULL);
     server->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (server->fd < 0 || bind(server->fd, (struct sockaddr *)&address, sizeof address) ||
@@ -175,6 +202,7 @@ void loopback_stop(struct loopback *server)
     }
     close(server->fd);
     pthread_mutex_destroy(&server->lock);
+    free(server->answer);
     free(server);
 }
 

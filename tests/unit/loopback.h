@@ -21,16 +21,18 @@ struct loopback_connection {
     unsigned n_requests;
 };
 
+/* Answer one request; false: close the connection. */
+typedef bool (*loopback_serve_fn)(struct loopback_connection *connection, const char *request,
+                                  size_t len);
+
 struct loopback {
     int fd;
     uint16_t port;
     pthread_t thread;
     SSL_CTX *tls; /* NULL: plain */
-    /* Answer one request; false: close the connection. NULL: send `answer`. */
-    bool (*serve)(struct loopback_connection *connection, const char *request, size_t len);
-    const char *answer;
-    void *user;
     pthread_mutex_t lock;
+    loopback_serve_fn serve;
+    char *answer;
     bool stopping;
     struct loopback_connection connections[LOOPBACK_CONNECTIONS_MAX];
     unsigned n_connections; /* that were accepted */
@@ -43,6 +45,10 @@ extern const char loopback_hello[]; /* 200 with the body "hello" */
 
 struct loopback *loopback_start(SSL_CTX *tls);
 void loopback_stop(struct loopback *server);
+
+/* What it answers from the next request on: loopback_hello at first. */
+void loopback_answer(struct loopback *server, const char *answer);
+void loopback_serve(struct loopback *server, loopback_serve_fn serve);
 
 /* For serve. */
 bool loopback_send(struct loopback_connection *connection, const void *bytes, size_t len);

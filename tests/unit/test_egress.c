@@ -263,11 +263,11 @@ static void T32_redirects_are_passed_on_and_never_followed(void **state)
     struct loopback *other = loopback_start(NULL);
     char answer[512];
     for (int status = 301; status <= 308; status++) {
-        f->server->answer = answer;
         (void)snprintf(answer, sizeof answer,
                        "HTTP/1.1 %d Elsewhere\r\nLocation: http://localhost:%u/x\r\n"
                        "Content-Length: 0\r\n\r\n",
                        status, other->port);
+        loopback_answer(f->server, answer);
         kit_get(&f->kit, &f->key, URL "/", &f->reply);
         assert_int_equal(f->reply.code, SP_CODE_OK);
         assert_int_equal(f->reply.http_status, status);
@@ -329,7 +329,7 @@ static bool serve_endless(struct loopback_connection *c, const char *request, si
 static void T37_an_endless_body_is_cut_off(void **state)
 {
     struct fixture *f = *state;
-    f->server->serve = serve_endless;
+    loopback_serve(f->server, serve_endless);
     kit_get(&f->kit, &f->key, URL "/", &f->reply);
     assert_int_equal(f->reply.code, SP_CODE_RESPONSE_TOO_LARGE);
     assert_true(f->reply.sent);
@@ -351,7 +351,7 @@ static bool serve_endless_headers(struct loopback_connection *c, const char *req
 static void T37_endless_headers_are_cut_off(void **state)
 {
     struct fixture *f = *state;
-    f->server->serve = serve_endless_headers;
+    loopback_serve(f->server, serve_endless_headers);
     kit_get(&f->kit, &f->key, URL "/", &f->reply);
     assert_int_equal(f->reply.code, SP_CODE_RESPONSE_TOO_LARGE);
 }
@@ -371,7 +371,7 @@ static bool serve_endless_interim(struct loopback_connection *c, const char *req
 static void T37_endless_interim_responses_are_cut_off(void **state)
 {
     struct fixture *f = *state;
-    f->server->serve = serve_endless_interim;
+    loopback_serve(f->server, serve_endless_interim);
     kit_get(&f->kit, &f->key, URL "/", &f->reply);
     assert_int_equal(f->reply.code, SP_CODE_RESPONSE_TOO_LARGE);
 }
@@ -395,7 +395,7 @@ static void T37_a_slow_body_ends_at_the_deadline(void **state)
     kit_config(&kit);
     kit.config.total_ms = 300;
     kit_start(&kit);
-    f->server->serve = serve_slowly;
+    loopback_serve(f->server, serve_slowly);
     uint64_t start = uv_hrtime();
     kit_get(&kit, &f->key, URL "/", &f->reply);
     assert_int_equal(f->reply.code, SP_CODE_UPSTREAM_TIMEOUT);
@@ -415,7 +415,7 @@ static bool serve_and_close(struct loopback_connection *c, const char *request, 
 static void a_connection_closed_without_an_answer_may_have_acted(void **state)
 {
     struct fixture *f = *state;
-    f->server->serve = serve_and_close;
+    loopback_serve(f->server, serve_and_close);
     kit_do(&f->kit, &f->key, &(struct kit_call){.method = "POST", .url = URL "/"}, &f->reply);
     assert_int_equal(f->reply.code, SP_CODE_UPSTREAM_FAILED);
     assert_true(f->reply.sent);
@@ -433,7 +433,7 @@ static bool serve_half(struct loopback_connection *c, const char *request, size_
 static void half_an_answer_is_no_answer(void **state)
 {
     struct fixture *f = *state;
-    f->server->serve = serve_half;
+    loopback_serve(f->server, serve_half);
     kit_get(&f->kit, &f->key, URL "/", &f->reply);
     assert_int_equal(f->reply.code, SP_CODE_UPSTREAM_FAILED);
     assert_int_equal(f->reply.body_len, 0);
@@ -450,7 +450,7 @@ static bool serve_once_then_close(struct loopback_connection *c, const char *req
 static void a_post_is_never_sent_twice_by_itself(void **state)
 {
     struct fixture *f = *state;
-    f->server->serve = serve_once_then_close;
+    loopback_serve(f->server, serve_once_then_close);
     kit_get(&f->kit, &f->key, URL "/first", &f->reply);
     kit_reply_done(&f->reply);
     kit_do(&f->kit, &f->key, &(struct kit_call){.method = "POST", .url = URL "/second"},
@@ -463,7 +463,7 @@ static void a_post_is_never_sent_twice_by_itself(void **state)
 static void a_get_is_sent_again_where_a_kept_connection_was_dead(void **state)
 {
     struct fixture *f = *state;
-    f->server->serve = serve_once_then_close;
+    loopback_serve(f->server, serve_once_then_close);
     kit_get(&f->kit, &f->key, URL "/first", &f->reply);
     kit_reply_done(&f->reply);
     kit_get(&f->kit, &f->key, URL "/second", &f->reply);
@@ -580,7 +580,7 @@ static void a_cancelled_call_ends_once_with_its_code(void **state)
     struct fixture *f = *state;
     struct kit_call call = {.method = "POST", .url = URL "/"};
     uint64_t id;
-    f->server->serve = serve_slowly;
+    loopback_serve(f->server, serve_slowly);
     assert_int_equal(kit_send(&f->kit, &f->key, &call, &f->reply, &id, NULL), SP_OK);
     kit_run_ms(&f->kit, 150);
     assert_int_equal(f->reply.n_done, 0);
@@ -605,7 +605,7 @@ static void closing_ends_every_call_in_flight(void **state)
     struct kit_call call = {.method = "GET", .url = URL "/"};
     uint64_t id;
     kit_open(&kit);
-    f->server->serve = serve_slowly;
+    loopback_serve(f->server, serve_slowly);
     assert_int_equal(kit_send(&kit, &f->key, &call, &f->reply, &id, NULL), SP_OK);
     kit_run_ms(&kit, 100);
     assert_int_equal(kit_send(&kit, &f->key, &call, &second, &id, NULL), SP_OK);
@@ -639,10 +639,11 @@ static void a_key_forgotten_in_flight_finishes_its_calls(void **state)
 static void headers_of_the_connection_and_cookies_stay_here(void **state)
 {
     struct fixture *f = *state;
-    f->server->answer = "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n"
-                        "Keep-Alive: timeout=5\r\nSet-Cookie: session=abc\r\n"
-                        "ETag: \"x\"\r\nX-Empty:\r\nX-RateLimit-Left:   7  \r\n"
-                        "Upgrade: h2c\r\nContent-Length: 2\r\n\r\nok";
+    loopback_answer(f->server,
+                    "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n"
+                    "Keep-Alive: timeout=5\r\nSet-Cookie: session=abc\r\n"
+                    "ETag: \"x\"\r\nX-Empty:\r\nX-RateLimit-Left:   7  \r\n"
+                    "Upgrade: h2c\r\nContent-Length: 2\r\n\r\nok");
     kit_get(&f->kit, &f->key, URL "/", &f->reply);
     assert_string_equal(f->reply.headers, "etag: \"x\"\nx-empty: \nx-ratelimit-left: 7\n");
     assert_string_equal(f->reply.body, "ok");
@@ -651,9 +652,10 @@ static void headers_of_the_connection_and_cookies_stay_here(void **state)
 static void chunks_and_trailers_are_read_and_trailers_dropped(void **state)
 {
     struct fixture *f = *state;
-    f->server->answer = "HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n"
-                        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n"
-                        "X-H: 1\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-T: late\r\n\r\n";
+    loopback_answer(f->server,
+                    "HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n"
+                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n"
+                    "X-H: 1\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-T: late\r\n\r\n");
     kit_get(&f->kit, &f->key, URL "/", &f->reply);
     assert_int_equal(f->reply.code, SP_CODE_OK);
     assert_int_equal(f->reply.http_status, 200);
@@ -664,7 +666,7 @@ static void chunks_and_trailers_are_read_and_trailers_dropped(void **state)
 static void a_head_answer_keeps_its_length(void **state)
 {
     struct fixture *f = *state;
-    f->server->answer = "HTTP/1.1 200 OK\r\nContent-Length: 4096\r\n\r\n";
+    loopback_answer(f->server, "HTTP/1.1 200 OK\r\nContent-Length: 4096\r\n\r\n");
     kit_do(&f->kit, &f->key, &(struct kit_call){.method = "HEAD", .url = URL "/"}, &f->reply);
     assert_int_equal(f->reply.code, SP_CODE_OK);
     assert_string_equal(f->reply.headers, "content-length: 4096\n");
@@ -681,7 +683,7 @@ static void malformed_answers_are_refused(void **state)
     };
     struct fixture *f = *state;
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
-        f->server->answer = answers[i];
+        loopback_answer(f->server, answers[i]);
         kit_get(&f->kit, &f->key, URL "/", &f->reply);
         assert_int_equal(f->reply.code, SP_CODE_UPSTREAM_FAILED);
         assert_null(f->reply.headers[0] ? f->reply.headers : NULL);

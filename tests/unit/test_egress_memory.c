@@ -54,7 +54,8 @@ static int run_server(void)
     certs_open(&certs);
     SSL_CTX *context = certs_server(&certs, "api.example.com", -60, 3600, 0);
     struct loopback *plain = loopback_start(NULL), *tls = loopback_start(context);
-    plain->serve = tls->serve = serve_echo;
+    loopback_serve(plain, serve_echo);
+    loopback_serve(tls, serve_echo);
     (void)printf("%u %u %s\n", plain->port, tls->port, certs.ca_path);
     (void)fflush(stdout);
     (void)read(0, &byte, 1); /* until the test is over */

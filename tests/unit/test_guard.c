@@ -98,7 +98,7 @@ static void T30_hexadecimal_is_found_in_any_case(void **state)
     (void)state;
     sodium_bin2hex(hex, sizeof hex, (const unsigned char *)secret, sizeof secret - 1);
     assert_found(guard, hex);
-    for (size_t i = 0; hex[i]; i += 3) {
+    for (size_t i = 0; i < sizeof hex - 1; i += 3) {
         if (hex[i] >= 'a') {
             hex[i] = (char)(hex[i] - 'a' + 'A');
         }
