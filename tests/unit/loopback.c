@@ -13,7 +13,7 @@
 const char loopback_hello[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
                               "Content-Length: 5\r\n\r\nhello";
 
-enum { REQUEST_MAX_BYTES = 256 << 10, PATIENCE_S = 20 };
+enum { REQUEST_MAX_BYTES = 2 << 20, PATIENCE_S = 20 };
 
 static ssize_t receive(struct loopback_connection *connection, char *bytes, size_t len)
 {

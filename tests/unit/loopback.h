@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LOOPBACK_CONNECTIONS_MAX = 64, LOOPBACK_LOG_BYTES = 1 << 20 };
+enum { LOOPBACK_CONNECTIONS_MAX = 64, LOOPBACK_LOG_BYTES = 2 << 20 };
 
 struct loopback;
 

@@ -124,6 +124,43 @@ static void T35_tls_1_1_is_refused(void **state)
     assert_refused(context, certs.ca_path, "TLS handshake");
 }
 
+static unsigned n_offers, n_offers_of_h2;
+
+/* Takes HTTP/2 wherever it is offered. */
+static int on_alpn(SSL *tls, const unsigned char **out, unsigned char *out_len,
+                   const unsigned char *in, unsigned in_len, void *user)
+{
+    (void)tls;
+    (void)user;
+    n_offers++;
+    for (unsigned i = 0; i < in_len; i += in[i] + 1u) {
+        if (in[i] == 2 && in[i + 1] == 'h' && in[i + 2] == '2') {
+            n_offers_of_h2++;
+            *out = in + i + 1;
+            *out_len = 2;
+            return SSL_TLSEXT_ERR_OK;
+        }
+    }
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
+/* Its library copies headers, the key among them, into memory that nobody wipes. */
+static void T58_http_2_is_not_offered(void **state)
+{
+    struct kit_reply reply;
+    struct loopback *server;
+    SSL_CTX *context = certs_server(&certs, "api.example.com", -60, 3600, 0);
+    (void)state;
+    SSL_CTX_set_alpn_select_cb(context, on_alpn, NULL);
+    call(context, certs.ca_path, &reply, &server);
+    assert_int_equal(reply.code, SP_CODE_OK);
+    loopback_stop(server);
+    assert_int_equal(n_offers, 1);
+    assert_int_equal(n_offers_of_h2, 0);
+    kit_reply_done(&reply);
+    SSL_CTX_free(context);
+}
+
 static void a_plain_server_is_no_tls_server(void **state)
 {
     struct kit kit;
@@ -165,6 +202,7 @@ int main(void)
         cmocka_unit_test(T35_unknown_authority_is_refused),
         cmocka_unit_test(T35_a_secret_in_a_certificate_name_is_not_repeated),
         cmocka_unit_test(T35_tls_1_1_is_refused),
+        cmocka_unit_test(T58_http_2_is_not_offered),
         cmocka_unit_test(a_plain_server_is_no_tls_server),
         cmocka_unit_test(T36_no_session_key_was_logged),
     };
