@@ -60,10 +60,13 @@ def build(preset, jobs, targets=()):
              ["cmake", "--build", "--preset", preset, "-j", str(jobs)]]
     if targets:
         steps[1] += ["--target", *targets]
+    steps[1] += ["--", "-k", "0"]
     for argv in steps:
         status, out = run(argv, 1800)
         log += out
         if status != 0:
+            # Ninja's progress would push the errors out of what is shown.
+            log = "\n".join(line for line in log.splitlines() if not line.startswith("["))
             return Result("build " + preset, False, log)
     return Result("build " + preset, True)
 
