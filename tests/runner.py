@@ -281,7 +281,8 @@ def main():
     print("\n%-10s %8s %8s %8s" % ("stage", "seconds", "passed", "failed"))
     for name, seconds, mine in times:
         bad = sum(not result.passed for result in mine)
-        print("%-10s %8.0f %8d %8d" % (name, seconds, len(mine) - bad, bad))
+        left_out = sum(result.skipped for result in mine)
+        print("%-10s %8.0f %8d %8d" % (name, seconds, len(mine) - bad - left_out, bad))
     skipped = sum(result.skipped for result in everything)
     passed = len(everything) - len(failures) - skipped
     print("\n%d passed, %d failed%s"
