@@ -3,6 +3,7 @@
 #include "inner.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -238,10 +239,8 @@ static bool parse_line_time(struct sp_text line, int64_t *ret_ms)
         return false;
     }
     /* The language's own reader of times does it. */
-    memcpy(caveat, "until \"", 7);
-    memcpy(caveat + 7, at + sizeof mark - 1, 24);
-    caveat[31] = '"';
-    if (sp_caveat_parse((struct sp_text){caveat, 32}, &scope, NULL)) {
+    int n = snprintf(caveat, sizeof caveat, "until \"%.24s\"", at + sizeof mark - 1);
+    if (sp_caveat_parse((struct sp_text){caveat, (size_t)n}, &scope, NULL)) {
         return false;
     }
     *ret_ms = (int64_t)sp_scope_until_ms(scope);

@@ -154,7 +154,7 @@ static uint64_t wait_of(const struct bucket *bucket, struct sp_rate rate, int64_
         }
         return (uint64_t)(bucket->arrival_us - slack_us - now_ms * 1000 + 999) / 1000;
     }
-    if (bucket->n < rate.count) {
+    if (bucket->n < rate.count || bucket->room == 0) {
         return 0;
     }
     /* The N-th last admission: the window is free again once that one has left it. */

@@ -333,6 +333,7 @@ sp_status sp_front_new(const struct sp_front_config *config, struct sp_front **r
     }
     if (status) {
         sp_front_free(front);
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): on_handle_closed frees it */
         return status;
     }
     *ret_front = front;

@@ -414,7 +414,8 @@ static bool read_op(struct request *r)
         return true;
     case SP_OP_BACKUP:
         r->message->as.path = text(r, "path");
-        return r->message->as.path.ptr[0] == '/' || bad(r, "path", "must be an absolute path");
+        return sp_text_starts(r->message->as.path, SP_TEXT("/")) ||
+               bad(r, "path", "must be an absolute path");
     case SP_OP_STATUS:
     case SP_OP_SEAL:
     case SP_OP_KEY_LIST:

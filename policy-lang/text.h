@@ -22,7 +22,8 @@ static inline struct sp_text sp_text_of(const char *string)
 
 static inline bool sp_text_eq(struct sp_text a, struct sp_text b)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+    return a.len == b.len &&
+           (a.len == 0 || (a.ptr && b.ptr && memcmp(a.ptr, b.ptr, a.len) == 0));
 }
 
 static inline bool sp_text_is(struct sp_text a, const char *string)
@@ -36,7 +37,8 @@ bool sp_text_eq_fold(struct sp_text a, struct sp_text b);
 static inline bool sp_text_starts(struct sp_text a, struct sp_text prefix)
 {
     return a.len >= prefix.len &&
-           (prefix.len == 0 || memcmp(a.ptr, prefix.ptr, prefix.len) == 0);
+           (prefix.len == 0 ||
+            (a.ptr && prefix.ptr && memcmp(a.ptr, prefix.ptr, prefix.len) == 0));
 }
 
 /* Byte order; shorter first among equals. For sorting. */
