@@ -26,7 +26,7 @@ sp_status sp_egress_global(struct sp_error *err)
 static struct transfer *take_slot(struct sp_egress *egress)
 {
     size_t n = egress->config.slots;
-    for (size_t i = 0; egress->in_flight < n && i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (egress->slots[i].id == 0) {
             egress->last_id++;
             egress->slots[i] = (struct transfer){.id = egress->last_id * n + i};
@@ -70,17 +70,18 @@ sp_status sp_egress_send(struct sp_egress *egress, const struct sp_send *send,
                          struct sp_error *err)
 {
     struct lane *lane = NULL;
-    if (egress->closing || egress->in_flight >= egress->config.slots) {
+    struct transfer *transfer = egress->closing ? NULL : take_slot(egress);
+    if (!transfer) {
         return sp_fail(err, SP_EBUSY, "all slots to the upstreams are taken; try again");
     }
     sp_status status = lane_find(egress, send->key, &lane, err);
+    if (!status && lane->in_flight >= egress->config.slots_per_key) {
+        status = sp_fail(err, SP_EBUSY, "all slots of this key are taken; try again");
+    }
     if (status) {
+        transfer->id = 0;
         return status;
     }
-    if (lane->in_flight >= egress->config.slots_per_key) {
-        return sp_fail(err, SP_EBUSY, "all slots of this key are taken; try again");
-    }
-    struct transfer *transfer = take_slot(egress);
     transfer->lane = lane;
     transfer->send = *send;
     transfer->done = done;

@@ -12,6 +12,7 @@ target_link_libraries(egress_kit
   PRIVATE sallyport_flags)
 
 sallyport_test(unit/test_egress.c egress_kit)
+sallyport_test(unit/test_egress_ends.c egress_kit)
 sallyport_test(unit/test_egress_tls.c egress_kit)
 sallyport_test(unit/test_egress_address.c egress_kit)
 sallyport_test(unit/test_address.c egress)

@@ -137,6 +137,9 @@ static void *run_connection(void *user)
         }
     }
     (void)shutdown(connection->fd, SHUT_RDWR);
+    pthread_mutex_lock(&server->lock);
+    server->n_ended++;
+    pthread_mutex_unlock(&server->lock);
     return NULL;
 }
 
@@ -210,6 +213,14 @@ unsigned loopback_connections(struct loopback *server)
 {
     pthread_mutex_lock(&server->lock);
     unsigned n = server->n_connections;
+    pthread_mutex_unlock(&server->lock);
+    return n;
+}
+
+unsigned loopback_ended(struct loopback *server)
+{
+    pthread_mutex_lock(&server->lock);
+    unsigned n = server->n_ended;
     pthread_mutex_unlock(&server->lock);
     return n;
 }

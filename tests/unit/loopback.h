@@ -36,6 +36,7 @@ struct loopback {
     bool stopping;
     struct loopback_connection connections[LOOPBACK_CONNECTIONS_MAX];
     unsigned n_connections; /* that were accepted */
+    unsigned n_ended;       /* of these */
     unsigned n_requests;
     char log[LOOPBACK_LOG_BYTES]; /* all requests, one behind the other, NUL-terminated */
     size_t log_len;
@@ -55,6 +56,7 @@ bool loopback_send(struct loopback_connection *connection, const void *bytes, si
 bool loopback_send_str(struct loopback_connection *connection, const char *string);
 
 unsigned loopback_connections(struct loopback *server);
+unsigned loopback_ended(struct loopback *server);
 unsigned loopback_requests(struct loopback *server);
 
 #endif
