@@ -183,7 +183,9 @@ static void wake(void *user)
 static void on_engine_wake(uv_async_t *async)
 {
     struct sp_host *host = async->data;
-    (void)sp_engine_poll(host->engine);
+    if (host->engine) { /* a last wake may come when it is closed */
+        (void)sp_engine_poll(host->engine);
+    }
 }
 
 static void check_drained(struct sp_host *host)
@@ -197,6 +199,9 @@ static void check_drained(struct sp_host *host)
 static void on_tick(uv_timer_t *timer)
 {
     struct sp_host *host = timer->data;
+    if (!host->engine) {
+        return;
+    }
     sp_engine_tick(host->engine);
     if (!sp_zap_healthy(host->zap)) {
         SP_LOG(&host->log, SP_LOG_ERROR, "zap.dead",
@@ -495,6 +500,7 @@ void sp_host_stop(struct sp_host *host)
     sp_egress_free(host->egress);
     if (host->engine) {
         sp_engine_close(host->engine);
+        host->engine = NULL;
     }
     sp_front_free(host->client_front);
     sp_front_free(host->admin_front);
