@@ -54,7 +54,7 @@ static struct sp_job *queue_take_all(struct queue *queue)
 static bool has_store_work(const struct sp_job *job)
 {
     for (; job; job = job->next) {
-        if (job->work) {
+        if (job->work && !job->outside) {
             return true;
         }
     }
@@ -111,7 +111,7 @@ static sp_status run_batch(struct sp_commit *commit, struct sp_job *batch, struc
     sp_status status = store_work ? sp_store_begin(store, err) : SP_OK;
     for (struct sp_job *job = batch; job && !status; job = job->next) {
         job->status = SP_OK;
-        if (job->work) {
+        if (job->work && !job->outside) {
             run_work(commit, job);
         }
         if (job->status == SP_OK && job->records.len > 0) {
@@ -128,6 +128,11 @@ static sp_status run_batch(struct sp_commit *commit, struct sp_job *batch, struc
     }
     if (status) {
         sp_store_rollback(store);
+    }
+    for (struct sp_job *job = batch; job && !status; job = job->next) {
+        if (job->outside) {
+            job->status = job->work(job, store);
+        }
     }
     return status;
 }

@@ -31,6 +31,9 @@ struct sp_job {
     /* Audit records to append when work succeeded: each is the fields of one record (see
      * sp_audit_append) followed by '\n'. The job owns the buffer. */
     struct sp_buf records;
+    /* The work needs the store without a transaction (a backup). It runs after the batch is
+     * durable, its record included, and its failure undoes nothing. */
+    bool outside;
     bool lazy; /* need not be durable before done (denials): shares the next fsync */
     sp_status status;
     struct sp_error err;

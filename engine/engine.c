@@ -498,6 +498,7 @@ void sp_engine_backup(struct sp_engine *engine, const char *path, struct sp_text
     }
     job->payload = copy;
     job->job.work = backup_work;
+    job->job.outside = true;
     record_begin(&job->job.records, "backup");
     record_text(&job->job.records, "path", sp_text_of(path));
     record_text(&job->job.records, "by", by);

@@ -159,13 +159,16 @@ void sp_host_announce(struct sp_host *host)
     case SP_ENGINE_SEALED:
         (void)sd_notify(0, "READY=1\nSTATUS=sealed");
         SP_LOG(&host->log, SP_LOG_WARNING, "sealed",
+               {"endpoint", sp_text_of(sp_front_endpoint(host->client_front))},
                {"hint", SP_TEXT("an operator has to run `sallyport unseal`")});
         break;
     case SP_ENGINE_FAILED: {
         struct sp_engine_status status;
         sp_engine_status(host->engine, &status);
         (void)sd_notify(0, "READY=1\nSTATUS=failed");
-        SP_LOG(&host->log, SP_LOG_ERROR, "failed", {"reason", sp_text_of(status.reason)});
+        SP_LOG(&host->log, SP_LOG_ERROR, "failed",
+               {"endpoint", sp_text_of(sp_front_endpoint(host->client_front))},
+               {"reason", sp_text_of(status.reason)});
         break;
     }
     }

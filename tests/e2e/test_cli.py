@@ -1,0 +1,123 @@
+"""The sallyport command as a newcomer uses it: help, exit status, JSON, files."""
+import json
+import os
+import subprocess
+
+import pytest
+from lib import Curve, Host, build_file
+from world import CHARGE, POLICY, world
+
+
+def sallyport(*args, stdin=b"", expect=0):
+    done = subprocess.run([build_file("host", "sallyport"), *map(str, args)], input=stdin,
+                          capture_output=True, timeout=60, check=False)
+    assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
+    return (done.stdout + done.stderr).decode()
+
+
+@pytest.fixture
+def policy(tmp_path):
+    path = tmp_path / "p.scope"
+    path.write_text(POLICY % {"rate": "30/min", "desk": Curve().public, "agent": Curve().public})
+    return path
+
+
+def test_help_is_there_for_everything():
+    text = sallyport("--help")
+    for line in text.split("Commands")[1].split("Global options")[0].splitlines()[1:]:
+        words = line[:20].split()
+        if words:
+            assert "Usage: sallyport " + " ".join(words) in sallyport(*words, "--help")
+    assert sallyport("--version").startswith("sallyport ")
+
+
+def test_wrong_usage_is_exit_status_2_and_says_what_to_do():
+    for args in ([], ["nonsense"], ["key", "nonsense"], ["key", "add"], ["--timeout", "x", "status"],
+                 ["token", "issue"], ["policy", "explain"], ["status", "--nonsense"]):
+        assert sallyport(*args, expect=2)
+
+
+def test_policy_check_and_explain_need_no_host(policy):
+    assert "2 scopes" in sallyport("policy", "check", policy)
+    text = sallyport("policy", "explain", policy, "--scope", "support", "GET", CHARGE)
+    assert "verdict: allowed by read" in text
+    body = policy.parent / "body"
+    body.write_text("charge=ch_1&amount=5001&reason=duplicate")
+    text = sallyport("policy", "explain", policy, "--scope", "support", "POST",
+                     "https://api.stripe.com/v1/refunds", "--data", body, "--header",
+                     "Content-Type: application/x-www-form-urlencoded", expect=1)
+    assert "5001" in text and "refund" in text
+    answer = json.loads(sallyport("--json", "policy", "explain", policy, "--scope", "support",
+                                  "DELETE", CHARGE, expect=1))
+    assert answer["allowed"] is False
+
+
+def test_a_mistake_is_shown_with_line_column_caret_and_fix(policy):
+    policy.write_text(policy.read_text().replace("body.reason in reasons", "body.reason in reason"))
+    text = sallyport("policy", "check", policy, expect=2)
+    assert "p.scope:" in text and "^" in text and "did you mean 'reasons'" in text
+    diagnostics = json.loads(sallyport("--json", "policy", "check", policy, expect=2))
+    assert any(d["severity"] == "error" and d["line"] > 1 for d in diagnostics)
+
+
+def test_no_host_is_exit_status_3(tmp_path):
+    host = Host(tmp_path / "state").init()
+    text = host.cli("--timeout", "1", "status", expect=3)
+    assert "no answer" in text
+
+
+def test_init_does_not_touch_a_host_that_is_there(tmp_path):
+    host = Host(tmp_path / "state").init()
+    key = open(host.dir + "/unseal.key", "rb").read()
+    assert "nothing was changed" in host.cli("init", expect=2)
+    assert open(host.dir + "/unseal.key", "rb").read() == key
+    for name in os.listdir(host.dir):
+        mode = os.stat(os.path.join(host.dir, name)).st_mode & 0o777
+        assert mode & 0o022 == 0 and (name == "host.pub" or mode & 0o077 == 0), (name, oct(mode))
+
+
+def test_a_day_with_the_command(tmp_path, recorder):
+    recorder.answer({"*": {"body": '{"id": "ch_1"}'}})
+    with world(tmp_path, recorder.url) as w:
+        host = w.host
+        assert "state:" in host.cli("status") and "ok" in host.cli("doctor")
+        keys = json.loads(host.cli("--json", "key", "list"))["keys"]
+        assert {key["id"] for key in keys} == {"stripe-main", "stripe-other"}
+        assert w.key not in host.cli("key", "show", "stripe-main")
+        assert "200" in host.cli("key", "test", "stripe-main")
+        assert "stripe" in host.cli("plugin", "list")
+        agent_key = tmp_path / "agent.key"
+        public = host.cli("client", "keygen", agent_key).strip()
+        host.cli("client", "add", "cli-agent", "--curve", public)
+        assert "cli-agent" in host.cli("client", "list")
+        token = tmp_path / "token"
+        token.write_text(w.issue())
+        out = host.cli("--key-file", agent_key, "call", "--token-file", token, "GET", CHARGE)
+        assert out == '{"id": "ch_1"}'
+        out = host.cli("--key-file", agent_key, "call", "--include", "--token-file", token, "GET",
+                       CHARGE)
+        assert out.startswith("HTTP 200")
+        host.cli("--key-file", agent_key, "check", "--token-file", token, "DELETE", CHARGE,
+                 expect=1)
+        refused = json.loads(host.cli("--key-file", agent_key, "--json", "call", "--token-file",
+                                      token, "DELETE", CHARGE, expect=1))
+        assert refused["error"]["code"] == "not_allowed"
+        narrow = host.cli("token", "narrow", "--token-file", token, "--with",
+                          "allow GET https://api.stripe.com/v1/charges/ch_2")
+        (tmp_path / "narrow").write_text(narrow)
+        host.cli("--key-file", agent_key, "call", "--token-file", tmp_path / "narrow", "GET",
+                 CHARGE, expect=1)
+        inspected = host.cli("--key-file", agent_key, "token", "inspect", "--token-file",
+                             tmp_path / "narrow")
+        assert "ch_2" in inspected
+        root = json.loads(host.cli("--json", "token", "list"))["tokens"][0]["root"]
+        host.cli("token", "revoke", root)
+        host.cli("--key-file", agent_key, "call", "--token-file", token, "GET", CHARGE, expect=1)
+        host.cli("backup", tmp_path / "copy.db")
+        assert os.stat(tmp_path / "copy.db").st_mode & 0o777 == 0o600
+        assert w.key.encode() not in (tmp_path / "copy.db").read_bytes()
+        assert "intent" in host.cli("audit", "tail")
+        assert json.loads(host.cli("--json", "audit", "verify", "--head"))["verified"] is True
+        host.cli("key", "remove", "stripe-other")
+        host.cli("key", "remove", "stripe-other", expect=1)
+        host.cli("client", "remove", "admin", expect=1)
