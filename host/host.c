@@ -517,5 +517,5 @@ void sp_host_stop(struct sp_host *host)
     if (host->lock_fd >= 0) {
         (void)close(host->lock_fd);
     }
-    SP_LOG(&host->log, SP_LOG_INFO, "stopped", {"", SP_TEXT("")});
+    sp_log_write(&host->log, SP_LOG_INFO, "stopped", NULL, 0);
 }
