@@ -88,6 +88,14 @@ sp_status sp_base64url_decode(struct sp_text text, uint8_t *ret_bytes, size_t ro
                               size_t *ret_len)
 {
     const char *end = NULL;
+    /* libsodium takes some bytes above 127 for characters of the alphabet; a token has one text. */
+    unsigned char high = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        high |= (unsigned char)text.ptr[i];
+    }
+    if (high & 0x80) {
+        return SP_EINVAL;
+    }
     if (sodium_base642bin(ret_bytes, room, text.ptr, text.len, NULL, ret_len, &end,
                           BASE64_VARIANT) ||
         end != text.ptr + text.len) {

@@ -1,0 +1,159 @@
+/* Rates: exact windows, GCRA, all buckets or none. */
+#include "rate.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct sp_rate_use use_of(uint8_t name, uint32_t count, uint64_t window_ms,
+                                 uint32_t burst)
+{
+    struct sp_rate_use use = {.rate = {count, window_ms, burst}};
+    use.bucket[0] = name;
+    return use;
+}
+
+static bool admit(struct sp_rates *rates, struct sp_rate_use use, int64_t now,
+                  uint64_t *ret_wait)
+{
+    size_t which;
+    uint64_t wait = 0;
+    sp_status status = sp_rates_admit(rates, &use, 1, now, true, &wait, &which);
+    assert_true(status == SP_OK || status == SP_EDENIED);
+    if (ret_wait) {
+        *ret_wait = wait;
+    }
+    return status == SP_OK;
+}
+
+static void T15_no_window_of_a_minute_admits_more_than_N(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 20; round++) {
+        struct sp_rates *rates;
+        int64_t taken[4000], now = 1000;
+        size_t n = 0;
+        uint32_t limit = 1 + (uint32_t)rand() % 40;
+        assert_int_equal(sp_rates_new(100, &rates), SP_OK);
+        for (unsigned i = 0; i < 4000; i++) {
+            now += rand() % 3000 == 0 ? rand() % 120000 : rand() % (round % 2 ? 400 : 4000);
+            if (admit(rates, use_of(1, limit, 60000, 0), now, NULL)) {
+                taken[n++] = now;
+            }
+        }
+        for (size_t i = limit; i < n; i++) {
+            assert_true(taken[i] - taken[i - limit] > 60000);
+        }
+        assert_true(n >= limit);
+        sp_rates_free(rates);
+    }
+}
+
+static void the_wait_that_is_told_is_exact(void **state)
+{
+    (void)state;
+    struct sp_rates *rates;
+    uint64_t wait;
+    assert_int_equal(sp_rates_new(100, &rates), SP_OK);
+    for (int burst = 0; burst < 2; burst++) {
+        struct sp_rate_use use = use_of((uint8_t)(5 + burst), 3, 60000, burst ? 2 : 0);
+        int64_t now = 500;
+        while (admit(rates, use, now, &wait)) {
+            now += 7;
+        }
+        assert_true(wait > 0);
+        assert_false(admit(rates, use, now + (int64_t)wait - 1, NULL));
+        assert_true(admit(rates, use, now + (int64_t)wait, NULL));
+    }
+    sp_rates_free(rates);
+}
+
+static void T54_any_window_admits_at_most_burst_and_its_share(void **state)
+{
+    (void)state;
+    struct sp_rates *rates;
+    int64_t taken[20000], now = 0;
+    size_t n = 0;
+    assert_int_equal(sp_rates_new(100, &rates), SP_OK);
+    struct sp_rate_use use = use_of(2, 60, 60000, 10); /* one a second, ten at once */
+    for (unsigned i = 0; i < 20000; i++) {
+        now += rand() % 500 == 0 ? rand() % 30000 : rand() % 300;
+        if (admit(rates, use, now, NULL)) {
+            taken[n++] = now;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = i; j < n && j < i + 200; j++) {
+            assert_true((int64_t)(j - i + 1) <= 10 + (taken[j] - taken[i]) / 1000);
+        }
+    }
+    assert_true(n > 100);
+    sp_rates_free(rates);
+}
+
+static void a_call_takes_from_all_of_its_rates_or_from_none(void **state)
+{
+    (void)state;
+    struct sp_rates *rates;
+    uint64_t wait;
+    size_t which;
+    assert_int_equal(sp_rates_new(100, &rates), SP_OK);
+    struct sp_rate_use both[] = {use_of(1, 10, 60000, 0), use_of(2, 1, 60000, 0)};
+    assert_int_equal(sp_rates_admit(rates, both, 2, 1, true, &wait, &which), SP_OK);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(sp_rates_admit(rates, both, 2, 2, true, &wait, &which), SP_EDENIED);
+        assert_int_equal(which, 1);
+    }
+    for (int i = 0; i < 9; i++) {
+        assert_true(admit(rates, both[0], 3, NULL));
+    }
+    assert_false(admit(rates, both[0], 3, NULL));
+    sp_rates_return(rates, both, 1, 3);
+    assert_int_equal(sp_rates_admit(rates, both, 1, 4, false, &wait, &which), SP_OK);
+    assert_true(admit(rates, both[0], 4, NULL));
+    assert_false(admit(rates, both[0], 4, NULL));
+    /* a larger N on the same bucket sees what was admitted under the smaller */
+    struct sp_rate_use wider = use_of(1, 12, 60000, 0);
+    assert_true(admit(rates, wider, 5, NULL));
+    assert_true(admit(rates, wider, 5, NULL));
+    assert_false(admit(rates, wider, 5, NULL));
+    sp_rates_free(rates);
+}
+
+static void buckets_are_bounded_and_idle_ones_forgotten(void **state)
+{
+    (void)state;
+    struct sp_rates *rates;
+    uint64_t wait;
+    size_t which, busy = 0;
+    assert_int_equal(sp_rates_new(64, &rates), SP_OK);
+    for (unsigned i = 0; i < 100; i++) {
+        struct sp_rate_use use = use_of((uint8_t)i, 5, 1000, 0);
+        busy += sp_rates_admit(rates, &use, 1, 10, true, &wait, &which) == SP_EBUSY;
+    }
+    assert_int_equal(busy, 36);
+    for (unsigned i = 0; i < 1000; i++) {
+        struct sp_rate_use use = use_of((uint8_t)(100 + i % 60), 5, 1000, 0);
+        (void)sp_rates_admit(rates, &use, 1, 100000 + i * 10, true, &wait, &which);
+    }
+    struct sp_rate_use use = use_of(77, 5, 1000, 0);
+    assert_int_equal(sp_rates_admit(rates, &use, 1, 900000, true, &wait, &which), SP_OK);
+    sp_rates_free(rates);
+    sp_rates_free(NULL);
+}
+
+int main(void)
+{
+    assert_true(sodium_init() >= 0);
+    srand(20261123);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(T15_no_window_of_a_minute_admits_more_than_N),
+        cmocka_unit_test(the_wait_that_is_told_is_exact),
+        cmocka_unit_test(T54_any_window_admits_at_most_burst_and_its_share),
+        cmocka_unit_test(a_call_takes_from_all_of_its_rates_or_from_none),
+        cmocka_unit_test(buckets_are_bounded_and_idle_ones_forgotten),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
