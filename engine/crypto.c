@@ -88,7 +88,8 @@ sp_status sp_base64url_decode(struct sp_text text, uint8_t *ret_bytes, size_t ro
                               size_t *ret_len)
 {
     const char *end = NULL;
-    /* libsodium takes some bytes above 127 for characters of the alphabet; a token has one text. */
+    /* libsodium takes some bytes above 127 for characters of the alphabet; a token has one
+     * text. */
     unsigned char high = 0;
     for (size_t i = 0; i < text.len; i++) {
         high |= (unsigned char)text.ptr[i];

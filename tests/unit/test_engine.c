@@ -1,6 +1,7 @@
 /* The engine behind engine.h, on a real store in a folder of its own, with a clock that the
  * test moves. One world: key k for api.example, a desk that issues, an agent that does not. */
 #include "engine.h"
+#include "unit/folder.h"
 
 #include <setjmp.h>
 #include <sqlite3.h>
@@ -167,10 +168,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct world *w = *state;
-    char command[160];
     sp_engine_close(w->engine);
-    (void)snprintf(command, sizeof command, "rm -r %s", w->folder);
-    return system(command); /* allowed: a test removes its own folder */
+    return folder_remove(w->folder);
 }
 
 static void on_issued(void *user, const struct sp_decision *decision,
