@@ -1,5 +1,7 @@
 #include "buf.h"
 
+#include "utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,39 +88,13 @@ void sp_buf_addf(struct sp_buf *buf, const char *format, ...)
 /* ---- JSON ----------------------------------------------------------------------------------
  */
 
-/* Decode one code point at the head of text; 0 bytes where it is not well-formed. */
-static size_t decode(struct sp_text text, uint32_t *ret_point)
-{
-    const unsigned char *byte = (const unsigned char *)text.ptr;
-    size_t len = byte[0] < 0x80 ? 1 : byte[0] < 0xe0 ? 2 : byte[0] < 0xf0 ? 3 : 4;
-    if (text.len < len || !sp_text_is_utf8((struct sp_text){text.ptr, len})) {
-        return 0;
-    }
-    static const unsigned char masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-    uint32_t point = byte[0] & masks[len];
-    for (size_t i = 1; i < len; i++) {
-        point = point << 6 | (byte[i] & 0x3fu);
-    }
-    *ret_point = point;
-    return len;
-}
-
-/* What could move a cursor, break a line or reorder what a person reads: C0 and C1 controls,
- * DEL, the line and paragraph separators, and the bidirectional controls of UAX #9. */
-static bool is_unsafe(uint32_t point)
-{
-    return point < 0x20 || (point >= 0x7f && point <= 0x9f) || point == 0x061c ||
-           (point >= 0x200e && point <= 0x200f) || (point >= 0x2028 && point <= 0x202e) ||
-           (point >= 0x2066 && point <= 0x2069) || point == 0xfeff;
-}
-
 void sp_buf_add_json(struct sp_buf *buf, struct sp_text text)
 {
     sp_buf_add_byte(buf, '"');
     for (size_t i = 0; i < text.len;) {
         struct sp_text rest = {text.ptr + i, text.len - i};
         uint32_t point;
-        size_t len = decode(rest, &point);
+        size_t len = utf8_decode(rest, &point);
         if (len == 0) {
             sp_buf_add_str(buf, "\\ufffd");
             i++;
@@ -127,7 +103,7 @@ void sp_buf_add_json(struct sp_buf *buf, struct sp_text text)
         if (point == '"' || point == '\\') {
             sp_buf_add_byte(buf, '\\');
             sp_buf_add_byte(buf, (uint8_t)point);
-        } else if (is_unsafe(point)) {
+        } else if (utf8_is_unsafe(point)) {
             sp_buf_addf(buf, "\\u%04x", (unsigned)point);
         } else {
             sp_buf_add(buf, rest.ptr, len);

@@ -16,6 +16,13 @@ struct sp_buf {
 };
 
 void sp_buf_init(struct sp_buf *buf, size_t cap_bytes);
+/* A buffer over room (at least 1) bytes of the caller's: it never allocates, and needs no
+ * sp_buf_done. */
+static inline void sp_buf_over(struct sp_buf *buf, char *memory, size_t room)
+{
+    memory[0] = '\0';
+    *buf = (struct sp_buf){.ptr = memory, .room = room, .cap_bytes = room - 1};
+}
 void sp_buf_add(struct sp_buf *buf, const void *bytes, size_t len);
 void sp_buf_add_text(struct sp_buf *buf, struct sp_text text);
 void sp_buf_add_str(struct sp_buf *buf, const char *string);

@@ -1,9 +1,11 @@
 #include "diag.h"
 
+#include "utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { KEPT_MAX = 100, MESSAGE_MAX_BYTES = 512, LINE_SHOWN_MAX = 200 };
+enum { KEPT_MAX = 50, MESSAGE_MAX_BYTES = 512, LINE_SHOWN_MAX = 200 };
 
 void sp_diags_init(struct sp_diags *diags)
 {
@@ -11,19 +13,40 @@ void sp_diags_init(struct sp_diags *diags)
     sp_arena_init(&diags->arena, 4 << 20);
 }
 
+/* One '?' for each code point or byte that a terminal must not see: sources are quoted, and a
+ * source may come from anywhere. Columns stay as they were. */
+static void add_harmless(struct sp_text text, struct sp_buf *buf)
+{
+    for (size_t i = 0; i < text.len;) {
+        uint32_t point = 0;
+        struct sp_text rest = {text.ptr + i, text.len - i};
+        size_t len = utf8_decode(rest, &point);
+        if (len == 0 || utf8_is_unsafe(point)) {
+            sp_buf_add_byte(buf, point == '\t' ? ' ' : '?');
+            i += len ? len : 1;
+        } else {
+            sp_buf_add(buf, rest.ptr, len);
+            i += len;
+        }
+    }
+}
+
 void sp_diags_add(struct sp_diags *diags, enum sp_severity severity, const char *code,
                   struct sp_span span, const char *fix, const char *format, ...)
 {
     unsigned *count = severity == SP_SEVERITY_ERROR ? &diags->n_errors : &diags->n_warnings;
     (*count)++;
-    if (diags->n_errors + diags->n_warnings > KEPT_MAX) {
-        return;
+    if (*count > KEPT_MAX) {
+        return; /* of each kind, so that warnings cannot hide an error */
     }
-    char message[MESSAGE_MAX_BYTES];
+    char raw[MESSAGE_MAX_BYTES], message[MESSAGE_MAX_BYTES];
+    struct sp_buf harmless;
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(message, sizeof message, format, args);
+    (void)vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
+    sp_buf_over(&harmless, message, sizeof message);
+    add_harmless(sp_text_of(raw), &harmless);
     struct sp_diag *diag = sp_arena_alloc(&diags->arena, sizeof *diag);
     struct sp_text copy = sp_arena_copy(&diags->arena, sp_text_of(message));
     struct sp_text fix_copy = sp_arena_copy(&diags->arena, sp_text_of(fix ? fix : ""));
@@ -86,15 +109,20 @@ static void print_line(const struct sp_source *source, struct sp_span span, bool
                        struct sp_buf *buf)
 {
     struct sp_text text = source->text;
-    uint32_t start = line_start(text, span.start), end = start;
+    uint32_t start = line_start(text, span.start);
+    bool cut = span.start > start && span.start - start > LINE_SHOWN_MAX / 2;
+    if (cut) { /* a long line: the part around the span */
+        start = span.start < text.len ? span.start - LINE_SHOWN_MAX / 2 : (uint32_t)text.len;
+        while (start < text.len && is_continuation(text.ptr[start])) {
+            start++;
+        }
+    }
+    uint32_t end = start;
     while (end < text.len && text.ptr[end] != '\n' && end - start < LINE_SHOWN_MAX) {
         end++;
     }
-    sp_buf_add_str(buf, "    ");
-    for (uint32_t i = start; i < end; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        sp_buf_add_byte(buf, c < ' ' || c == 0x7f ? ' ' : c);
-    }
+    sp_buf_add_str(buf, cut ? "   …" : "    ");
+    add_harmless((struct sp_text){text.ptr + start, end - start}, buf);
     sp_buf_add_str(buf, "\n    ");
     uint32_t at = start;
     for (; at < span.start && at < end; at++) {
@@ -130,9 +158,10 @@ void sp_diags_print(const struct sp_diags *diags, const struct sp_source *source
             sp_buf_addf(buf, "    fix: %s\n", diag->fix);
         }
     }
-    unsigned total = diags->n_errors + diags->n_warnings;
-    if (total > KEPT_MAX) {
-        sp_buf_addf(buf, "… and %u more\n", total - KEPT_MAX);
+    unsigned errors = diags->n_errors > KEPT_MAX ? diags->n_errors - KEPT_MAX : 0;
+    unsigned warnings = diags->n_warnings > KEPT_MAX ? diags->n_warnings - KEPT_MAX : 0;
+    if (errors + warnings > 0) {
+        sp_buf_addf(buf, "… and %u more\n", errors + warnings);
     }
 }
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { SCOPE_MAX_BYTES = 64 << 20 };
+enum { SCOPE_MAX_BYTES = 512 << 20, ARGUMENT_MAX_BYTES = 1024 };
 
 /* A policy around an arena that outlives it: what the parser works in. */
 struct shell {
@@ -224,14 +224,14 @@ static bool is_segment_param(const struct sp_scope *scope, struct sp_text name)
 
 /* As a segment an argument must be one that a request can have: data of one segment, whatever
  * the bytes mean elsewhere. */
-static sp_status check_argument(const struct sp_scope *scope, const struct sp_arg *arg,
-                                struct sp_error *err)
+sp_status ast_check_argument(const struct sp_scope *scope, const struct sp_arg *arg,
+                             struct sp_error *err)
 {
     struct sp_text v = arg->value;
     int name_len = (int)arg->name.len;
-    if (v.len == 0 || v.len > 1024 || !sp_text_is_utf8(v)) {
-        return sp_fail(err, SP_EINVAL, "argument %.*s must be 1 to 1024 bytes of UTF-8",
-                       name_len, arg->name.ptr);
+    if (v.len == 0 || v.len > ARGUMENT_MAX_BYTES || !sp_text_is_utf8(v)) {
+        return sp_fail(err, SP_EINVAL, "argument %.*s must be 1 to %d bytes of UTF-8", name_len,
+                       arg->name.ptr, ARGUMENT_MAX_BYTES);
     }
     if (!is_segment_param(scope, arg->name)) {
         return memchr(v.ptr, '\0', v.len)
@@ -274,7 +274,7 @@ static sp_status check_arguments(const struct sp_scope *scope, const struct sp_a
         return sp_fail(err, SP_EINVAL, "there are more arguments than parameters");
     }
     for (size_t i = 0; i < n_args; i++) {
-        sp_status status = check_argument(scope, &args[i], err);
+        sp_status status = ast_check_argument(scope, &args[i], err);
         if (status) {
             return status;
         }
@@ -316,6 +316,24 @@ sp_status sp_scope_freeze(const struct sp_scope *scope, const struct sp_arg *arg
     return status;
 }
 
+/* Hosts are printed as they stand, so each must be what the canonicaliser makes of it. */
+static sp_status check_hosts(const struct sp_text *hosts, size_t n_hosts, struct sp_error *err)
+{
+    struct sp_arena arena;
+    sp_status status = SP_OK;
+    sp_arena_init(&arena, 1 << 20);
+    for (size_t i = 0; i < n_hosts && !status; i++) {
+        struct sp_text host;
+        status = sp_host_parse(&arena, hosts[i], &host, err);
+        if (!status && !sp_text_eq(host, hosts[i])) {
+            status = sp_fail(err, SP_EINVAL, "a host is not in canonical form");
+        }
+        sp_arena_reset(&arena);
+    }
+    sp_arena_done(&arena);
+    return status;
+}
+
 sp_status sp_scope_of_domains(struct sp_text name, const struct sp_text *keys, size_t n_keys,
                               unsigned methods, const struct sp_text *hosts, size_t n_hosts,
                               uint32_t per_minute, uint64_t ttl_ms, struct sp_scope **ret_scope,
@@ -323,6 +341,10 @@ sp_status sp_scope_of_domains(struct sp_text name, const struct sp_text *keys, s
 {
     if (n_keys == 0 || n_hosts == 0 || methods == 0 || methods > SP_METHOD_ALL) {
         return sp_fail(err, SP_EINVAL, "keys, domains and methods must not be empty");
+    }
+    sp_status host_status = check_hosts(hosts, n_hosts, err);
+    if (host_status) {
+        return host_status;
     }
     struct segment rest = {.kind = SEGMENT_REST};
     struct sp_rule *rules = calloc(n_hosts, sizeof *rules);

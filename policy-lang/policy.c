@@ -3,92 +3,146 @@
 
 #include "ast.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { POLICY_MAX_BYTES = 512 << 20, SOURCES_MAX = 4096 };
+enum { POLICY_MAX_BYTES = 512 << 20, SOURCES_MAX = 4096, USE_DEPTH_MAX = 16 };
 
 /* ---- compile --------------------------------------------------------------------------------
  */
+
+/* A source, given by the caller or read for a `use`. */
+struct file {
+    struct sp_source source;
+    struct sp_span used_at; /* of a file that was not given: the `use` that first named it */
+    enum { FILE_NEW, FILE_OPEN, FILE_DONE } state; /* OPEN: it or a file it uses is read now */
+};
 
 struct compiling {
     struct sp_policy *policy;
     const struct sp_world *world;
     struct sp_diags *diags;
-    struct sp_text used[SOURCES_MAX]; /* names of files that a `use` has read */
-    size_t n_used;
+    struct file *files; /* SOURCES_MAX; the given ones first */
+    size_t n_files, n_given;
 };
 
-static bool parse_source(struct compiling *c, const struct sp_source *source, uint32_t index,
-                         unsigned depth);
+static bool parse_file(struct compiling *c, size_t index, unsigned depth);
 
-static void use_failed(struct compiling *c, struct sp_span span, const char *text)
+static bool use_failed(struct compiling *c, struct sp_span span, const char *code,
+                       const char *text)
 {
-    sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E061", span, NULL, "%s", text);
+    sp_diags_add(c->diags, SP_SEVERITY_ERROR, code, span, NULL, "%s", text);
+    return true;
 }
 
-/* A used file's own faults are reported at the `use`, since diagnostics point into the sources
- * that the caller knows. */
-static bool parse_used(struct compiling *c, const struct uses *uses, size_t i, const char *from,
-                       unsigned depth)
+static struct file *file_find(struct compiling *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_files; i++) {
+        if (strcmp(c->files[i].source.name, name) == 0) {
+            return &c->files[i];
+        }
+    }
+    return NULL;
+}
+
+/* Follow one `use`. A file is read once, however often it is used. */
+static bool follow(struct compiling *c, const char *from, struct sp_text name,
+                   struct sp_span span, unsigned depth)
 {
     struct sp_source source;
     struct sp_error err = {""};
-    struct sp_span span = uses->items[i].span;
     if (!c->world || !c->world->read_use) {
-        use_failed(c, span, "`use` cannot be followed here");
+        return use_failed(c, span, "E061", "`use` cannot be followed here");
+    }
+    if (c->world->read_use(c->world->user, from, name, &source, &err)) {
+        return use_failed(c, span, "E061", err.text);
+    }
+    struct file *file = file_find(c, source.name);
+    if (file && file->state == FILE_OPEN) {
+        return use_failed(c, span, "E063", "files use each other in a cycle");
+    }
+    if (file && file->state == FILE_DONE) {
         return true;
     }
-    if (c->world->read_use(c->world->user, from, uses->items[i].name, &source, &err)) {
-        use_failed(c, span, err.text);
-        return true;
+    if (depth == USE_DEPTH_MAX || (!file && c->n_files == SOURCES_MAX)) {
+        return use_failed(c, span, "E061", "too many files use each other");
     }
-    struct sp_text name = sp_text_of(source.name);
-    for (size_t n = 0; n < c->n_used; n++) {
-        if (sp_text_eq(c->used[n], name)) {
-            return true; /* read already: a second use, or a cycle, adds nothing */
-        }
+    if (!file) {
+        file = &c->files[c->n_files++];
+        *file = (struct file){.source = source, .used_at = span};
     }
-    if (depth == 16 || c->n_used == SOURCES_MAX) {
-        use_failed(c, span, "files use each other too deeply, or in a cycle");
-        return true;
-    }
-    c->used[c->n_used++] = name;
-    struct sp_diags inner;
-    struct sp_diags *outer = c->diags;
-    sp_diags_init(&inner);
-    c->diags = &inner;
-    bool good = parse_source(c, &source, 0, depth + 1);
-    c->diags = outer;
-    if (inner.n_errors) {
-        uint32_t line, column;
-        sp_source_position(&source, inner.first->span.start, &line, &column);
-        sp_diags_add(outer, SP_SEVERITY_ERROR, inner.first->code, span, inner.first->fix,
-                     "%s:%u:%u: %s", source.name, line, column, inner.first->message);
-    }
-    sp_diags_done(&inner);
-    return good;
+    return parse_file(c, (size_t)(file - c->files), depth + 1);
 }
 
-static bool parse_source(struct compiling *c, const struct sp_source *source, uint32_t index,
-                         unsigned depth)
+/* False where memory ran out. */
+static bool parse_file(struct compiling *c, size_t index, unsigned depth)
 {
+    struct file *file = &c->files[index];
+    struct sp_text text = file->source.text;
+    struct sp_span start = {(uint32_t)index, 0, 0};
     struct uses *uses = calloc(1, sizeof *uses);
-    struct sp_span start = {index, 0, 0};
     bool good = uses != NULL;
-    if (source->text.len > SP_SOURCE_MAX_BYTES) {
+    file->state = FILE_OPEN;
+    if (text.len > SP_SOURCE_MAX_BYTES) {
         sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E062", start, NULL,
                      "the file is larger than %d bytes", SP_SOURCE_MAX_BYTES);
-    } else if (!sp_text_is_utf8(source->text)) {
+    } else if (!sp_text_is_utf8(text)) {
         sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E062", start, NULL, "the file is not UTF-8");
     } else {
         /* The tree borrows from its source, so a copy of it lives as long as the policy. */
-        struct sp_source copy = {source->name, sp_arena_copy(&c->policy->arena, source->text)};
-        good = good && copy.text.ptr && ast_parse(c->policy, &copy, index, c->diags, uses);
+        struct sp_source copy = {file->source.name, sp_arena_copy(&c->policy->arena, text)};
+        good = good && copy.text.ptr &&
+               ast_parse(c->policy, &copy, (uint32_t)index, c->diags, uses);
         for (size_t i = 0; good && i < uses->n; i++) {
-            good = parse_used(c, uses, i, source->name, depth);
+            good =
+                follow(c, file->source.name, uses->items[i].name, uses->items[i].span, depth);
         }
     }
+    file->state = FILE_DONE;
     free(uses);
+    return good;
+}
+
+/* Diagnostics point into the sources that the caller gave, since those he can print: what is
+ * wrong in a used file is said at its `use`. */
+static void point_at_uses(struct compiling *c)
+{
+    char message[512];
+    uint32_t line, column;
+    for (struct sp_diag *diag = c->diags->first; diag; diag = diag->next) {
+        if (diag->span.source < c->n_given) {
+            continue;
+        }
+        const struct sp_source *source = &c->files[diag->span.source].source;
+        sp_source_position(source, diag->span.start, &line, &column);
+        (void)snprintf(message, sizeof message, "%.100s:%u:%u: %s", source->name, line, column,
+                       diag->message);
+        struct sp_text copy = sp_arena_copy(&c->diags->arena, sp_text_of(message));
+        diag->message = copy.ptr ? copy.ptr : diag->message;
+        while (diag->span.source >= c->n_given) {
+            diag->span = c->files[diag->span.source].used_at;
+        }
+    }
+}
+
+static bool compile(struct compiling *c, const struct sp_source *sources, size_t n_sources)
+{
+    if (n_sources > SOURCES_MAX) {
+        sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E062", (struct sp_span){0, 0, 0}, NULL,
+                     "there are more than %d files", SOURCES_MAX);
+        return true;
+    }
+    for (size_t i = 0; i < n_sources; i++) {
+        c->files[i].source = sources[i];
+    }
+    c->n_files = c->n_given = n_sources;
+    for (size_t i = 0; i < n_sources; i++) {
+        if (c->files[i].state == FILE_NEW && !parse_file(c, i, 0)) {
+            return false;
+        }
+    }
+    bool good = c->diags->n_errors || ast_check(c->policy, c->world, c->diags);
+    point_at_uses(c);
     return good;
 }
 
@@ -97,19 +151,14 @@ sp_status sp_policy_compile(const struct sp_source *sources, size_t n_sources,
                             struct sp_policy **ret_policy)
 {
     struct sp_policy *policy = calloc(1, sizeof *policy);
-    struct compiling *compiling = calloc(1, sizeof *compiling);
-    bool good = policy && compiling;
-    if (good) {
+    struct compiling c = {.policy = policy, .world = world, .diags = diags};
+    c.files = calloc(SOURCES_MAX, sizeof *c.files);
+    bool good = policy && c.files;
+    if (policy) {
         sp_arena_init(&policy->arena, POLICY_MAX_BYTES);
-        *compiling = (struct compiling){.policy = policy, .world = world, .diags = diags};
     }
-    for (size_t i = 0; good && i < n_sources; i++) {
-        good = parse_source(compiling, &sources[i], (uint32_t)i, 0);
-    }
-    if (good && diags->n_errors == 0) {
-        good = ast_check(policy, world, diags);
-    }
-    free(compiling);
+    good = good && compile(&c, sources, n_sources);
+    free(c.files);
     if (!good || diags->n_errors || diags->failed) {
         sp_policy_free(policy);
         return !good || diags->failed ? SP_ENOMEM : SP_EINVAL;
@@ -141,9 +190,17 @@ const struct sp_scope *sp_policy_scope(const struct sp_policy *policy, size_t i)
 
 const struct sp_scope *sp_policy_find_scope(const struct sp_policy *policy, struct sp_text name)
 {
-    for (size_t i = 0; i < policy->n_scopes; i++) {
-        if (sp_text_eq(policy->scopes[i]->name, name)) {
-            return policy->scopes[i];
+    size_t low = 0, high = policy->n_scopes;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = sp_text_cmp(name, policy->by_name[middle]->name);
+        if (order == 0) {
+            return policy->by_name[middle];
+        }
+        if (order < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
         }
     }
     return NULL;

@@ -190,7 +190,9 @@ enum sp_inclusion {
 
 /* Whether everything that inner allows is allowed by outer as well. This version proves rule by
  * rule: each allow of inner must lie inside one unconditional allow of outer (or one with the
- * same condition), and no deny of outer may overlap it unless inner has the same deny. */
+ * same condition or a stricter one), and no deny of outer may overlap it unless inner has the
+ * same deny. A rate or life that inner does not state is taken as inherited from outer, as it
+ * is for a narrowed token, which is judged by both. Bounded: many rules are too hard. */
 enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
                                     struct sp_error *why);
 

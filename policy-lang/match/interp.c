@@ -1,7 +1,5 @@
 /* The naive interpreter: rule by rule. Every other matcher must agree with it. */
-#include "ast.h"
-
-#include <stdio.h>
+#include "match.h"
 
 /* How far a request got with a rule; the farthest allow is the nearest. */
 enum reach {
@@ -13,6 +11,16 @@ enum reach {
     REACH_ALL
 };
 
+static bool reads_path(const struct sp_rule *rule)
+{
+    for (size_t i = 0; i < rule->n_reads; i++) {
+        if (rule->reads[i]->source == FIELD_PATH) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum reach reach_of(const struct sp_rule *rule, const struct sp_request *request,
                            const char **ret_fault)
 {
@@ -20,7 +28,8 @@ static enum reach reach_of(const struct sp_rule *rule, const struct sp_request *
     if (!match_host(rule, &request->url)) {
         return REACH_HOST;
     }
-    if (!match_path(rule, &request->url)) {
+    enum path_match path = match_path(rule, &request->url);
+    if (path == PATH_NO) {
         return REACH_PATH;
     }
     if (!(rule->methods & request->method)) {
@@ -29,31 +38,30 @@ static enum reach reach_of(const struct sp_rule *rule, const struct sp_request *
     if (!rule->where) {
         return REACH_ALL;
     }
-    *ret_fault = match_unreadable(rule, request);
+    *ret_fault = path == PATH_SPLIT && reads_path(rule)
+                     ? "an encoded slash hides which segment is which"
+                     : match_unreadable(rule, request);
     if (*ret_fault) {
         return REACH_UNREADABLE;
     }
     enum truth truth = match_condition(rule->where, request);
-    if (rule->denies) {
-        return truth == TRUTH_FALSE ? REACH_CONDITION : REACH_ALL;
-    }
-    return truth == TRUTH_TRUE ? REACH_ALL : REACH_CONDITION;
+    bool meets = rule->denies ? truth != TRUTH_FALSE : truth == TRUTH_TRUE;
+    return meets ? REACH_ALL : REACH_CONDITION;
 }
 
 static void deny_by(const struct sp_rule *rule, const char *fault,
                     const struct sp_request *request, struct sp_verdict *verdict)
 {
-    verdict->allowed = false;
+    struct sp_buf text;
+    sp_buf_over(&text, verdict->detail, sizeof verdict->detail);
     verdict->reason = SP_VERDICT_DENY_RULE;
     verdict->rule = rule;
+    sp_buf_add_str(&text, "a deny rule fires");
     if (fault) {
-        (void)snprintf(verdict->detail, sizeof verdict->detail, "a deny rule fires: %.120s",
-                       fault);
+        sp_buf_add_str(&text, ": ");
+        sp_buf_add_str(&text, fault);
     } else if (rule->where && match_condition(rule->where, request) == TRUTH_UNKNOWN) {
-        (void)snprintf(verdict->detail, sizeof verdict->detail,
-                       "a deny rule fires, as what it reads is absent or of the wrong type");
-    } else {
-        (void)snprintf(verdict->detail, sizeof verdict->detail, "a deny rule fires");
+        sp_buf_add_str(&text, ", as what it reads is absent or of the wrong type");
     }
 }
 
@@ -64,25 +72,26 @@ static void explain_refusal(const struct sp_rule *nearest, enum reach reach, con
     static const enum sp_verdict_reason reasons[] = {SP_VERDICT_HOST, SP_VERDICT_PATH,
                                                      SP_VERDICT_METHOD, SP_VERDICT_CONDITION,
                                                      SP_VERDICT_UNREADABLE};
-    char *text = verdict->detail;
-    size_t room = sizeof verdict->detail;
+    struct sp_buf text;
+    sp_buf_over(&text, verdict->detail, sizeof verdict->detail);
     verdict->reason = nearest ? reasons[reach] : SP_VERDICT_HOST;
     verdict->rule = reach >= REACH_METHOD ? nearest : NULL;
     switch ((int)verdict->reason) {
     case SP_VERDICT_HOST:
-        (void)snprintf(text, room, "no rule names this host");
+        sp_buf_add_str(&text, "no rule names this host");
         break;
     case SP_VERDICT_PATH:
-        (void)snprintf(text, room, "no rule for this host matches the path");
+        sp_buf_add_str(&text, "no rule for this host matches the path");
         break;
     case SP_VERDICT_METHOD:
-        (void)snprintf(text, room, "the rule is not for %s", sp_method_name(request->method));
+        sp_buf_add_str(&text, "the rule is not for ");
+        sp_buf_add_str(&text, sp_method_name(request->method));
         break;
     case SP_VERDICT_CONDITION:
-        match_explain_atom(nearest->where, request, text, room);
+        match_describe_culprit(nearest->where, request, &text);
         break;
     default:
-        (void)snprintf(text, room, "%s", fault);
+        sp_buf_add_str(&text, fault);
     }
 }
 
@@ -93,6 +102,10 @@ void sp_scope_match(const struct sp_scope *scope, const struct sp_request *reque
     const char *nearest_fault = NULL, *fault;
     enum reach nearest_reach = REACH_HOST;
     *ret_verdict = (struct sp_verdict){.allowed = false, .reason = SP_VERDICT_HOST};
+    if (!sp_method_name(request->method)) {
+        ret_verdict->reason = SP_VERDICT_METHOD;
+        return; /* no method, or several: nobody built this request with sp_request_init */
+    }
     for (size_t i = 0; i < scope->n_rules; i++) {
         const struct sp_rule *rule = scope->rules[i];
         enum reach reach = reach_of(rule, request, &fault);
@@ -123,35 +136,60 @@ bool sp_scope_wants_body(const struct sp_scope *scope, const struct sp_request *
     for (size_t i = 0; i < scope->n_rules; i++) {
         const struct sp_rule *rule = scope->rules[i];
         if (rule->reads_body && (rule->methods & request->method) &&
-            match_host(rule, &request->url) && match_path(rule, &request->url)) {
+            match_host(rule, &request->url) && match_path(rule, &request->url) != PATH_NO) {
             return true;
         }
     }
     return false;
 }
 
-void sp_scope_explain(const struct sp_scope *scope, const struct sp_request *request,
-                      struct sp_buf *buf)
+/* One line for each atom, with its truth. Recursion is bounded by AST_NODES_MAX. */
+static void explain_atoms(const struct condition *c, const struct sp_request *request,
+                          struct sp_buf *buf)
+{
+    static const char *const truths[] = {"false", "unknown", "true"};
+    if (c->left) {
+        explain_atoms(c->left, request, buf);
+        if (c->right) {
+            explain_atoms(c->right, request, buf);
+        }
+        return;
+    }
+    sp_buf_addf(buf, "        %-8s ", truths[match_condition(c, request)]);
+    match_describe_atom(c, request, buf);
+    sp_buf_add_byte(buf, '\n');
+}
+
+static void explain_rule(const struct sp_rule *rule, const struct sp_request *request,
+                         struct sp_buf *buf)
 {
     static const char *const reaches[] = {"another host",     "another path",
                                           "another method",   "condition not met",
-                                          "cannot be judged", "MATCHES"};
-    struct sp_verdict verdict;
-    sp_scope_match(scope, request, &verdict);
-    for (size_t i = 0; i < scope->n_rules; i++) {
-        const struct sp_rule *rule = scope->rules[i];
-        const char *fault;
-        char atom[160] = "";
-        enum reach reach = reach_of(rule, request, &fault);
-        if (reach == REACH_CONDITION && !rule->denies) {
-            match_explain_atom(rule->where, request, atom, sizeof atom);
-        }
-        sp_buf_addf(buf, "%-5s %-16.*s %-17s %s%s\n", rule->denies ? "deny" : "allow",
-                    (int)rule->label.len, rule->label.ptr, reaches[reach], fault ? fault : "",
-                    atom);
+                                          "cannot be judged", "matches"};
+    const char *fault;
+    enum reach reach = reach_of(rule, request, &fault);
+    bool fires = rule->denies && (reach == REACH_ALL || reach == REACH_UNREADABLE);
+    sp_buf_addf(buf, "%-5s %-16.*s %s%s%s%s\n", rule->denies ? "deny" : "allow",
+                (int)rule->label.len, rule->label.ptr, reaches[reach], fault ? ": " : "",
+                fault ? fault : "", fires ? " (so it denies)" : "");
+    if (rule->where && !fault && reach >= REACH_CONDITION) {
+        explain_atoms(rule->where, request, buf);
     }
+}
+
+void sp_scope_explain(const struct sp_scope *scope, const struct sp_request *request,
+                      struct sp_buf *buf)
+{
+    struct sp_verdict verdict;
+    for (size_t i = 0; i < scope->n_rules; i++) {
+        explain_rule(scope->rules[i], request, buf);
+    }
+    sp_scope_match(scope, request, &verdict);
     struct sp_text label = verdict.rule ? verdict.rule->label : SP_TEXT("");
+    const char *by = verdict.allowed || verdict.reason == SP_VERDICT_DENY_RULE
+                         ? " by "
+                         : "; the nearest rule is ";
     sp_buf_addf(buf, "verdict: %s%s%.*s%s%s\n", verdict.allowed ? "allowed" : "denied",
-                label.len ? verdict.allowed ? " by " : "; nearest or deciding rule: " : "",
-                (int)label.len, label.ptr, verdict.detail[0] ? "; " : "", verdict.detail);
+                label.len ? by : "", (int)label.len, label.ptr, verdict.detail[0] ? "; " : "",
+                verdict.detail);
 }

@@ -1,5 +1,7 @@
 /* URL patterns: against a request, and against each other. */
-#include "ast.h"
+#include "match.h"
+
+#include <stdint.h>
 
 bool match_host(const struct sp_rule *rule, const struct sp_url *url)
 {
@@ -41,7 +43,7 @@ static bool match_segment(const struct segment *pattern, const struct sp_segment
     return true;
 }
 
-bool match_path(const struct sp_rule *rule, const struct sp_url *url)
+static bool path_is(const struct sp_rule *rule, const struct sp_url *url)
 {
     const struct url_pattern *pattern = &rule->url;
     size_t n = pattern->n_segments;
@@ -59,6 +61,64 @@ bool match_path(const struct sp_rule *rule, const struct sp_url *url)
         }
     }
     return true;
+}
+
+/* The path as an upstream sees it that takes %2F for '/': its parts, one after the other. */
+struct parts {
+    const struct sp_url *url;
+    size_t segment, at;
+};
+
+static bool next_part(struct parts *parts, struct sp_segment *ret_part)
+{
+    if (parts->segment == parts->url->n_segments) {
+        return false;
+    }
+    struct sp_text text = parts->url->segments[parts->segment].text;
+    struct sp_text rest = {text.ptr + parts->at, text.len - parts->at};
+    const char *slash = memchr(rest.ptr, '/', rest.len);
+    if (slash) {
+        rest.len = (size_t)(slash - rest.ptr);
+        parts->at += rest.len + 1;
+    } else {
+        parts->segment++;
+        parts->at = 0;
+    }
+    *ret_part = (struct sp_segment){rest, false};
+    return true;
+}
+
+/* Whether a deny matches the path with every %2F as a '/': it must not be dodged by writing one
+ * for the other, which some upstreams take for the same. */
+static bool path_is_split(const struct sp_rule *rule, const struct sp_url *url)
+{
+    const struct url_pattern *pattern = &rule->url;
+    size_t n = pattern->n_segments, i = 0;
+    bool rest = n > 0 && pattern->segments[n - 1].kind == SEGMENT_REST;
+    bool slashes = false;
+    struct parts parts = {.url = url};
+    struct sp_segment part;
+    for (size_t s = 0; s < url->n_segments && !slashes; s++) {
+        slashes = url->segments[s].has_slash;
+    }
+    if (!slashes) {
+        return false;
+    }
+    for (; next_part(&parts, &part); i++) {
+        if ((i >= n && !rest) ||
+            !match_segment(&pattern->segments[i < n ? i : n - 1], &part, true)) {
+            return false;
+        }
+    }
+    return i >= n;
+}
+
+enum path_match match_path(const struct sp_rule *rule, const struct sp_url *url)
+{
+    if (path_is(rule, url)) {
+        return PATH_YES;
+    }
+    return rule->denies && path_is_split(rule, url) ? PATH_SPLIT : PATH_NO;
 }
 
 /* ---- pattern against pattern ----------------------------------------------------------------
@@ -152,18 +212,8 @@ static bool segment_overlaps(const struct segment *a, const struct segment *b)
     return text_starts_fold(a->text, b->text) || text_starts_fold(b->text, a->text);
 }
 
-bool pattern_overlaps(const struct sp_rule *a, const struct sp_rule *b)
+static bool segments_overlap(const struct url_pattern *x, const struct url_pattern *y, size_t n)
 {
-    const struct url_pattern *x = &a->url, *y = &b->url;
-    if (!same_host(a, b)) {
-        return false;
-    }
-    bool rest_x = has_rest(x), rest_y = has_rest(y);
-    if ((!rest_x && x->n_segments < y->n_segments) ||
-        (!rest_y && y->n_segments < x->n_segments)) {
-        return false;
-    }
-    size_t n = x->n_segments > y->n_segments ? x->n_segments : y->n_segments;
     for (size_t i = 0; i < n; i++) {
         const struct segment *s = &x->segments[i < x->n_segments ? i : x->n_segments - 1];
         const struct segment *t = &y->segments[i < y->n_segments ? i : y->n_segments - 1];
@@ -172,4 +222,35 @@ bool pattern_overlaps(const struct sp_rule *a, const struct sp_rule *b)
         }
     }
     return true;
+}
+
+/* Index of the first {x:slash}; SIZE_MAX where there is none. */
+static size_t first_slash(const struct url_pattern *p)
+{
+    for (size_t i = 0; i < p->n_segments; i++) {
+        if (p->segments[i].kind == SEGMENT_SLASH) {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
+bool pattern_overlaps(const struct sp_rule *a, const struct sp_rule *b)
+{
+    const struct url_pattern *x = &a->url, *y = &b->url;
+    if (!same_host(a, b)) {
+        return false;
+    }
+    bool rest_x = has_rest(x), rest_y = has_rest(y);
+    size_t slash = first_slash(x) < first_slash(y) ? first_slash(x) : first_slash(y);
+    if (slash < SIZE_MAX) { /* from there on a deny may see any number of segments */
+        size_t shorter = x->n_segments < y->n_segments ? x->n_segments : y->n_segments;
+        return segments_overlap(x, y, slash < shorter ? slash : shorter);
+    }
+    if ((!rest_x && x->n_segments < y->n_segments) ||
+        (!rest_y && y->n_segments < x->n_segments)) {
+        return false;
+    }
+    size_t n = x->n_segments > y->n_segments ? x->n_segments : y->n_segments;
+    return segments_overlap(x, y, n);
 }

@@ -12,8 +12,13 @@ enum {
     AST_NODES_MAX = 1000,   /* of one condition */
     AST_RULES_MAX = 100000, /* of one policy */
     AST_FIELD_PARTS_MAX = 16,
-    AST_CAPTURES_MAX = 16,
     AST_SET_MAX = 10000,
+    AST_PARAMS_MAX = 32, /* of one scope */
+    AST_KEYS_MAX = 256,  /* of one scope */
+    AST_LETS_MAX = 1000,
+    AST_SCOPES_MAX = 10000,
+    AST_IDENTITIES_MAX = 10000,
+    AST_GRANTS_MAX = 256, /* of one principal */
 };
 
 enum segment_kind {
@@ -103,6 +108,7 @@ struct sp_rule {
     struct sp_span span, label_span;
     unsigned methods;
     struct url_pattern url;
+    struct sp_text let_url;  /* a pattern by name, until it is resolved */
     struct condition *where; /* NULL: none */
     struct sp_rate rate;
     /* What the condition reads, once each; for the checks before it is evaluated. */
@@ -157,6 +163,8 @@ struct sp_scope {
 
 struct let {
     struct name name;
+    bool is_url;
+    struct url_pattern url; /* where is_url, else a set */
     struct constant *items;
     size_t n_items;
     struct let *next;
@@ -165,7 +173,9 @@ struct let {
 struct identity {
     struct sp_identity public;
     struct sp_span span, curve_span;
+    struct sp_may_issue *grants; /* public.grants, while they grow */
     struct sp_span *grant_spans;
+    size_t grants_room;
     struct identity *next;
 };
 
@@ -173,8 +183,10 @@ struct sp_policy {
     struct sp_arena arena;
     struct sp_scope *first_scope, *last_scope;
     const struct sp_scope **scopes;
+    const struct sp_scope **by_name; /* the same, sorted */
     size_t n_scopes;
     struct let *lets;
+    size_t n_lets;
     struct identity *first_identity, *last_identity;
     const struct sp_identity **identities;
     size_t n_identities;
@@ -202,28 +214,17 @@ bool ast_parse_caveat(struct sp_policy *policy, const struct sp_source *source,
 bool ast_check(struct sp_policy *policy, const struct sp_world *world, struct sp_diags *diags);
 /* The part of it that a single scope needs: lists, reads, captures, sets. */
 bool ast_finish_scope(struct sp_policy *policy, struct sp_scope *scope, struct sp_diags *diags);
+/* Whether a value can be the argument of that parameter: as a segment it must be data of one.
+ */
+sp_status ast_check_argument(const struct sp_scope *scope, const struct sp_arg *arg,
+                             struct sp_error *err);
 
 /* One condition on one line, canonical, for print and explain. */
 void ast_print_condition(const struct condition *condition, struct sp_buf *buf);
 void ast_print_url(const struct url_pattern *url, struct sp_buf *buf);
 void ast_print_string(struct sp_text text, struct sp_buf *buf);
+void ast_print_field(const struct field *field, struct sp_buf *buf);
 
-/* Three values (Kleene). */
-enum truth { TRUTH_FALSE, TRUTH_UNKNOWN, TRUTH_TRUE };
-enum truth match_condition(const struct condition *condition, const struct sp_request *request);
-bool match_path(const struct sp_rule *rule, const struct sp_url *url);
-bool match_host(const struct sp_rule *rule, const struct sp_url *url);
-/* NULL, or why the condition's fields cannot be judged. */
-const char *match_unreadable(const struct sp_rule *rule, const struct sp_request *request);
-/* The first atom that keeps a condition from being true, in words. */
-void match_explain_atom(const struct condition *condition, const struct sp_request *request,
-                        char *text, size_t room);
-
-/* Whether every path (and host) of inner is one of outer; whether they share one. */
-bool pattern_covers(const struct sp_rule *outer, const struct sp_rule *inner);
-bool pattern_overlaps(const struct sp_rule *a, const struct sp_rule *b);
-bool condition_equal(const struct condition *a, const struct condition *b);
-/* Whether inner holds wherever outer... inner is a conjunction that holds outer as a part. */
-bool condition_implies(const struct condition *inner, const struct condition *outer);
+bool field_equal(const struct field *a, const struct field *b);
 
 #endif

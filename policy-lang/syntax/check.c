@@ -19,39 +19,46 @@ void check_warning(struct checker *c, const char *code, struct sp_span span, con
     sp_diags_add(c->diags, SP_SEVERITY_WARNING, code, span, fix, "%s", message);
 }
 
-/* Edit distance of at most 2, for "did you mean"; names are short. */
-static bool is_near(struct sp_text a, struct sp_text b)
+static int unique_cmp(const void *a, const void *b)
 {
-    unsigned rows[2][SP_NAME_MAX_BYTES + 1];
-    if (a.len > SP_NAME_MAX_BYTES || b.len > SP_NAME_MAX_BYTES || a.len < 3) {
-        return false;
+    const struct unique *x = a, *y = b;
+    int order = sp_text_cmp(x->text, y->text);
+    if (order == 0) {
+        order = (x->span.source > y->span.source) - (x->span.source < y->span.source);
     }
-    for (unsigned j = 0; j <= b.len; j++) {
-        rows[0][j] = j;
-    }
-    for (unsigned i = 1; i <= a.len; i++) {
-        unsigned *row = rows[i & 1], *above = rows[(i - 1) & 1];
-        row[0] = i;
-        for (unsigned j = 1; j <= b.len; j++) {
-            unsigned best = above[j - 1] + (a.ptr[i - 1] != b.ptr[j - 1]);
-            best = above[j] + 1 < best ? above[j] + 1 : best;
-            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-        }
-    }
-    return rows[a.len & 1][b.len] <= 2;
+    return order ? order : (x->span.start > y->span.start) - (x->span.start < y->span.start);
 }
 
-const char *check_suggest(struct sp_text wrong, struct sp_text candidate, char text[120])
+struct unique *unique_new(struct checker *c, size_t n)
 {
-    if (!is_near(wrong, candidate)) {
-        return NULL;
+    struct unique *list = n > 0 ? calloc(n, sizeof *list) : NULL;
+    c->out_of_memory = c->out_of_memory || (n > 0 && !list);
+    return list;
+}
+
+void check_unique(struct checker *c, struct unique *list, size_t n, const char *code,
+                  const char *fix, const char *message)
+{
+    if (n > 1) {
+        qsort(list, n, sizeof *list, unique_cmp);
     }
-    struct sp_buf buf;
-    sp_buf_init(&buf, 110);
-    sp_buf_addf(&buf, "did you mean '%.*s'?", (int)candidate.len, candidate.ptr);
-    memcpy(text, sp_buf_text(&buf).ptr, buf.len + 1);
-    sp_buf_done(&buf);
-    return text;
+    for (size_t i = 1; i < n; i++) {
+        if (sp_text_eq(list[i - 1].text, list[i].text)) {
+            check_error(c, code, list[i].span, fix, message, list[i].text);
+        }
+    }
+}
+
+static void check_names(struct checker *c, const struct name *first, size_t n, const char *code,
+                        const char *message)
+{
+    struct unique *list = unique_new(c, n);
+    size_t i = 0;
+    for (const struct name *name = first; name && list; name = name->next) {
+        list[i++] = (struct unique){name->text, name->span};
+    }
+    check_unique(c, list, i, code, NULL, message);
+    free(list);
 }
 
 /* ---- sets and constants ---------------------------------------------------------------------
@@ -117,20 +124,33 @@ static void check_set(struct checker *c, struct sp_span span, struct constant *i
     *n = kept;
 }
 
-static void resolve_let(struct checker *c, struct condition *condition)
+/* The let of that name; NULL, and an error, where there is none or it is of the other kind. */
+static struct let *find_let(struct checker *c, struct sp_text name, bool is_url,
+                            struct sp_span span)
 {
-    char text[120];
+    char text[SUGGEST_ROOM];
     const char *fix = NULL;
     for (struct let *let = c->policy->lets; let; let = let->next) {
-        if (sp_text_eq(let->name.text, condition->let_name)) {
+        if (sp_text_eq(let->name.text, name)) {
             let->name.used = true;
-            condition->set = let->items;
-            condition->n_set = let->n_items;
-            return;
+            if (let->is_url != is_url) {
+                check_error(c, "E109", span, NULL,
+                            is_url ? "a URL belongs here, and this is a set:"
+                                   : "a set belongs here, and this is a URL:",
+                            name);
+                return NULL;
+            }
+            return let;
         }
-        fix = fix ? fix : check_suggest(condition->let_name, let->name.text, text);
+        if (!fix && let->is_url == is_url) {
+            fix = suggest(name, let->name.text, text);
+        }
     }
-    check_error(c, "E103", condition->span, fix, "there is no set", condition->let_name);
+    check_error(c, "E103", span, fix,
+                is_url ? "there is no `let` of a URL called"
+                       : "there is no `let` of a set called",
+                name);
+    return NULL;
 }
 
 /* ---- conditions -----------------------------------------------------------------------------
@@ -142,10 +162,28 @@ static bool is_int_order(enum condition_kind kind)
            kind == CONDITION_GE;
 }
 
+/* Where the constant stands: behind the field. */
+static void check_type(struct checker *c, const struct condition *condition)
+{
+    const struct constant *constant = &condition->constant;
+    const char *fault = NULL;
+    bool textual = constant->kind == CONSTANT_STRING || constant->kind == CONSTANT_PARAM;
+    if (is_int_order(condition->kind) && constant->kind != CONSTANT_INT) {
+        fault = "an order is one of integers";
+    } else if (condition->kind == CONDITION_STARTS && !textual) {
+        fault = "starts needs a \"string\"";
+    } else if (condition->field.source == FIELD_HEADER && !textual) {
+        fault = "a header is text: compare it with a \"string\"";
+    }
+    if (fault) {
+        sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E106", constant->span, NULL, "%s", fault);
+    }
+}
+
 static void resolve_capture(struct checker *c, struct sp_rule *rule,
                             struct condition *condition)
 {
-    char text[120];
+    char text[SUGGEST_ROOM];
     const char *fix = NULL;
     for (size_t i = 0; i < rule->url.n_segments; i++) {
         const struct segment *s = &rule->url.segments[i];
@@ -156,7 +194,7 @@ static void resolve_capture(struct checker *c, struct sp_rule *rule,
             condition->field.segment = i;
             return;
         }
-        fix = fix ? fix : check_suggest(condition->field.parts[0], s->text, text);
+        fix = fix ? fix : suggest(condition->field.parts[0], s->text, text);
     }
     check_error(c, "E104", condition->field.span,
                 fix ? fix : "capture it in the path: {name:any}", "the path captures no",
@@ -205,8 +243,10 @@ static void check_atom(struct checker *c, struct sp_scope *scope, struct sp_rule
     }
     add_read(c, rule, &condition->field);
     if (condition->kind == CONDITION_IN) {
-        if (condition->let_name.ptr && !condition->set) {
-            resolve_let(c, condition);
+        if (condition->let_name.ptr) {
+            const struct let *let = find_let(c, condition->let_name, false, condition->span);
+            condition->set = let ? let->items : NULL;
+            condition->n_set = let ? let->n_items : 0;
         } else {
             for (size_t i = 0; i < condition->n_set; i++) {
                 check_constant(c, scope, &condition->set[i]);
@@ -220,14 +260,7 @@ static void check_atom(struct checker *c, struct sp_scope *scope, struct sp_rule
         }
     } else if (condition->kind <= CONDITION_STARTS) {
         check_constant(c, scope, &condition->constant);
-        enum constant_kind kind = condition->constant.kind;
-        if ((is_int_order(condition->kind) && kind != CONSTANT_INT) ||
-            (condition->kind == CONDITION_STARTS && kind != CONSTANT_STRING &&
-             kind != CONSTANT_PARAM)) {
-            sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E106", condition->constant.span, NULL,
-                         condition->kind == CONDITION_STARTS ? "starts needs a \"string\""
-                                                             : "an order is one of integers");
-        }
+        check_type(c, condition);
     }
 }
 
@@ -256,12 +289,12 @@ static void check_segments(struct checker *c, struct sp_scope *scope, struct sp_
 {
     for (size_t i = 0; i < rule->url.n_segments; i++) {
         struct segment *s = &rule->url.segments[i];
-        char text[120];
+        char text[SUGGEST_ROOM];
         if (s->kind == SEGMENT_PARAM) {
             struct name *param = find_param(scope, s->text);
             const char *fix = "declare it: scope name(…), or capture it: {name:any}";
             for (struct name *p = scope->params; p && !param; p = p->next) {
-                const char *near = check_suggest(s->text, p->text, text);
+                const char *near = suggest(s->text, p->text, text);
                 fix = near ? near : fix;
             }
             if (param) {
@@ -283,6 +316,12 @@ static void check_segments(struct checker *c, struct sp_scope *scope, struct sp_
 static void finish_rule(struct checker *c, struct sp_scope *scope, struct sp_rule *rule,
                         size_t number)
 {
+    if (rule->let_url.ptr) {
+        const struct let *let = find_let(c, rule->let_url, true, rule->url.span);
+        struct sp_span span = rule->url.span;
+        rule->url = let ? let->url : rule->url;
+        rule->url.span = span;
+    }
     check_segments(c, scope, rule);
     if (rule->where) {
         check_condition(c, scope, rule, rule->where);
@@ -317,7 +356,7 @@ static struct sp_text *names_list(struct checker *c, const struct name *first, s
     return list;
 }
 
-void check_finish_scope(struct checker *c, struct sp_scope *scope)
+static void check_finish_scope(struct checker *c, struct sp_scope *scope)
 {
     scope->key_list = names_list(c, scope->keys, scope->n_keys);
     scope->param_list = names_list(c, scope->params, scope->n_params);
@@ -347,18 +386,25 @@ bool ast_finish_scope(struct sp_policy *policy, struct sp_scope *scope, struct s
 
 static void check_lets(struct checker *c)
 {
-    for (struct let *let = c->policy->lets; let; let = let->next) {
+    struct unique *list = unique_new(c, c->policy->n_lets);
+    size_t n = 0;
+    for (struct let *let = c->policy->lets; let && list; let = let->next) {
+        list[n++] = (struct unique){let->name.text, let->name.span};
         for (size_t i = 0; i < let->n_items; i++) {
             check_constant(c, NULL, &let->items[i]);
         }
-        check_set(c, let->name.span, let->items, &let->n_items);
-        for (const struct let *other = let->next; other; other = other->next) {
-            if (sp_text_eq(let->name.text, other->name.text)) {
-                check_error(c, "E110", let->name.span, NULL, "there is another set called",
-                            let->name.text);
-            }
+        if (!let->is_url) {
+            check_set(c, let->name.span, let->items, &let->n_items);
         }
     }
+    check_unique(c, list, n, "E110", NULL, "there are two lets called");
+    free(list);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct sp_scope *const *x = a, *const *y = b;
+    return sp_text_cmp((*x)->name, (*y)->name);
 }
 
 static bool make_lists(struct checker *c)
@@ -368,11 +414,16 @@ static bool make_lists(struct checker *c)
     policy->scopes = sp_arena_array(&policy->arena, policy->n_scopes, sizeof *policy->scopes);
     policy->identities =
         sp_arena_array(&policy->arena, policy->n_identities, sizeof *policy->identities);
-    if (!policy->scopes || !policy->identities) {
+    policy->by_name = sp_arena_array(&policy->arena, policy->n_scopes, sizeof *policy->scopes);
+    if (!policy->scopes || !policy->identities || !policy->by_name) {
         return false;
     }
     for (struct sp_scope *scope = policy->first_scope; scope; scope = scope->next) {
+        policy->by_name[n] = scope;
         policy->scopes[n++] = scope;
+    }
+    if (n > 1) {
+        qsort(policy->by_name, n, sizeof *policy->by_name, by_name);
     }
     n = 0;
     for (struct identity *identity = policy->first_identity; identity;
@@ -380,6 +431,49 @@ static bool make_lists(struct checker *c)
         policy->identities[n++] = &identity->public;
     }
     return true;
+}
+
+static void check_scope(struct checker *c, struct sp_scope *scope, size_t *pairs_left)
+{
+    if (!scope->has_ttl) {
+        check_warning(c, "W140", scope->span, "ttl 1h", "no ttl: the host's default applies");
+    }
+    if (!scope->has_allow) {
+        check_warning(c, "W141", scope->span, "allow GET https://…",
+                      "no allow rule: this scope lets nothing through");
+    }
+    if (scope->observes) {
+        check_warning(c, "W142", scope->span, "remove `mode observe` once the rules are right",
+                      "this scope only observes: what it would deny is let through");
+    }
+    for (const struct name *param = scope->params; param; param = param->next) {
+        if (!param->used) {
+            sp_diags_add(c->diags, SP_SEVERITY_WARNING, "W143", param->span,
+                         "use it in a path as {name}, or in a condition",
+                         "parameter '%.*s' is not used", (int)param->text.len, param->text.ptr);
+        }
+    }
+    check_names(c, scope->params, scope->n_params, "E144", "there are two parameters called");
+    check_names(c, scope->keys, scope->n_keys, "E121", "named twice: key");
+    check_rules(c, scope, pairs_left);
+}
+
+static void check_scopes(struct checker *c)
+{
+    size_t pairs_left = 1000000; /* comparisons of rule with rule in one policy */
+    struct unique *list = unique_new(c, c->policy->n_scopes);
+    size_t n = 0;
+    for (struct sp_scope *scope = c->policy->first_scope; scope && list; scope = scope->next) {
+        list[n++] = (struct unique){scope->name, scope->span};
+        check_scope(c, scope, &pairs_left);
+    }
+    check_unique(c, list, n, "E145", NULL, "there is another scope called");
+    free(list);
+    for (const struct let *let = c->policy->lets; let; let = let->next) {
+        if (!let->name.used) {
+            check_warning(c, "W146", let->name.span, "remove it", "this let is not used");
+        }
+    }
 }
 
 bool ast_check(struct sp_policy *policy, const struct sp_world *world, struct sp_diags *diags)
@@ -393,6 +487,10 @@ bool ast_check(struct sp_policy *policy, const struct sp_world *world, struct sp
     if (c.out_of_memory || !make_lists(&c)) {
         return false;
     }
-    check_meaning(&c);
+    check_scopes(&c);
+    check_world(&c);
+    if (diags->n_errors == 0) {
+        check_expectations(&c);
+    }
     return !c.out_of_memory;
 }

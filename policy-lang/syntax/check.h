@@ -1,9 +1,10 @@
-/* What the checker's files share. check.c resolves; check_meaning.c judges what was resolved.
- */
+/* What the checker's files share. check.c resolves names; check_rules.c looks at the rules of a
+ * scope, check_world.c at keys, clients and grants, check_expect.c runs the expectations. */
 #ifndef SP_CHECK_H
 #define SP_CHECK_H
 
 #include "ast.h"
+#include "suggest.h"
 
 struct checker {
     struct sp_policy *policy;
@@ -19,11 +20,21 @@ void check_error(struct checker *c, const char *code, struct sp_span span, const
                  const char *message, struct sp_text name);
 void check_warning(struct checker *c, const char *code, struct sp_span span, const char *fix,
                    const char *message);
-/* "did you mean …?" in text where the two are near; else NULL. */
-const char *check_suggest(struct sp_text wrong, struct sp_text candidate, char text[120]);
 
-void check_finish_scope(struct checker *c, struct sp_scope *scope);
-/* Names across scopes, keys and hosts, shadowed rules, grants, expectations. */
-void check_meaning(struct checker *c);
+/* Names that must differ from each other, gathered from wherever they stand. */
+struct unique {
+    struct sp_text text;
+    struct sp_span span;
+};
+/* "message 'name'" at each that has come before. Sorts the list. */
+void check_unique(struct checker *c, struct unique *list, size_t n, const char *code,
+                  const char *fix, const char *message);
+/* Room for such a list; the caller frees it. NULL where n is 0 or memory ran out. */
+struct unique *unique_new(struct checker *c, size_t n);
+
+void check_rules(struct checker *c, const struct sp_scope *scope, size_t *pairs_left);
+/* Keys, hosts, clients, principals. */
+void check_world(struct checker *c);
+void check_expectations(struct checker *c);
 
 #endif

@@ -20,13 +20,12 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* A comment begins at the start of a line or after white space, so that a URL may hold '#'
- * nowhere (it cannot) and a string anywhere. */
+/* A comment begins at the start of a line or after white space: elsewhere '#' is a mistake. */
 static void skip_blanks(struct lexer *lexer)
 {
     while (lexer->at < lexer->text.len) {
         char c = lexer->text.ptr[lexer->at];
-        if (c == '#') {
+        if (c == '#' && (lexer->at == 0 || is_blank(lexer->text.ptr[lexer->at - 1]))) {
             while (lexer->at < lexer->text.len && lexer->text.ptr[lexer->at] != '\n') {
                 lexer->at++;
             }

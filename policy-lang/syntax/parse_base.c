@@ -1,5 +1,9 @@
 /* Tokens, errors, names, strings, numbers. */
 #include "parser.h"
+#include "suggest.h"
+#include "utf8.h"
+
+#include <stdio.h>
 
 static const char *const keywords[] = {
     "sallyport", "let",  "use",   "scope",  "client", "principal", "key",   "ttl",     "rate",
@@ -21,7 +25,48 @@ bool is_keyword(struct sp_text word)
 
 void parser_advance(struct parser *p)
 {
+    if (parser_is(p, "{")) {
+        p->braces++;
+    } else if (parser_is(p, "}") && p->braces > 0) {
+        p->braces--;
+    }
+    p->last_end = p->token.start + (uint32_t)p->token.text.len;
     p->token = lexer_next(&p->lexer);
+}
+
+void parser_begin(struct parser *p)
+{
+    p->statement.start = p->token.start;
+    p->statement.braces = p->braces;
+}
+
+static bool begins_statement(const struct parser *p)
+{
+    static const char *const words[] = {"let",  "use",    "scope", "client", "principal",
+                                        "key",  "ttl",    "rate",  "mode",   "allow",
+                                        "deny", "expect", "until", "may",    "curve"};
+    if (p->token.kind == TOKEN_LABEL) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (parser_is(p, words[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void parser_recover(struct parser *p)
+{
+    if (p->token.start == p->statement.start) {
+        parser_advance(p); /* the fault is in the first token: it must not be met for ever */
+    }
+    while (p->token.kind != TOKEN_END &&
+           !(parser_is(p, "}") && p->braces <= p->statement.braces) &&
+           !(p->token.line_start && begins_statement(p))) {
+        parser_advance(p);
+    }
+    p->braces = p->statement.braces;
 }
 
 struct sp_span parser_span(const struct parser *p)
@@ -37,14 +82,26 @@ struct sp_span parser_span_since(const struct parser *p, uint32_t start, uint32_
 bool parser_error(struct parser *p, const char *code, const char *fix, const char *message)
 {
     int len = p->token.text.len < 40 ? (int)p->token.text.len : 40;
+    struct sp_span span = parser_span(p);
+    if (p->token.line_start && p->token.start > p->statement.start) {
+        span = (struct sp_span){p->source, p->last_end, 0};
+    }
     if (p->token.kind == TOKEN_END) {
-        sp_diags_add(p->diags, SP_SEVERITY_ERROR, code, parser_span(p), fix,
-                     "%s, but the file ends here", message);
+        sp_diags_add(p->diags, SP_SEVERITY_ERROR, code, span, fix, "%s, but the file ends here",
+                     message);
     } else {
-        sp_diags_add(p->diags, SP_SEVERITY_ERROR, code, parser_span(p), fix, "%s, not '%.*s'",
-                     message, len, p->token.text.ptr);
+        sp_diags_add(p->diags, SP_SEVERITY_ERROR, code, span, fix, "%s, not '%.*s'", message,
+                     len, p->token.text.ptr);
     }
     return false;
+}
+
+bool parser_error_near(struct parser *p, const char *code, const char *const *words,
+                       size_t n_words, const char *fix, const char *message)
+{
+    char text[SUGGEST_ROOM];
+    const char *near = suggest_word(p->token.text, words, n_words, text);
+    return parser_error(p, code, near ? near : fix, message);
 }
 
 bool parser_is(const struct parser *p, const char *text)
@@ -68,18 +125,28 @@ bool parser_expect(struct parser *p, const char *text, const char *where)
         return true;
     }
     char message[120];
-    struct sp_buf buf;
-    sp_buf_init(&buf, sizeof message - 1);
-    sp_buf_addf(&buf, "'%s' is missing %s", text, where);
-    bool result = parser_error(p, "E001", NULL, sp_buf_text(&buf).ptr);
-    sp_buf_done(&buf);
-    return result;
+    (void)snprintf(message, sizeof message, "'%s' is missing %s", text, where);
+    return parser_error(p, "E001", NULL, message);
 }
 
 void *parser_alloc(struct parser *p, size_t size)
 {
     void *memory = sp_arena_alloc(p->arena, size);
     p->out_of_memory = p->out_of_memory || !memory;
+    return memory;
+}
+
+void *parser_grow(struct parser *p, void *items, size_t n, size_t *room, size_t size)
+{
+    if (n < *room) {
+        return items;
+    }
+    size_t more = *room ? 2 * *room : 4;
+    void *memory = parser_alloc(p, more * size);
+    if (memory && n > 0) {
+        memcpy(memory, items, n * size);
+    }
+    *room = memory ? more : *room;
     return memory;
 }
 
@@ -98,6 +165,33 @@ bool parse_name(struct parser *p, const char *what, struct sp_text *ret_name,
     }
     *ret_name = p->token.text;
     parser_advance(p);
+    return true;
+}
+
+static bool is_harmless(struct sp_text name)
+{
+    size_t len;
+    for (size_t i = 0; i < name.len; i += len) {
+        uint32_t point = 0;
+        len = utf8_decode((struct sp_text){name.ptr + i, name.len - i}, &point);
+        if (len == 0 || utf8_is_unsafe(point)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool parse_id(struct parser *p, const char *what, struct sp_text *ret_name,
+              struct sp_span *ret_span)
+{
+    if (!parse_name(p, what, ret_name, ret_span)) {
+        return false;
+    }
+    if (ret_name->len == 0 || ret_name->len > SP_NAME_MAX_BYTES || !is_harmless(*ret_name)) {
+        sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E006", *ret_span, NULL,
+                     "a name is 1 to %d bytes, without control characters", SP_NAME_MAX_BYTES);
+        return false;
+    }
     return true;
 }
 
@@ -167,6 +261,9 @@ bool parse_int(struct parser *p, int64_t *ret_integer)
     return true;
 }
 
+/* Ten years: longer is a mistake, and sums of a time and a duration stay far from any limit. */
+static const uint64_t DURATION_MAX_MS = 3660ull * 86400000;
+
 bool parse_duration(struct parser *p, uint64_t *ret_ms)
 {
     static const struct {
@@ -185,12 +282,13 @@ bool parse_duration(struct parser *p, uint64_t *ret_ms)
         sp_form_int((struct sp_text){text.ptr, digits}, &number) && number > 0) {
         for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
             if (sp_text_is(unit, units[i].name) &&
-                (uint64_t)number <= INT64_MAX / units[i].ms) {
+                (uint64_t)number <= DURATION_MAX_MS / units[i].ms) {
                 *ret_ms = (uint64_t)number * units[i].ms;
                 parser_advance(p);
                 return true;
             }
         }
     }
-    return parser_error(p, "E005", "write 30s, 5m, 4h or 2d", "a duration belongs here");
+    return parser_error(p, "E005", "write 30s, 5m, 4h or 2d; at most 3660d",
+                        "a duration belongs here");
 }

@@ -21,22 +21,28 @@ static struct condition *condition_new(struct parser *p, enum condition_kind kin
 /* `.a.b."odd name"`: at least min parts. */
 static bool parts(struct parser *p, struct sp_text **ret_parts, size_t *ret_n, size_t min)
 {
-    struct sp_text *list = parser_alloc(p, AST_FIELD_PARTS_MAX * sizeof *list);
+    struct sp_text *list = NULL;
     struct sp_span span;
-    size_t n = 0;
-    if (!list) {
-        return false;
-    }
+    size_t n = 0, room = 0;
     while (parser_take(p, ".")) {
         if (n == AST_FIELD_PARTS_MAX) {
             return parser_error(p, "E020", NULL, "a shorter field belongs here");
         }
+        list = parser_grow(p, list, n, &room, sizeof *list);
+        if (!list) {
+            return false;
+        }
         /* behind a dot every word is a name, keywords too */
         if (p->token.kind == TOKEN_WORD) {
-            list[n++] = p->token.text;
+            list[n] = p->token.text;
             parser_advance(p);
-        } else if (!parse_name(p, "a field's name belongs here", &list[n++], &span)) {
+        } else if (!parse_name(p, "a field's name belongs here", &list[n], &span)) {
             return false;
+        }
+        if (list[n++].len == 0) {
+            return parser_error(p, "E020", NULL,
+                                "a field's name is not empty; a name belongs "
+                                "before this");
         }
     }
     if (n < min) {
@@ -63,8 +69,8 @@ static bool plain_field(struct parser *p, size_t min_parts, struct field *ret_fi
             return true;
         }
     }
-    return parser_error(p, "E020", NULL,
-                        "a field (body.x, query.x, header.x, path.x) belongs here");
+    return parser_error_near(p, "E020", sources, 4, NULL,
+                             "a field (body.x, query.x, header.x, path.x) belongs here");
 }
 
 /* A field, or any(field).sub, all(field).sub. */
@@ -118,23 +124,18 @@ bool parse_constant(struct parser *p, struct constant *ret_constant)
 
 bool parse_set(struct parser *p, struct constant **ret_items, size_t *ret_n)
 {
-    size_t n = 0, room = 8;
-    struct constant *items = parser_alloc(p, room * sizeof *items);
-    if (!parser_expect(p, "{", "at the start of a set") || !items) {
+    size_t n = 0, room = 0;
+    struct constant *items = NULL;
+    if (!parser_expect(p, "{", "at the start of a set")) {
         return false;
     }
     while (!parser_is(p, "}")) {
         if (n == AST_SET_MAX) {
             return parser_error(p, "E022", NULL, "a smaller set belongs here");
         }
-        if (n == room) {
-            struct constant *more = parser_alloc(p, 2 * room * sizeof *more);
-            if (!more) {
-                return false;
-            }
-            memcpy(more, items, n * sizeof *items);
-            items = more;
-            room *= 2;
+        items = parser_grow(p, items, n, &room, sizeof *items);
+        if (!items) {
+            return false;
         }
         if (!parse_constant(p, &items[n])) {
             return false;
@@ -182,15 +183,18 @@ static bool parse_in(struct parser *p, struct condition *c)
 
 static bool parse_only(struct parser *p, struct condition *c)
 {
-    size_t n = 0, room = 64;
-    c->names = parser_alloc(p, room * sizeof *c->names);
-    if (!c->names || !parser_expect(p, "{", "behind only")) {
+    size_t n = 0, room = 0;
+    if (!parser_expect(p, "{", "behind only")) {
         return false;
     }
     while (!parser_is(p, "}")) {
         struct sp_span span;
-        if (n == room) {
+        if (n == AST_NODES_MAX) {
             return parser_error(p, "E024", NULL, "a shorter list of names belongs here");
+        }
+        c->names = parser_grow(p, c->names, n, &room, sizeof *c->names);
+        if (!c->names) {
+            return false;
         }
         if (p->token.kind == TOKEN_WORD) {
             c->names[n++] = p->token.text; /* keywords too: nothing else can stand here */
@@ -225,8 +229,9 @@ static bool parse_relation(struct parser *p, struct condition *c)
     if (parser_take(p, "in")) {
         return parse_in(p, c);
     }
-    return parser_error(p, "E025", "= != < <= > >= in starts",
-                        "a comparison belongs behind the field");
+    static const char *const words[] = {"starts", "only"};
+    return parser_error_near(p, "E025", words, 2, "= != < <= > >= in starts",
+                             "a comparison belongs behind the field");
 }
 
 static bool parse_atom(struct parser *p, struct condition **ret_condition)

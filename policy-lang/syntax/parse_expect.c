@@ -6,17 +6,36 @@ enum { MEMBERS_MAX = 256, HEADERS_MAX = 16 };
 
 static bool parse_value(struct parser *p, bool form, struct sp_value *ret_value);
 
+/* In a form the same name twice is ambiguous, as it is in a request; in JSON it is a mistake.
+ */
+static bool member_is_new(struct parser *p, bool form, struct sp_member *members, size_t *n)
+{
+    for (size_t i = 0; i + 1 < *n; i++) {
+        if (!sp_text_eq(members[i].name, members[*n - 1].name)) {
+            continue;
+        }
+        if (!form) {
+            return parser_error(p, "E030", NULL,
+                                "JSON holds each name once; another name belongs before this");
+        }
+        members[i].value.kind = SP_VALUE_AMBIGUOUS;
+        (*n)--;
+    }
+    return true;
+}
+
 static bool parse_members(struct parser *p, bool form, struct sp_value *ret_value)
 {
-    struct sp_member *members = parser_alloc(p, MEMBERS_MAX * sizeof *members);
+    struct sp_member *members = NULL;
     struct sp_span span;
-    size_t n = 0;
-    if (!members) {
-        return false;
-    }
+    size_t n = 0, room = 0;
     while (!parser_is(p, "}")) {
         if (n == MEMBERS_MAX) {
             return parser_error(p, "E030", NULL, "a smaller object belongs here");
+        }
+        members = parser_grow(p, members, n, &room, sizeof *members);
+        if (!members) {
+            return false;
         }
         if (p->token.kind == TOKEN_WORD) {
             members[n].name = p->token.text;
@@ -29,6 +48,9 @@ static bool parse_members(struct parser *p, bool form, struct sp_value *ret_valu
             return false;
         }
         n++;
+        if (!member_is_new(p, form, members, &n)) {
+            return false;
+        }
         if (!parser_take(p, ",") && !parser_is(p, "}")) {
             return parser_error(p, "E030", NULL, "',' or '}' belongs here");
         }
@@ -42,16 +64,14 @@ static bool parse_members(struct parser *p, bool form, struct sp_value *ret_valu
 
 static bool parse_items(struct parser *p, bool form, struct sp_value *ret_value)
 {
-    struct sp_value *items = parser_alloc(p, MEMBERS_MAX * sizeof *items);
-    size_t n = 0;
-    if (!items) {
-        return false;
-    }
+    struct sp_value *items = NULL;
+    size_t n = 0, room = 0;
     while (!parser_is(p, "]")) {
         if (n == MEMBERS_MAX) {
             return parser_error(p, "E030", NULL, "a shorter array belongs here");
         }
-        if (!parse_value(p, form, &items[n])) {
+        items = parser_grow(p, items, n, &room, sizeof *items);
+        if (!items || !parse_value(p, form, &items[n])) {
             return false;
         }
         n++;
@@ -111,6 +131,18 @@ static bool parse_value(struct parser *p, bool form, struct sp_value *ret_value)
     return good;
 }
 
+/* In lower case, as in a canonical request. */
+static bool header_name(struct parser *p, struct sp_text *name)
+{
+    char *lower = parser_alloc(p, name->len);
+    for (size_t i = 0; lower && i < name->len; i++) {
+        char c = name->ptr[i];
+        lower[i] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+    }
+    name->ptr = lower;
+    return lower != NULL;
+}
+
 static bool parse_header(struct parser *p, struct expectation *e)
 {
     struct sp_span span;
@@ -122,7 +154,7 @@ static bool parse_header(struct parser *p, struct expectation *e)
     }
     struct sp_header *header = &e->headers[e->n_headers++];
     return parse_name(p, "a header's name belongs here", &header->name, &span) &&
-           parser_expect(p, "=", "behind the header's name") &&
+           header_name(p, &header->name) && parser_expect(p, "=", "behind the header's name") &&
            (p->token.kind == TOKEN_STRING
                 ? parse_string(p, &header->value)
                 : parser_error(p, "E030", NULL, "a \"string\" belongs here"));
@@ -131,12 +163,12 @@ static bool parse_header(struct parser *p, struct expectation *e)
 static bool parse_given(struct parser *p, struct expectation *e)
 {
     struct sp_span span;
-    e->args = parser_alloc(p, 32 * sizeof *e->args);
+    e->args = parser_alloc(p, AST_PARAMS_MAX * sizeof *e->args);
     if (!e->args || !parser_expect(p, "(", "behind given")) {
         return false;
     }
     while (!parser_is(p, ")")) {
-        if (e->n_args == 32) {
+        if (e->n_args == AST_PARAMS_MAX) {
             return parser_error(p, "E030", NULL, "fewer arguments belong here");
         }
         struct sp_arg *arg = &e->args[e->n_args++];

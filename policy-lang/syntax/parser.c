@@ -1,34 +1,6 @@
 /* Statements: the head of a file, let, use, scope with its rules, client, principal. */
 #include "parser.h"
 
-/* ---- recovery ------------------------------------------------------------------------------
- */
-
-static bool begins_statement(const struct parser *p)
-{
-    static const char *const words[] = {"let",  "use",    "scope", "client", "principal",
-                                        "key",  "ttl",    "rate",  "mode",   "allow",
-                                        "deny", "expect", "until", "may",    "curve"};
-    if (p->token.kind == TOKEN_LABEL) {
-        return true;
-    }
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (parser_is(p, words[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Skip to a word that begins a statement on a line of its own, or to the end of the block. */
-static void recover(struct parser *p)
-{
-    while (p->token.kind != TOKEN_END && !parser_is(p, "}") &&
-           !(p->token.line_start && begins_statement(p))) {
-        parser_advance(p);
-    }
-}
-
 /* ---- small statements ----------------------------------------------------------------------
  */
 
@@ -58,10 +30,11 @@ static bool parse_rate(struct parser *p, struct sp_rate *ret_rate)
     } else if (!parse_duration(p, &window_ms)) {
         return false;
     }
-    if (parser_take(p, "burst") && !parse_int(p, &burst)) {
+    bool has_burst = parser_take(p, "burst");
+    if (has_burst && !parse_int(p, &burst)) {
         return false;
     }
-    if (count < 1 || count > 1000000 || burst < 0 || burst > 1000000) {
+    if (count < 1 || count > 1000000 || burst < has_burst || burst > 1000000) {
         sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E041", span, NULL,
                      "a rate and its burst are 1 to 1000000");
         return true; /* the statement itself was understood */
@@ -70,17 +43,17 @@ static bool parse_rate(struct parser *p, struct sp_rate *ret_rate)
     return true;
 }
 
-static bool not_enforced(struct parser *p, const char *what)
+static void not_enforced(struct parser *p, const char *what)
 {
     sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E090", parser_span(p),
                  "remove it; what it should limit would not be limited",
                  "'%s' is not enforced by this version", what);
-    recover(p);
-    return true;
 }
 
 static bool parse_methods(struct parser *p, unsigned *ret_methods)
 {
+    static const char *const names[] = {"GET",   "HEAD",   "POST",   "PUT",
+                                        "PATCH", "DELETE", "OPTIONS"};
     *ret_methods = 0;
     if (parser_take(p, "*")) {
         *ret_methods = SP_METHOD_ALL;
@@ -90,9 +63,9 @@ static bool parse_methods(struct parser *p, unsigned *ret_methods)
     do {
         unsigned method = p->token.kind == TOKEN_WORD ? sp_method_parse(p->token.text) : 0;
         if (method == 0) {
-            return parser_error(p, "E042",
-                                "GET HEAD POST PUT PATCH DELETE OPTIONS, {GET POST}, *",
-                                "a method in capitals belongs here");
+            return parser_error_near(p, "E042", names, 7,
+                                     "GET HEAD POST PUT PATCH DELETE OPTIONS, {GET POST}, *",
+                                     "a method in capitals belongs here");
         }
         *ret_methods |= method;
         parser_advance(p);
@@ -136,9 +109,21 @@ static bool parse_rule(struct parser *p, struct sp_scope *scope)
     }
     rule->denies = parser_is(p, "deny");
     if (!parser_take(p, "allow") && !parser_take(p, "deny")) {
-        return parser_error(p, "E040", NULL, "allow or deny belongs here");
+        static const char *const words[] = {"allow", "deny"};
+        return parser_error_near(p, "E040", words, 2, NULL, "allow or deny belongs here");
     }
-    if (!parse_methods(p, &rule->methods) || !parse_url_pattern(p, &rule->url)) {
+    if (!parse_methods(p, &rule->methods)) {
+        return false;
+    }
+    if (p->token.kind == TOKEN_WORD && !is_keyword(p->token.text)) {
+        rule->let_url = p->token.text;
+        rule->url.span = parser_span(p);
+        parser_advance(p);
+        if (parser_is(p, ":") || parser_is(p, ".") || parser_is(p, "/")) {
+            return parser_error(p, "E010", "https://host/path",
+                                "a URL begins with https:// (or http://)");
+        }
+    } else if (!parse_url_pattern(p, &rule->url)) {
         return false;
     }
     rule->span = parser_span_since(p, start, rule->url.span.start + rule->url.span.len);
@@ -155,11 +140,8 @@ static bool name_add(struct parser *p, struct name **first, struct name **last, 
                      const char *what)
 {
     struct name *name = parser_alloc(p, sizeof *name);
-    if (!name || !parse_name(p, what, &name->text, &name->span)) {
+    if (!name || !parse_id(p, what, &name->text, &name->span)) {
         return false;
-    }
-    if (name->text.len == 0 || name->text.len > SP_NAME_MAX_BYTES) {
-        return parser_error(p, "E002", NULL, "a name of 1 to 64 bytes belongs here");
     }
     if (*last) {
         (*last)->next = name;
@@ -192,6 +174,9 @@ static bool parse_setting(struct parser *p, struct sp_scope *scope)
     }
     if (parser_take(p, "key")) {
         do {
+            if (scope->n_keys == AST_KEYS_MAX) {
+                return parser_error(p, "E043", NULL, "fewer keys belong here");
+            }
             if (!name_add(p, &scope->keys, &scope->last_key, &scope->n_keys,
                           "a key's id belongs here")) {
                 return false;
@@ -203,11 +188,16 @@ static bool parse_setting(struct parser *p, struct sp_scope *scope)
         if (scope->has_ttl) {
             return parser_error(p, "E041", NULL, "a second ttl belongs nowhere");
         }
-        scope->has_ttl = true;
-        return parse_duration(p, &scope->ttl_ms);
+        scope->has_ttl = parse_duration(p, &scope->ttl_ms);
+        return scope->has_ttl;
     }
     if (parser_take(p, "mode")) {
         return parse_mode(p, scope);
+    }
+    if (scope->last_rule && scope->last_rule->denies) {
+        sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E047", span,
+                     "put it behind an allow, or above the rules for the whole scope",
+                     "a deny lets nothing through, so it has no rate");
     }
     parser_advance(p); /* rate */
     return parse_rate(p, scope->last_rule ? &scope->last_rule->rate : &scope->rate);
@@ -219,11 +209,10 @@ static bool parse_scope_statement(struct parser *p, struct sp_scope *scope)
         parser_is(p, "rate")) {
         return parse_setting(p, scope);
     }
-    if (parser_is(p, "budget")) {
-        return not_enforced(p, "budget");
-    }
-    if (parser_is(p, "escalates")) {
-        return not_enforced(p, "escalates");
+    if (parser_is(p, "budget") || parser_is(p, "escalates")) {
+        not_enforced(p, parser_is(p, "budget") ? "budget" : "escalates");
+        parser_recover(p);
+        return true;
     }
     if (parser_is(p, "expect")) {
         return parse_expectation(p, scope);
@@ -231,19 +220,18 @@ static bool parse_scope_statement(struct parser *p, struct sp_scope *scope)
     if (p->token.kind == TOKEN_LABEL || parser_is(p, "allow") || parser_is(p, "deny")) {
         return parse_rule(p, scope);
     }
-    return parser_error(p, "E040", "key ttl rate mode allow deny expect",
-                        "a statement of a scope belongs here");
+    static const char *const words[] = {"key",   "ttl",  "rate",   "mode",
+                                        "allow", "deny", "expect", "budget"};
+    return parser_error_near(p, "E040", words, 8, "key ttl rate mode allow deny expect",
+                             "a statement of a scope belongs here");
 }
 
 static void parse_block(struct parser *p, struct sp_scope *scope)
 {
     while (!parser_is(p, "}") && p->token.kind != TOKEN_END && !p->out_of_memory) {
-        struct lexer before = p->lexer;
+        parser_begin(p);
         if (!parse_scope_statement(p, scope)) {
-            if (before.at == p->lexer.at) {
-                parser_advance(p);
-            }
-            recover(p);
+            parser_recover(p);
         }
     }
 }
@@ -251,6 +239,12 @@ static void parse_block(struct parser *p, struct sp_scope *scope)
 static bool parse_params(struct parser *p, struct sp_scope *scope)
 {
     while (!parser_is(p, ")")) {
+        if (p->token.kind != TOKEN_WORD || scope->n_params == AST_PARAMS_MAX) {
+            return parser_error(p, "E046", NULL,
+                                scope->n_params == AST_PARAMS_MAX
+                                    ? "fewer parameters belong here"
+                                    : "a parameter's name (a plain word) belongs here");
+        }
         if (!name_add(p, &scope->params, &scope->last_param, &scope->n_params,
                       "a parameter's name belongs here")) {
             return false;
@@ -266,8 +260,11 @@ static bool parse_params(struct parser *p, struct sp_scope *scope)
 static bool parse_scope(struct parser *p)
 {
     struct sp_scope *scope = parser_alloc(p, sizeof *scope);
-    if (!scope || !parse_name(p, "a scope's name belongs here", &scope->name, &scope->span)) {
+    if (!scope || !parse_id(p, "a scope's name belongs here", &scope->name, &scope->span)) {
         return false;
+    }
+    if (p->policy->n_scopes == AST_SCOPES_MAX) {
+        return parser_error(p, "E043", NULL, "fewer scopes belong here");
     }
     if (p->policy->last_scope) {
         p->policy->last_scope->next = scope;
@@ -280,8 +277,7 @@ static bool parse_scope(struct parser *p)
         return false;
     }
     if (parser_is(p, "narrows")) {
-        parser_advance(p);
-        (void)not_enforced(p, "narrows");
+        not_enforced(p, "narrows");
         while (p->token.kind != TOKEN_END && !parser_is(p, "{")) {
             parser_advance(p);
         }
@@ -293,148 +289,27 @@ static bool parse_scope(struct parser *p)
     return parser_expect(p, "}", "at the end of the scope");
 }
 
-/* ---- clients and principals ----------------------------------------------------------------
- */
-
-static bool parse_arg_grant(struct parser *p, struct sp_arg_grant *arg)
-{
-    struct sp_span span;
-    if (!parse_name(p, "a parameter's name belongs here", &arg->name, &span) ||
-        !parser_expect(p, "=", "behind the parameter's name")) {
-        return false;
-    }
-    arg->any = parser_take(p, "*");
-    if (arg->any) {
-        return true;
-    }
-    return p->token.kind == TOKEN_STRING
-               ? parse_string(p, &arg->value)
-               : parser_error(p, "E051", NULL, "a \"string\" or * belongs here");
-}
-
-static bool parse_grant(struct parser *p, struct sp_may_issue *grant, struct sp_span *ret_span)
-{
-    struct sp_arg_grant *args = NULL;
-    int64_t live;
-    if (!parse_name(p, "a scope's name belongs here", &grant->scope, ret_span)) {
-        return false;
-    }
-    if (parser_take(p, "(")) {
-        args = parser_alloc(p, 32 * sizeof *args);
-        while (args && !parser_is(p, ")")) {
-            if (grant->n_args == 32 || !parse_arg_grant(p, &args[grant->n_args])) {
-                return grant->n_args < 32
-                           ? false
-                           : parser_error(p, "E051", NULL, "fewer arguments belong here");
-            }
-            grant->n_args++;
-            if (!parser_take(p, ",") && !parser_is(p, ")")) {
-                return parser_error(p, "E051", NULL, "',' or ')' belongs here");
-            }
-        }
-        parser_advance(p);
-    }
-    grant->args = args;
-    if (parser_take(p, "for") && !parse_duration(p, &grant->ttl_ms)) {
-        return false;
-    }
-    (void)parser_take(p, ",");
-    if (p->token.kind == TOKEN_NUMBER) {
-        if (!parse_int(p, &live) || !parser_expect(p, "live", "behind the number")) {
-            return false;
-        }
-        if (live < 1 || live > UINT32_MAX) {
-            return parser_error(p, "E051", NULL,
-                                "a number of live tokens from 1 belongs there");
-        }
-        grant->live_max = (uint32_t)live;
-    }
-    return true;
-}
-
-enum { GRANTS_MAX = 256 };
-
-static bool parse_identity_statement(struct parser *p, struct identity *identity,
-                                     struct sp_may_issue *grants)
-{
-    struct sp_text curve;
-    if (parser_take(p, "curve")) {
-        identity->curve_span = parser_span(p);
-        if (p->token.kind != TOKEN_STRING) {
-            return parser_error(p, "E050", NULL, "a \"Z85 key\" belongs behind curve");
-        }
-        /* Z85 holds no quote and no backslash: the raw text is the key. */
-        curve = (struct sp_text){p->token.text.ptr + 1, p->token.text.len - 2};
-        if (curve.len != 40) {
-            return parser_error(p, "E050", "`sallyport client keygen FILE` prints one",
-                                "a public key of 40 characters of Z85 belongs here");
-        }
-        memcpy(identity->public.curve, curve.ptr, 40);
-        parser_advance(p);
-        return true;
-    }
-    if (identity->public.principal && parser_take(p, "may")) {
-        if (!parser_expect(p, "issue", "behind may")) {
-            return false;
-        }
-        size_t n = identity->public.n_grants;
-        if (n == GRANTS_MAX) {
-            return parser_error(p, "E051", NULL, "fewer grants belong here");
-        }
-        identity->public.n_grants++;
-        return parse_grant(p, &grants[n], &identity->grant_spans[n]);
-    }
-    return parser_error(
-        p, "E050", identity->public.principal ? "curve \"…\", may issue SCOPE" : "curve \"…\"",
-        "a statement of a client or principal belongs here");
-}
-
-static bool parse_identity(struct parser *p, bool principal)
-{
-    struct identity *identity = parser_alloc(p, sizeof *identity);
-    struct sp_may_issue *grants = parser_alloc(p, principal ? GRANTS_MAX * sizeof *grants : 0);
-    if (!identity || !grants ||
-        !(identity->grant_spans =
-              parser_alloc(p, principal ? GRANTS_MAX * sizeof *identity->grant_spans : 0))) {
-        return false;
-    }
-    identity->public.principal = principal;
-    identity->public.grants = grants;
-    if (!parse_name(p, "a name belongs here", &identity->public.name, &identity->span) ||
-        !parser_expect(p, "{", "behind the name")) {
-        return false;
-    }
-    if (p->policy->last_identity) {
-        p->policy->last_identity->next = identity;
-    } else {
-        p->policy->first_identity = identity;
-    }
-    p->policy->last_identity = identity;
-    p->policy->n_identities++;
-    while (!parser_is(p, "}") && p->token.kind != TOKEN_END && !p->out_of_memory) {
-        if (!parse_identity_statement(p, identity, grants)) {
-            recover(p);
-            if (!parser_is(p, "may") && !parser_is(p, "curve")) {
-                break;
-            }
-        }
-    }
-    return parser_expect(p, "}", "at the end of the block");
-}
-
 /* ---- files ---------------------------------------------------------------------------------
  */
 
 static bool parse_let(struct parser *p)
 {
     struct let *let = parser_alloc(p, sizeof *let);
-    if (!let || !parse_name(p, "a set's name belongs here", &let->name.text, &let->name.span) ||
-        !parser_expect(p, "=", "behind the set's name") ||
-        !parse_set(p, &let->items, &let->n_items)) {
+    if (!let || !parse_id(p, "a name belongs behind let", &let->name.text, &let->name.span) ||
+        !parser_expect(p, "=", "behind the name")) {
+        return false;
+    }
+    if (p->policy->n_lets == AST_LETS_MAX) {
+        return parser_error(p, "E043", NULL, "fewer lets belong here");
+    }
+    let->is_url = p->token.kind == TOKEN_URL;
+    if (let->is_url ? !parse_url_pattern(p, &let->url)
+                    : !parse_set(p, &let->items, &let->n_items)) {
         return false;
     }
     let->next = p->policy->lets;
     p->policy->lets = let;
+    p->policy->n_lets++;
     return true;
 }
 
@@ -467,8 +342,9 @@ static bool parse_statement(struct parser *p)
     if (parser_take(p, "principal")) {
         return parse_identity(p, true);
     }
-    return parser_error(p, "E040", "let use scope client principal",
-                        "a statement belongs here");
+    static const char *const words[] = {"let", "use", "scope", "client", "principal"};
+    return parser_error_near(p, "E040", words, 5, "let use scope client principal",
+                             "a statement belongs here");
 }
 
 static struct parser parser_of(struct sp_policy *policy, const struct sp_source *source,
@@ -502,17 +378,20 @@ bool ast_parse(struct sp_policy *policy, const struct sp_source *source, uint32_
 {
     struct parser p = parser_of(policy, source, source_index, diags, uses);
     int64_t version = 0;
-    if (!parser_take(&p, "sallyport") || !parse_int(&p, &version)) {
-        if (version == 0 && diags->n_errors == 0) {
-            (void)parser_error(&p, "E000", "sallyport 1", "a file begins with its version");
-        }
+    struct sp_span span = parser_span(&p);
+    parser_begin(&p);
+    if (!parser_take(&p, "sallyport")) {
+        (void)parser_error(&p, "E000", "sallyport 1", "a file begins with its version");
+    } else if (!parse_int(&p, &version)) {
+        skip_to_statement(&p);
     } else if (version != 1) {
-        sp_diags_add(diags, SP_SEVERITY_ERROR, "E000", (struct sp_span){source_index, 0, 9},
-                     "sallyport 1",
+        sp_diags_add(diags, SP_SEVERITY_ERROR, "E000", span, "sallyport 1",
                      "this version of sallyport reads version 1 of the language");
         return true;
     }
     while (p.token.kind != TOKEN_END && !p.out_of_memory) {
+        parser_begin(&p);
+        p.braces = 0;
         if (!parse_statement(&p)) {
             skip_to_statement(&p);
         }
@@ -527,6 +406,7 @@ bool ast_parse_caveat(struct sp_policy *policy, const struct sp_source *source,
     struct parser p = parser_of(policy, source, 0, diags, &uses);
     struct sp_scope *scope = parser_alloc(&p, sizeof *scope);
     while (scope && p.token.kind != TOKEN_END && !p.out_of_memory && diags->n_errors == 0) {
+        parser_begin(&p);
         if (parser_is(&p, "until")) {
             parser_advance(&p);
             (void)parse_until(&p, &scope->until_ms);
@@ -539,6 +419,11 @@ bool ast_parse_caveat(struct sp_policy *policy, const struct sp_source *source,
                 "a caveat holds rules and a time and nothing else; a rule belongs "
                 "here");
         }
+    }
+    if (scope && !scope->first_rule && !scope->until_ms && diags->n_errors == 0) {
+        (void)parser_error(&p, "E070", "allow, deny or until",
+                           "a caveat restricts something; "
+                           "a rule or a time belongs here");
     }
     *ret_scope = scope;
     return scope && !p.out_of_memory;

@@ -105,7 +105,7 @@ static void print_name(struct sp_text name, struct sp_buf *buf)
     }
 }
 
-static void print_field(const struct field *f, struct sp_buf *buf)
+void ast_print_field(const struct field *f, struct sp_buf *buf)
 {
     static const char *const sources[] = {"body", "query", "header", "path"};
     static const char *const opening[] = {"", "any(", "all("};
@@ -142,11 +142,11 @@ static void print_constant(const struct constant *c, struct sp_buf *buf)
 static void print_list(const struct condition *c, struct sp_buf *buf)
 {
     sp_buf_add_byte(buf, '{');
-    for (size_t i = 0; i < c->n_set; i++) {
+    for (size_t i = 0; i < c->n_set && !buf->failed; i++) {
         sp_buf_add_str(buf, i ? ", " : "");
         print_constant(&c->set[i], buf);
     }
-    for (size_t i = 0; i < c->n_names; i++) {
+    for (size_t i = 0; i < c->n_names && !buf->failed; i++) {
         sp_buf_add_str(buf, i ? ", " : "");
         print_name(c->names[i], buf);
     }
@@ -167,7 +167,7 @@ static void print_atom(const struct condition *c, struct sp_buf *buf)
                                         [CONDITION_ONLY] = " only ",
                                         [CONDITION_HAS] = ""};
     sp_buf_add_str(buf, c->kind == CONDITION_HAS ? "has " : "");
-    print_field(&c->field, buf);
+    ast_print_field(&c->field, buf);
     sp_buf_add_str(buf, marks[c->kind]);
     switch ((int)c->kind) {
     case CONDITION_IN:

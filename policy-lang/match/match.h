@@ -1,0 +1,48 @@
+/* What the parts of the interpreter share, and what inclusion takes from it. Nothing here
+ * allocates. */
+#ifndef SP_MATCH_H
+#define SP_MATCH_H
+
+#include "ast.h"
+
+/* Three values (Kleene): not is TRUE - x, and is the smaller, or is the larger. */
+enum truth { TRUTH_FALSE, TRUTH_UNKNOWN, TRUTH_TRUE };
+
+enum path_match {
+    PATH_NO,
+    PATH_YES,
+    PATH_SPLIT, /* a deny's, only where %2F is taken for '/': the captures are not to be told */
+};
+
+bool match_host(const struct sp_rule *rule, const struct sp_url *url);
+enum path_match match_path(const struct sp_rule *rule, const struct sp_url *url);
+
+/* The path must match as PATH_YES. */
+enum truth match_condition(const struct condition *condition, const struct sp_request *request);
+/* The field's value; NULL where it is absent. Headers and captures are put into *scratch. */
+const struct sp_value *match_field(const struct field *field, const struct sp_request *request,
+                                   struct sp_value *scratch);
+/* Below value along the names; NULL where it ends. */
+const struct sp_value *match_walk(const struct sp_value *value, const struct sp_text *parts,
+                                  size_t n_parts);
+
+/* NULL, or why what the condition reads cannot be judged. */
+const char *match_unreadable(const struct sp_rule *rule, const struct sp_request *request);
+
+/* Append "ATOM: it is 5001", cut at the buffer's cap; at most 32 bytes of the request. */
+void match_describe_atom(const struct condition *atom, const struct sp_request *request,
+                         struct sp_buf *buf);
+/* The same of the first atom that keeps the condition from being true. */
+void match_describe_culprit(const struct condition *condition, const struct sp_request *request,
+                            struct sp_buf *buf);
+
+/* Whether every path (and host) of inner is one of outer's, both as allows. */
+bool pattern_covers(const struct sp_rule *outer, const struct sp_rule *inner);
+/* Whether they may share a path, where either may be a deny; errs to true. */
+bool pattern_overlaps(const struct sp_rule *a, const struct sp_rule *b);
+
+bool condition_equal(const struct condition *a, const struct condition *b);
+/* Whether outer is true wherever inner is, as long as both are readable; errs to false. */
+bool condition_implies(const struct condition *inner, const struct condition *outer);
+
+#endif

@@ -1,0 +1,2 @@
+# The scope language: the compiler, the matcher, canonical text, inclusion.
+sallyport_test(unit/test_scope_files.c policy)
