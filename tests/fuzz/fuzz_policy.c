@@ -1,0 +1,70 @@
+/* Any text as a scope file or a caveat: no fault, no hang; what compiles prints to text that
+ * parses to the same text again, and both decide alike. */
+#include "policy.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_scope(const struct sp_scope *scope)
+{
+    static const char *const urls[] = {"https://a.example/x", "https://a.example/x/1?y=2",
+                                       "https://a.example/x%2Fy/"};
+    struct sp_buf first, second;
+    struct sp_scope *again = NULL;
+    struct sp_error err = {""};
+    sp_buf_init(&first, 1 << 20);
+    sp_buf_init(&second, 1 << 20);
+    sp_scope_print(scope, &first);
+    if (!first.failed && sp_scope_parse(sp_buf_text(&first), &again, &err) == SP_OK) {
+        sp_scope_print(again, &second);
+        if (!sp_text_eq(sp_buf_text(&first), sp_buf_text(&second))) {
+            abort();
+        }
+        for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+            struct sp_arena arena;
+            struct sp_request request;
+            struct sp_verdict a, b;
+            sp_arena_init(&arena, 1 << 20);
+            if (sp_request_init(&arena, SP_TEXT("GET"), sp_text_of(urls[i]), &request, &err)) {
+                abort();
+            }
+            sp_scope_match(scope, &request, &a);
+            sp_scope_match(again, &request, &b);
+            if (a.allowed != b.allowed || a.reason != b.reason) {
+                abort();
+            }
+            sp_arena_done(&arena);
+        }
+    }
+    sp_scope_free(again);
+    sp_buf_done(&first);
+    sp_buf_done(&second);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct sp_source source = {"fuzz", {(const char *)data, size}};
+    struct sp_diags diags;
+    struct sp_policy *policy = NULL;
+    struct sp_scope *caveat = NULL;
+    struct sp_buf out;
+    sp_diags_init(&diags);
+    sp_buf_init(&out, 4 << 20);
+    if (sp_policy_compile(&source, 1, NULL, &diags, &policy) == SP_OK) {
+        for (size_t i = 0; i < sp_policy_n_scopes(policy); i++) {
+            if (sp_scope_n_params(sp_policy_scope(policy, i)) == 0) {
+                check_scope(sp_policy_scope(policy, i));
+            }
+        }
+    }
+    sp_diags_print(&diags, &source, true, &out);
+    if (sp_caveat_parse(source.text, &caveat, NULL) == SP_OK) {
+        sp_scope_free(caveat);
+    }
+    sp_buf_done(&out);
+    sp_policy_free(policy);
+    sp_diags_done(&diags);
+    return 0;
+}
