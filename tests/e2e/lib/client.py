@@ -1,4 +1,6 @@
 """One client of the wire: a REQ socket under CURVE, MessagePack maps, and a time-out on all."""
+import time
+
 import msgpack
 import zmq
 
@@ -19,9 +21,11 @@ class NoAnswer(Exception):
 
 
 class Client:
-    def __init__(self, endpoint, host_key, curve, timeout=TIMEOUT_S):
+    def __init__(self, endpoint, host_key, curve, timeout=TIMEOUT_S, check_alive=None):
+        """check_alive: called while an answer is waited for; raises where none can come."""
         self.endpoint, self.host_key, self.curve = endpoint, host_key, curve
         self.timeout = timeout
+        self.check_alive = check_alive or (lambda: None)
         self.context = zmq.Context()
         self.socket = None
 
@@ -42,7 +46,11 @@ class Client:
 
     def receive(self, timeout=None):
         socket = self._open()
-        if not socket.poll(int(1000 * (self.timeout if timeout is None else timeout))):
+        end = time.monotonic() + (self.timeout if timeout is None else timeout)
+        while not socket.poll(max(0, min(500, int(1000 * (end - time.monotonic()))))):
+            self.check_alive()
+            if time.monotonic() < end:
+                continue
             # A REQ socket that waits for an answer can do nothing else: start over.
             self.reset()
             raise NoAnswer("no answer from %s" % self.endpoint)

@@ -117,6 +117,12 @@ class Host:
             file.seek(self.log_seen)
             return file.read()
 
+    def check_alive(self):
+        """A host that died (a sanitizer's finding, say) must not look like one that is slow."""
+        if self.process.poll() is not None:
+            raise AssertionError("sallyportd ended with %s:\n%s"
+                                 % (self.process.returncode, self.log()[-8000:]))
+
     @property
     def pid(self):
         return self.process.pid
@@ -168,7 +174,8 @@ class Host:
 
     def client(self, curve, **options):
         """A client on the client socket, closed with the host."""
-        made = Client(self.endpoint, self.host_key(), curve, **options)
+        made = Client(self.endpoint, self.host_key(), curve, check_alive=self.check_alive,
+                      **options)
         self.clients.append(made)
         return made
 
@@ -176,7 +183,7 @@ class Host:
         """A client on the administration socket; by default with the folder's admin.key."""
         curve = curve or Curve.read(os.path.join(self.dir, "admin.key"))
         endpoint = "ipc://" + os.path.join(self.dir, "admin.sock")
-        made = Client(endpoint, self.host_key(), curve, **options)
+        made = Client(endpoint, self.host_key(), curve, check_alive=self.check_alive, **options)
         self.clients.append(made)
         return made
 
