@@ -130,7 +130,7 @@ static sp_status run_batch(struct sp_commit *commit, struct sp_job *batch, struc
         sp_store_rollback(store);
     }
     for (struct sp_job *job = batch; job && !status; job = job->next) {
-        if (job->outside) {
+        if (job->outside && job->work) {
             job->status = job->work(job, store);
         }
     }

@@ -154,12 +154,12 @@ static uint64_t wait_of(const struct bucket *bucket, struct sp_rate rate, int64_
         }
         return (uint64_t)(bucket->arrival_us - slack_us - now_ms * 1000 + 999) / 1000;
     }
-    if (bucket->n < rate.count || bucket->room == 0) {
+    size_t room = bucket->room;
+    if (bucket->n < rate.count || room == 0) {
         return 0;
     }
     /* The N-th last admission: the window is free again once that one has left it. */
-    int64_t nth =
-        bucket->ring[(bucket->newest + bucket->room - (rate.count - 1)) % bucket->room];
+    int64_t nth = bucket->ring[(bucket->newest + room - (rate.count - 1)) % room];
     /* One more millisecond, since both times are cut to whole ones. */
     int64_t free_ms = nth + (int64_t)rate.window_ms + 1;
     return free_ms <= now_ms ? 0 : (uint64_t)(free_ms - now_ms);

@@ -128,8 +128,9 @@ static void point_at_uses(struct compiling *c)
 static bool compile(struct compiling *c, const struct sp_source *sources, size_t n_sources)
 {
     if (n_sources > SOURCES_MAX) {
-        sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E062", (struct sp_span){0, 0, 0}, NULL,
-                     "there are more than %d files", SOURCES_MAX);
+        sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E062", (struct sp_span){0, 0, 0},
+                     "put several scopes into one file", "there are more than %d files",
+                     SOURCES_MAX);
         return true;
     }
     for (size_t i = 0; i < n_sources; i++) {
