@@ -159,6 +159,7 @@ static uint64_t wait_of(const struct bucket *bucket, struct sp_rate rate, int64_
         return 0;
     }
     /* The N-th last admission: the window is free again once that one has left it. */
+    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): room is not 0, as was just asked */
     int64_t nth = bucket->ring[(bucket->newest + room - (rate.count - 1)) % room];
     /* One more millisecond, since both times are cut to whole ones. */
     int64_t free_ms = nth + (int64_t)rate.window_ms + 1;

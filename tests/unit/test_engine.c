@@ -32,7 +32,7 @@ static const char policy_text[] =
 
 struct world {
     char folder[64];
-    int64_t wall, boot;
+    _Atomic int64_t wall, boot; /* the commit thread asks, too */
     struct sp_engine *engine;
     struct sp_engine_config config;
     char token[4096];
