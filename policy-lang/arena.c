@@ -14,7 +14,9 @@ struct sp_arena_block {
 
 void sp_arena_init(struct sp_arena *arena, size_t cap_bytes)
 {
-    *arena = (struct sp_arena){.cap_bytes = cap_bytes};
+    /* Half of the address space, so that no sum below wraps. */
+    *arena =
+        (struct sp_arena){.cap_bytes = cap_bytes < SIZE_MAX / 2 ? cap_bytes : SIZE_MAX / 2};
 }
 
 static struct sp_arena_block *block_add(struct sp_arena *arena, size_t size)

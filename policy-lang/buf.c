@@ -10,7 +10,8 @@ enum { ROOM_MIN_BYTES = 64 };
 
 void sp_buf_init(struct sp_buf *buf, size_t cap_bytes)
 {
-    *buf = (struct sp_buf){.cap_bytes = cap_bytes};
+    /* Half of the address space, so that no sum below wraps. */
+    *buf = (struct sp_buf){.cap_bytes = cap_bytes < SIZE_MAX / 2 ? cap_bytes : SIZE_MAX / 2};
 }
 
 /* Room for len more bytes and a NUL; marks the buffer as failed otherwise. */

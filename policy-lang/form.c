@@ -88,10 +88,10 @@ static sp_status pair(struct sp_arena *arena, struct sp_text raw, struct sp_para
     return status ? status : component(arena, value, "parameter value", &ret_param->value, err);
 }
 
-/* Empty pairs ("a&&b") say nothing, so they are dropped and not sent on either. */
-sp_status sp_form_parse(struct sp_arena *arena, struct sp_text raw, size_t max_params,
-                        const struct sp_param **ret_params, size_t *ret_n_params,
-                        struct sp_error *err)
+/* Empty pairs ("a&&b") say nothing to any reader, so they are dropped. */
+sp_status sp_query_parse(struct sp_arena *arena, struct sp_text raw, size_t max_params,
+                         const struct sp_param **ret_params, size_t *ret_n_params,
+                         struct sp_error *err)
 {
     size_t room = 1;
     for (size_t i = 0; i < raw.len; i++) {
@@ -124,6 +124,18 @@ sp_status sp_form_parse(struct sp_arena *arena, struct sp_text raw, size_t max_p
     return SP_OK;
 }
 
+sp_status sp_form_parse(struct sp_arena *arena, struct sp_text raw, size_t max_params,
+                        const struct sp_param **ret_params, size_t *ret_n_params,
+                        struct sp_error *err)
+{
+    /* HTML 4.01 appendix B.2.2 let ';' part pairs, and Rack 2 and others still do: what is a
+     * value here would be another field there. A query is printed anew, a body is not. */
+    if (raw.len > 0 && memchr(raw.ptr, ';', raw.len)) {
+        return sp_fail(err, SP_EINVAL, "form: a raw ';'; write it as %%3B");
+    }
+    return sp_query_parse(arena, raw, max_params, ret_params, ret_n_params, err);
+}
+
 /* ---- the tree ------------------------------------------------------------------------------
  */
 
@@ -152,28 +164,42 @@ static struct node *child_add(struct sp_arena *arena, struct node *parent, struc
     return child;
 }
 
-static struct node *child_of(struct sp_arena *arena, struct node *parent, struct sp_text name)
+static struct node *child_find(const struct node *parent, struct sp_text name)
 {
-    for (struct node *child = parent->first; child; child = child->next) {
-        if (sp_text_eq(child->name, name)) {
-            return child;
-        }
+    struct node *child = parent->first;
+    while (child && !sp_text_eq(child->name, name)) {
+        child = child->next;
     }
-    return child_add(arena, parent, name);
+    return child;
 }
 
-/* Cut "a[b][c]" into a, b, c. False where the brackets are not balanced, nothing stands before
- * them, something stands behind them, or they nest too deeply. */
+static struct node *child_of(struct sp_arena *arena, struct node *parent, struct sp_text name)
+{
+    struct node *child = child_find(parent, name);
+    return child ? child : child_add(arena, parent, name);
+}
+
+static bool is_bracket(char c)
+{
+    return c == '[' || c == ']';
+}
+
+/* Cut "a[b][c]" into a, b, c. False where the brackets are not balanced or nest too deeply, or
+ * where something stands before the first part: Rack and qs read "[a]" as a, PHP reads " a" as
+ * a. Then the first part alone is given, so that the clash is seen where a rule reads it. */
 static bool name_split(struct sp_text name, struct sp_text parts[NESTING_MAX], size_t *ret_n)
 {
-    size_t i = 0, n = 0;
-    while (i < name.len && name.ptr[i] != '[' && name.ptr[i] != ']') {
+    size_t start = 0, n = 1;
+    while (start < name.len && (is_bracket(name.ptr[start]) || name.ptr[start] == ' ')) {
+        start++;
+    }
+    size_t i = start;
+    while (i < name.len && !is_bracket(name.ptr[i])) {
         i++;
     }
-    parts[n++] = (struct sp_text){name.ptr, i};
-    *ret_n = 1; /* the root name, even where the rest is wrong */
-    if (i == 0 && name.len > 0) {
-        parts[0] = name;
+    parts[0] = start < name.len ? (struct sp_text){name.ptr + start, i - start} : name;
+    *ret_n = 1;
+    if (start > 0) {
         return false;
     }
     while (i < name.len) {
@@ -190,6 +216,16 @@ static bool name_split(struct sp_text name, struct sp_text parts[NESTING_MAX], s
     return true;
 }
 
+/* Whether every reader begins a new element for "a[][x]": PHP always does, Rack goes on with
+ * the last one as long as that has no x. below is what follows the "[]". */
+static bool begins_element(const struct node *last, const struct sp_text *below, size_t n_below)
+{
+    for (size_t i = 0; last && i < n_below; i++) {
+        last = below[i].len > 0 ? child_find(last, below[i]) : NULL;
+    }
+    return last != NULL;
+}
+
 /* Put one value at its place; a place that is used twice, or in two ways, is ambiguous. */
 static sp_status put(struct sp_arena *arena, struct node *root, const struct sp_param *param)
 {
@@ -202,6 +238,10 @@ static sp_status put(struct sp_arena *arena, struct node *root, const struct sp_
         if (node->kind == NODE_EMPTY) {
             node->kind = append ? NODE_ARRAY : NODE_OBJECT;
         } else if (node->kind != (append ? NODE_ARRAY : NODE_OBJECT)) {
+            node->kind = NODE_AMBIGUOUS;
+            return SP_OK;
+        }
+        if (append && node->last && !begins_element(node->last, parts + i + 1, n - i - 1)) {
             node->kind = NODE_AMBIGUOUS;
             return SP_OK;
         }

@@ -33,6 +33,9 @@ static const char *label_fault(struct sp_text label)
                    "xn--…)";
         }
     }
+    if (sp_text_starts(label, SP_TEXT("xn--")) && memchr(label.ptr, '_', label.len)) {
+        return "an A-label (xn--…) with '_'"; /* RFC 5890 section 2.3.2.1: they are LDH */
+    }
     return NULL;
 }
 

@@ -110,11 +110,16 @@ void sp_url_print_target(const struct sp_url *url, struct sp_buf *buf);
 /* The same with scheme, host, and the port where it is not the scheme's own. */
 void sp_url_print(const struct sp_url *url, struct sp_buf *buf);
 
-/* Parse application/x-www-form-urlencoded pairs (WHATWG URL section 5.1, but a malformed
- * escape, bad UTF-8 or NUL is an error). Also used for queries. */
+/* Parse the body of an application/x-www-form-urlencoded request (WHATWG URL section 5.1, but
+ * a malformed escape, bad UTF-8, NUL, or a raw blank, control byte or ';' is an error). */
 sp_status sp_form_parse(struct sp_arena *arena, struct sp_text raw, size_t max_params,
                         const struct sp_param **ret_params, size_t *ret_n_params,
                         struct sp_error *err);
+
+/* The same for a query, where ';' is data: a query is never sent as it came. */
+sp_status sp_query_parse(struct sp_arena *arena, struct sp_text raw, size_t max_params,
+                         const struct sp_param **ret_params, size_t *ret_n_params,
+                         struct sp_error *err);
 
 /* Fill in *ret_request from raw parts: parses method and url, builds query_value; headers and
  * body are left empty. */

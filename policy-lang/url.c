@@ -3,8 +3,6 @@
 #include "percent.h"
 #include "request.h"
 
-#include <stdio.h>
-
 /* ---- authority -----------------------------------------------------------------------------
  */
 
@@ -228,8 +226,8 @@ sp_status sp_url_parse(struct sp_arena *arena, struct sp_text raw, struct sp_url
                             &url, err);
     }
     if (!status && mark) {
-        status = sp_form_parse(arena, (struct sp_text){mark + 1, (size_t)(end - mark) - 1},
-                               SP_URL_MAX_PARAMS, &url.query, &url.n_query, err);
+        status = sp_query_parse(arena, (struct sp_text){mark + 1, (size_t)(end - mark) - 1},
+                                SP_URL_MAX_PARAMS, &url.query, &url.n_query, err);
     }
     if (!status) {
         *ret_url = url;
@@ -240,27 +238,35 @@ sp_status sp_url_parse(struct sp_arena *arena, struct sp_text raw, struct sp_url
 /* ---- printing ------------------------------------------------------------------------------
  */
 
-/* Appends every byte but unreserved ones (RFC 3986 section 2.3) and those in `also` encoded. */
-static void print_encoded(struct sp_text text, const char *also, struct sp_buf *buf)
+static bool is_unreserved(char c) /* RFC 3986 section 2.3 */
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+           memchr("-._~", c, 4);
+}
+
+/* Appends every byte but unreserved ones and those in `also` encoded. */
+static void print_encoded(struct sp_text text, struct sp_text also, struct sp_buf *buf)
 {
     for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                     (c >= '0' && c <= '9') || (c != '\0' && strchr("-._~", c)) ||
-                     (c != '\0' && strchr(also, c));
-        if (plain) {
-            sp_buf_add_byte(buf, c);
+        char c = text.ptr[i];
+        if (is_unreserved(c) || memchr(also.ptr, c, also.len)) {
+            sp_buf_add(buf, &c, 1);
         } else {
-            sp_buf_addf(buf, "%%%02X", c);
+            sp_buf_addf(buf, "%%%02X", (unsigned char)c);
         }
     }
 }
+
+/* What may stand raw (RFC 3986 sections 3.3 and 3.4), less what some reader parts at, and the
+ * brackets of `expand[]=a`, which that RFC wants encoded and every server takes. */
+static const struct sp_text segment_also = {"!$&'()*+,:=@", 12};
+static const struct sp_text query_also = {"!$'()*,/:?@[]", 13};
 
 void sp_url_print_target(const struct sp_url *url, struct sp_buf *buf)
 {
     for (size_t i = 0; i < url->n_segments; i++) {
         sp_buf_add_byte(buf, '/');
-        print_encoded(url->segments[i].text, "!$&'()*+,:=@", buf);
+        print_encoded(url->segments[i].text, segment_also, buf);
     }
     if (url->n_segments == 0 || url->trailing_slash) {
         sp_buf_add_byte(buf, '/');
@@ -272,10 +278,10 @@ void sp_url_print_target(const struct sp_url *url, struct sp_buf *buf)
         if (i > 0) {
             sp_buf_add_byte(buf, '&');
         }
-        print_encoded(url->query[i].name, "!$'()*,/:?@[]", buf);
+        print_encoded(url->query[i].name, query_also, buf);
         if (url->query[i].has_value) {
             sp_buf_add_byte(buf, '=');
-            print_encoded(url->query[i].value, "!$'()*,/:?@[]", buf);
+            print_encoded(url->query[i].value, query_also, buf);
         }
     }
 }

@@ -113,10 +113,68 @@ static void T19_a_field_given_twice_is_ambiguous(void **state)
             fail_msg("'%s' is not ambiguous", twice[i]);
         }
     }
-    struct sp_value tree = tree_of(*state, "a[x]=1&a[x]=2&a[y]=3&[z]=1");
+    struct sp_value tree = tree_of(*state, "a[x]=1&a[x]=2&a[y]=3");
     assert_int_equal(at(at(&tree, "a"), "x")->kind, SP_VALUE_AMBIGUOUS);
     assert_int_equal(at(at(&tree, "a"), "y")->kind, SP_VALUE_FORM);
-    assert_int_equal(at(&tree, "[z]")->kind, SP_VALUE_AMBIGUOUS);
+}
+
+/* Rack 2 and qs read "[amount]" as amount, PHP reads " amount" as amount. */
+static void T19_a_field_in_disguise_is_seen_under_its_name(void **state)
+{
+    static const char *const disguised[] = {"amount=1&[amount]=2",    "[amount]=2&amount=1",
+                                            "amount=1&]amount=2",     "amount=1&[][amount]=2",
+                                            "amount=1&+amount=2",     "amount=1&%20amount=2",
+                                            "amount=1&%5Bamount%5D",  "amount=1&+[amount=2",
+                                            "amount=1&[amount[x]]=2", "[amount]=1"};
+    for (size_t i = 0; i < sizeof disguised / sizeof *disguised; i++) {
+        struct sp_value tree = tree_of(*state, disguised[i]);
+        const struct sp_value *amount = at(&tree, "amount");
+        if (!amount || amount->kind != SP_VALUE_AMBIGUOUS) {
+            fail_msg("'%s' hides a field", disguised[i]);
+        }
+    }
+    struct sp_value tree = tree_of(*state, "[]=1&+=2&]=3&=4");
+    assert_int_equal(tree.as.object.n, 4); /* nothing but such bytes: a name like any other */
+    assert_int_equal(at(&tree, "[]")->kind, SP_VALUE_AMBIGUOUS);
+    assert_int_equal(at(&tree, " ")->kind, SP_VALUE_AMBIGUOUS);
+    assert_int_equal(at(&tree, "")->kind, SP_VALUE_FORM);
+}
+
+/* Rack 2 and older Python and Go part pairs at ';' too, and a body is sent as it came. */
+static void T19_a_raw_semicolon_in_a_body_is_refused(void **state)
+{
+    const struct sp_param *p;
+    size_t n;
+    struct sp_error err = {""};
+    assert_int_equal(
+        sp_form_parse(*state, SP_TEXT("amount=1&charge=ch_1;amount=9"), 9, &p, &n, &err),
+        SP_EINVAL);
+    assert_non_null(strstr(err.text, "';'"));
+    assert_int_equal(sp_form_parse(*state, SP_TEXT("a=1%3Bb=2"), 9, &p, &n, &err), SP_OK);
+    assert_true(sp_text_is(p[0].value, "1;b=2"));
+    assert_int_equal(sp_query_parse(*state, SP_TEXT("a=1;b=2"), 9, &p, &n, &err), SP_OK);
+    assert_true(n == 1 && sp_text_is(p[0].value, "1;b=2"));
+    assert_int_equal(sp_query_parse(*state, (struct sp_text){NULL, 0}, 9, &p, &n, &err), SP_OK);
+    assert_int_equal(sp_form_parse(*state, (struct sp_text){NULL, 0}, 9, &p, &n, &err), SP_OK);
+}
+
+static void T19_elements_that_frameworks_part_differently_are_ambiguous(void **state)
+{
+    static const char *const differently[] = {
+        "a[][x]=1&a[][y]=2",      "a[][x]=1&a[][x]=2&a[][y]=3", "a[]=1&a[][x]=2",
+        "a[][]=1&a[][]=2",        "a[][x][]=1&a[][x][]=2",      "a[][]=1&a[][x]=2",
+        "a[][x][p]=1&a[][x][q]=2"};
+    for (size_t i = 0; i < sizeof differently / sizeof *differently; i++) {
+        struct sp_value tree = tree_of(*state, differently[i]);
+        if (at(&tree, "a")->kind != SP_VALUE_AMBIGUOUS) {
+            fail_msg("'%s' is not ambiguous", differently[i]);
+        }
+    }
+    struct sp_value tree = tree_of(*state, "a[][x]=1&a[][x]=2&b[][x][p]=1&b[][x][p]=2&c[][]=1");
+    assert_int_equal(at(&tree, "a")->as.array.n, 2);
+    assert_true(sp_text_is(at(&at(&tree, "a")->as.array.items[1], "x")->as.text, "2"));
+    assert_int_equal(at(&tree, "b")->as.array.n, 2);
+    assert_int_equal(at(&tree, "c")->as.array.items[0].kind, SP_VALUE_ARRAY);
 }
 
 static void T23_brackets_nest_and_append(void **state)
@@ -153,8 +211,8 @@ static void out_of_memory_is_said_at_every_cap(void **state)
         struct sp_arena arena;
         struct sp_value tree;
         sp_arena_init(&arena, cap);
-        sp_status status =
-            sp_form_parse(&arena, SP_TEXT("a[b]=1&c[]=2&d=3&a[e]=4"), 128, &p, &n, NULL);
+        sp_status status = sp_form_parse(&arena, SP_TEXT("a[b]=1&c[]=2&d=3&a[e]=4&f[][g]=5"),
+                                         128, &p, &n, NULL);
         status = status ? status : sp_form_tree(&arena, p, n, &tree);
         assert_true(status == SP_OK || status == SP_ENOMEM);
         done += status == SP_OK;
@@ -170,6 +228,9 @@ int main(void)
         cmocka_unit_test(pairs_are_decoded_once),
         cmocka_unit_test(malformed_pairs_are_refused),
         cmocka_unit_test(T19_a_field_given_twice_is_ambiguous),
+        cmocka_unit_test(T19_a_field_in_disguise_is_seen_under_its_name),
+        cmocka_unit_test(T19_a_raw_semicolon_in_a_body_is_refused),
+        cmocka_unit_test(T19_elements_that_frameworks_part_differently_are_ambiguous),
         cmocka_unit_test(T23_brackets_nest_and_append),
         cmocka_unit_test(brackets_deeper_than_sixteen_are_ambiguous),
         cmocka_unit_test(out_of_memory_is_said_at_every_cap),

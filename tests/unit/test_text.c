@@ -1,7 +1,6 @@
-/* text.h, arena.h, buf.h, status.h. */
-#include "arena.h"
-#include "buf.h"
+/* Texts and UTF-8; the names of statuses. */
 #include "status.h"
+#include "text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +16,20 @@ static void folding_knows_ascii_and_nothing_else(void **state)
     assert_false(sp_text_eq_fold(SP_TEXT("@"), SP_TEXT("`")));
     assert_false(sp_text_eq_fold(SP_TEXT("[z"), SP_TEXT("{z")));
     assert_false(sp_text_eq_fold(SP_TEXT("\xc3\x84"), SP_TEXT("\xc3\xa4")));
+}
+
+static void a_text_without_bytes_equals_no_other(void **state)
+{
+    (void)state;
+    const struct sp_text none = {NULL, 3}; /* a length, and nothing behind it */
+    assert_false(sp_text_eq(none, SP_TEXT("abc")));
+    assert_false(sp_text_eq(SP_TEXT("abc"), none));
+    assert_false(sp_text_starts(none, SP_TEXT("ab")));
+    assert_false(sp_text_starts(SP_TEXT("abc"), none));
+    assert_true(sp_text_eq((struct sp_text){NULL, 0}, SP_TEXT("")));
+    assert_true(sp_text_starts(none, SP_TEXT("")));
+    assert_true(sp_text_starts(SP_TEXT("abc"), SP_TEXT("ab")));
+    assert_false(sp_text_starts(SP_TEXT("abc"), SP_TEXT("ac")));
 }
 
 static void texts_have_a_total_order(void **state)
@@ -91,94 +104,6 @@ static void utf8_is_what_rfc_3629_says(void **state)
     }
 }
 
-static void an_arena_stops_at_its_cap(void **state)
-{
-    (void)state;
-    struct sp_arena arena;
-    sp_arena_init(&arena, 10000);
-    assert_non_null(sp_arena_alloc(&arena, 0));
-    unsigned char *first = sp_arena_alloc(&arena, 5000); /* larger than a block */
-    assert_non_null(first);
-    assert_int_equal((uintptr_t)first % sizeof(long double), 0);
-    for (size_t i = 0; i < 5000; i++) {
-        assert_int_equal(first[i], 0);
-        first[i] = 0xff;
-    }
-    assert_null(sp_arena_alloc(&arena, 10001));
-    assert_null(sp_arena_alloc(&arena, 5000));
-    assert_null(sp_arena_array(&arena, SIZE_MAX / 2, 4));
-    assert_null(sp_arena_copy(&arena, (struct sp_text){"", SIZE_MAX}).ptr);
-    assert_null(sp_arena_copy(&arena, (struct sp_text){"", 9000}).ptr);
-    assert_non_null(sp_arena_array(&arena, 0, 0));
-    struct sp_text copy = sp_arena_copy(&arena, SP_TEXT("abc"));
-    assert_string_equal(copy.ptr, "abc");
-    assert_true(sp_text_is(sp_arena_copy(&arena, SP_TEXT("")), ""));
-    sp_arena_reset(&arena);
-    unsigned char *again = sp_arena_alloc(&arena, 100);
-    for (size_t i = 0; i < 100; i++) {
-        assert_int_equal(again[i], 0);
-    }
-    sp_arena_done(&arena);
-    sp_arena_reset(&arena); /* of an empty one */
-    sp_arena_done(&arena);
-}
-
-static void a_buffer_fails_once_and_for_good(void **state)
-{
-    (void)state;
-    struct sp_buf buf;
-    sp_buf_init(&buf, 100);
-    assert_true(sp_text_is(sp_buf_text(&buf), ""));
-    sp_buf_addf(&buf, "%d-%s", 7, "x");
-    sp_buf_add(&buf, NULL, 0);
-    sp_buf_add_text(&buf, SP_TEXT("y"));
-    assert_string_equal(buf.ptr, "7-xy");
-    for (int i = 0; i < 96; i++) {
-        sp_buf_add_byte(&buf, 'z');
-    }
-    assert_false(buf.failed);
-    assert_int_equal(buf.len, 100);
-    sp_buf_add_byte(&buf, 'z');
-    assert_true(buf.failed);
-    sp_buf_addf(&buf, "more");
-    assert_int_equal(buf.len, 100);
-    sp_buf_reset(&buf);
-    sp_buf_add_str(&buf, "again");
-    assert_string_equal(buf.ptr, "again");
-    sp_buf_add(&buf, "x", 200);
-    assert_true(buf.failed);
-    sp_buf_done(&buf);
-    sp_buf_reset(&buf);
-    assert_null(buf.ptr);
-}
-
-static void T57_json_text_can_neither_break_a_line_nor_turn_it_round(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text, *json;
-    } rows[] = {
-        {"plain \xc3\xa4", "\"plain \xc3\xa4\""},
-        {"a\"b\\c", "\"a\\\"b\\\\c\""},
-        {"a\nb\r\t\x1b[31m\x7f", "\"a\\u000ab\\u000d\\u0009\\u001b[31m\\u007f\""},
-        {"\xe2\x80\xae"
-         "evil\xe2\x81\xa6",
-         "\"\\u202eevil\\u2066\""},
-        {"\xe2\x80\xa8\xe2\x80\x8f\xef\xbb\xbf\xd8\x9c\xc2\x85",
-         "\"\\u2028\\u200f\\ufeff\\u061c\\u0085\""},
-        {"\xff\xc3", "\"\\ufffd\\ufffd\""},
-        {"\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""},
-        {"\xf0\x9f\x98\x80", "\"\xf0\x9f\x98\x80\""},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct sp_buf buf;
-        sp_buf_init(&buf, 1000);
-        sp_buf_add_json(&buf, sp_text_of(rows[i].text));
-        assert_string_equal(buf.ptr, rows[i].json);
-        sp_buf_done(&buf);
-    }
-}
-
 static void every_status_has_a_name_of_its_own(void **state)
 {
     (void)state;
@@ -198,11 +123,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folding_knows_ascii_and_nothing_else),
+        cmocka_unit_test(a_text_without_bytes_equals_no_other),
         cmocka_unit_test(texts_have_a_total_order),
         cmocka_unit_test(utf8_is_what_rfc_3629_says),
-        cmocka_unit_test(an_arena_stops_at_its_cap),
-        cmocka_unit_test(a_buffer_fails_once_and_for_good),
-        cmocka_unit_test(T57_json_text_can_neither_break_a_line_nor_turn_it_round),
         cmocka_unit_test(every_status_has_a_name_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
