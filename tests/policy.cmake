@@ -1,3 +1,11 @@
 # The scope language: the compiler, the matcher, canonical text, inclusion.
 sallyport_test(unit/test_scope_files.c policy)
 sallyport_fuzz(fuzz/fuzz_policy.c policy)
+
+# Random scopes and requests, with an evaluator of their own.
+add_library(policy_gen STATIC
+  property/gen_scope.c property/gen_request.c property/gen_oracle.c)
+target_include_directories(policy_gen PUBLIC ${CMAKE_CURRENT_LIST_DIR}/property)
+target_link_libraries(policy_gen PUBLIC policy PRIVATE sallyport_flags)
+sallyport_test(property/test_match_oracle.c policy_gen)
+sallyport_test(property/test_scope_laws.c policy_gen)

@@ -162,21 +162,31 @@ static bool is_int_order(enum condition_kind kind)
            kind == CONDITION_GE;
 }
 
-/* Where the constant stands: behind the field. */
+static bool is_textual(const struct constant *constant)
+{
+    return constant->kind == CONSTANT_STRING || constant->kind == CONSTANT_PARAM;
+}
+
+/* Whether the constants are of a kind that the comparison, and the field, can meet. */
 static void check_type(struct checker *c, const struct condition *condition)
 {
     const struct constant *constant = &condition->constant;
+    struct sp_span span = constant->span;
+    bool textual = is_textual(constant);
     const char *fault = NULL;
-    bool textual = constant->kind == CONSTANT_STRING || constant->kind == CONSTANT_PARAM;
-    if (is_int_order(condition->kind) && constant->kind != CONSTANT_INT) {
+    if (condition->kind == CONDITION_IN || condition->kind == CONDITION_RANGE) {
+        textual = condition->n_set > 0 && is_textual(&condition->set[0]);
+        span = condition->span;
+    } else if (is_int_order(condition->kind) && constant->kind != CONSTANT_INT) {
         fault = "an order is one of integers";
     } else if (condition->kind == CONDITION_STARTS && !textual) {
         fault = "starts needs a \"string\"";
-    } else if (condition->field.source == FIELD_HEADER && !textual) {
+    }
+    if (!fault && condition->field.source == FIELD_HEADER && !textual) {
         fault = "a header is text: compare it with a \"string\"";
     }
     if (fault) {
-        sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E106", constant->span, NULL, "%s", fault);
+        sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E106", span, NULL, "%s", fault);
     }
 }
 
@@ -260,6 +270,9 @@ static void check_atom(struct checker *c, struct sp_scope *scope, struct sp_rule
         }
     } else if (condition->kind <= CONDITION_STARTS) {
         check_constant(c, scope, &condition->constant);
+    }
+    bool lacks_set = condition->kind == CONDITION_IN && condition->n_set == 0;
+    if (condition->kind <= CONDITION_STARTS && !lacks_set) { /* not: reported before */
         check_type(c, condition);
     }
 }
