@@ -45,7 +45,7 @@ const struct sp_value *sp_value_get(const struct sp_value *value, struct sp_text
 static sp_status component(struct sp_arena *arena, struct sp_text raw, const char *what,
                            struct sp_text *ret_text, struct sp_error *err)
 {
-    char *out = sp_arena_alloc(arena, raw.len + 1);
+    char *out = sp_arena_alloc(arena, raw.len);
     if (!out) {
         return sp_fail(err, SP_ENOMEM, "out of memory");
     }

@@ -52,6 +52,18 @@ static void an_arena_stops_at_its_cap(void **state)
     sp_arena_done(&arena);
 }
 
+static void a_copy_ends_in_a_nul_that_the_next_one_leaves_alone(void **state)
+{
+    (void)state;
+    struct sp_arena arena;
+    sp_arena_init(&arena, 10000);
+    struct sp_text full = sp_arena_copy(&arena, SP_TEXT("0123456789abcdef")); /* no slack */
+    struct sp_text next = sp_arena_copy(&arena, SP_TEXT("next"));
+    assert_string_equal(full.ptr, "0123456789abcdef");
+    assert_string_equal(next.ptr, "next");
+    sp_arena_done(&arena);
+}
+
 static void an_arena_without_memory_says_so_and_goes_on_later(void **state)
 {
     (void)state;
@@ -90,6 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_arena_stops_at_its_cap),
+        cmocka_unit_test(a_copy_ends_in_a_nul_that_the_next_one_leaves_alone),
         cmocka_unit_test(an_arena_without_memory_says_so_and_goes_on_later),
         cmocka_unit_test(a_reset_arena_keeps_one_block_for_the_next_request),
     };

@@ -64,11 +64,52 @@ static void T16_ambiguous_paths_are_refused(void **state)
             "https://h/a%0a", "https://h/a%7f", "https://h/a b", "https://h/a\tb",
             "https://h/a\x7f", "https://h/a\x01", "https://h/a%3fb", "https://h/a%23b",
             "https://h/a#b", "https://h/#", "https://h#x", "https://h/%252e%252e/x",
-            "https://h/a%252fb", "https://h/a%2525", "https://h/%c0%ae", "https://h/%c0%af",
-            "https://h/%e0%80%ae", "https://h/\xc0\xae", "https://h/%ff", "https://h/%ed%a0%80",
-            "https://h/a%", "https://h/a%4", "https://h/a%zz", "https://h/a%2f..",
-            "https://h/..%2fa", "https://h/a%2f%2fb", "https://h/%2f", "https://h/a%2f.",
-            "https://h/a?b=%00", "https://h/a?b c");
+            "https://h/a%252fb", "https://h/a%2500", "https://h/a%2525%2500",
+            "https://h/a%2525", "https://h/%c0%ae", "https://h/%c0%af", "https://h/%e0%80%ae",
+            "https://h/\xc0\xae", "https://h/%ff", "https://h/%ed%a0%80", "https://h/a%",
+            "https://h/a%4", "https://h/a%zz", "https://h/a%2f..", "https://h/..%2fa",
+            "https://h/a%2f%2fb", "https://h/%2f", "https://h/a%2f.", "https://h/a?b=%00",
+            "https://h/a?b c");
+}
+
+static void T16_a_refusal_says_which_rule_it_was(void **state)
+{
+    static const struct {
+        const char *url, *why;
+    } rows[] = {{"https://", "host: empty"},
+                {"https:/h", "must begin with https://"},
+                {"https://u@h/", "a user name"},
+                {"https://[::1]/", "a numeric address"},
+                {"https://h:x/", "port: "},
+                {"https://h/#", "a fragment"},
+                {"https://h/..", "path: a '.' or '..' segment"},
+                {"https://h/%2e", "path: a '.' or '..' segment"},
+                {"https://h//", "path: '//'"},
+                {"https://h/a%", "path: malformed"},
+                {"https://h/a%00", "path: an encoded control byte"},
+                {"https://h/a%0a", "path: an encoded control byte"},
+                {"https://h/a\n", "path: a space or control byte"},
+                {"https://h/a;", "path: ';'"},
+                {"https://h/a%3B", "path: %3b"},
+                {"https://h/a\\", "path: a backslash"},
+                {"https://h/a%5C", "path: %5c"},
+                {"https://h/a%3F", "path: %3f"},
+                {"https://h/a%23", "path: %23"},
+                {"https://h/a%252e", "path: a doubly encoded byte"},
+                {"https://h/%c0%ae", "path: not UTF-8"},
+                {"https://h/a%2f..", "beside an encoded slash"},
+                {"https://h/?a%00", "parameter name: NUL"},
+                {"https://h/?a=%g0", "parameter value: malformed"},
+                {"https://h/?a=\xff", "parameter value: not UTF-8"},
+                {"https://h/?a\t", "parameter name: raw space"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sp_url url;
+        struct sp_error err = {""};
+        assert_int_equal(sp_url_parse(*state, sp_text_of(rows[i].url), &url, &err), SP_EINVAL);
+        if (!strstr(err.text, rows[i].why)) {
+            fail_msg("'%s' was refused with '%s'", rows[i].url, err.text);
+        }
+    }
 }
 
 static void T16_what_is_sent_is_what_was_matched(void **state)
@@ -76,6 +117,8 @@ static void T16_what_is_sent_is_what_was_matched(void **state)
     prints(*state, "https://h/%63harges/ch_1", "https://h/charges/ch_1");
     prints(*state, "https://h/a%7Eb%2dc", "https://h/a~b-c");
     prints(*state, "https://h/Case?Is=Kept", "https://h/Case?Is=Kept");
+    prints(*state, "https://h/%41%5a%61%7a%30%39%2d%2e%5f%7e", "https://h/AZaz09-._~");
+    prints(*state, "https://h/%40%5b%60%7b%2f%3a", "https://h/@%5B%60%7B%2F:");
     prints(*state, "https://h/a%20b", "https://h/a%20b");
     prints(*state, "https://h/a%25b", "https://h/a%25b");
     prints(*state, "https://h/a|b{c}\"<>^`", "https://h/a%7Cb%7Bc%7D%22%3C%3E%5E%60");
@@ -134,6 +177,7 @@ static void T17_a_host_has_one_form(void **state)
     prints(*state, "http://localhost:80/", "http://localhost/");
     prints(*state, "http://localhost:443/", "http://localhost:443/");
     prints(*state, "https://a:65535/", "https://a:65535/");
+    prints(*state, "https://a:1098/", "https://a:1098/");
     prints(*state, "https://xn--bcher-kva.example/", "https://xn--bcher-kva.example/");
     prints(*state, "https://my_host-1.internal/", "https://my_host-1.internal/");
 }
@@ -166,7 +210,11 @@ static void sizes_are_capped(void **state)
     struct sp_url url;
     int n = snprintf(raw, sizeof raw, "https://h/");
     memset(raw + n, 'a', sizeof raw - (size_t)n - 1);
-    assert_int_equal(sp_url_parse(*state, sp_text_of(raw), &url, NULL), SP_ETOOBIG);
+    assert_int_equal(
+        sp_url_parse(*state, (struct sp_text){raw, SP_URL_MAX_BYTES + 1}, &url, NULL),
+        SP_ETOOBIG);
+    assert_int_equal(sp_url_parse(*state, (struct sp_text){raw, SP_URL_MAX_BYTES}, &url, NULL),
+                     SP_OK);
     for (int i = 0; i < SP_URL_MAX_SEGMENTS + 1; i++) {
         memcpy(raw + 9 + 2 * i, "/a", 3);
     }
@@ -184,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(T16_ambiguous_paths_are_refused),
+        cmocka_unit_test(T16_a_refusal_says_which_rule_it_was),
         cmocka_unit_test(T16_what_is_sent_is_what_was_matched),
         cmocka_unit_test(a_print_carries_no_raw_control_byte),
         cmocka_unit_test(an_encoded_slash_is_data_of_one_segment),
