@@ -1,4 +1,5 @@
 /* URLs: what is refused, and that what is printed is what was parsed. */
+#include "percent.h"
 #include "request.h"
 
 #include <setjmp.h>
@@ -110,6 +111,24 @@ static void T16_a_refusal_says_which_rule_it_was(void **state)
             fail_msg("'%s' was refused with '%s'", rows[i].url, err.text);
         }
     }
+}
+
+static void T16_an_escape_is_a_percent_sign_and_two_hexadecimal_digits(void **state)
+{
+    (void)state;
+    const char *digits = "0123456789abcdef0123456789ABCDEF";
+    unsigned good = 0;
+    for (unsigned pair = 0; pair < 1u << 16; pair++) {
+        const char raw[] = {'%', (char)(pair >> 8), (char)pair};
+        const char *high = memchr(digits, raw[1], 32), *low = memchr(digits, raw[2], 32);
+        int expected =
+            high && low ? (int)((high - digits) % 16 * 16 + (low - digits) % 16) : -1;
+        assert_int_equal(percent_decode((struct sp_text){raw, 3}, 0), expected);
+        good += expected >= 0;
+    }
+    assert_int_equal(good, 22 * 22);
+    assert_int_equal(percent_decode(SP_TEXT("%4"), 0), -1);
+    assert_int_equal(percent_decode(SP_TEXT("x41"), 0), -1);
 }
 
 static void T16_what_is_sent_is_what_was_matched(void **state)
@@ -233,6 +252,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(T16_ambiguous_paths_are_refused),
         cmocka_unit_test(T16_a_refusal_says_which_rule_it_was),
+        cmocka_unit_test(T16_an_escape_is_a_percent_sign_and_two_hexadecimal_digits),
         cmocka_unit_test(T16_what_is_sent_is_what_was_matched),
         cmocka_unit_test(a_print_carries_no_raw_control_byte),
         cmocka_unit_test(an_encoded_slash_is_data_of_one_segment),
