@@ -1,4 +1,7 @@
 # The scope language: the compiler, the matcher, canonical text, inclusion.
+sallyport_test(unit/test_diag.c policy)
+sallyport_test(unit/test_lexer.c policy)
+sallyport_test(unit/test_parser.c policy)
 sallyport_test(unit/test_scope_files.c policy)
 sallyport_fuzz(fuzz/fuzz_policy.c policy)
 
