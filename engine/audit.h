@@ -32,6 +32,9 @@ void sp_audit_close(struct sp_audit *audit);
  * audit.pub where it is missing, SP_ECORRUPT where it is another key's. NULL: no more. */
 sp_status sp_audit_sign_with(struct sp_audit *audit, const uint8_t *seed, struct sp_error *err);
 
+/* What append refuses without harm: SP_ETOOBIG; SP_EINVAL for fields that do not begin with
+ * `"type":"`, or that hold control bytes (a newline would be a record of its own). */
+sp_status sp_audit_check(struct sp_text fields, struct sp_error *err);
 /* Append one record: fields is what follows the time, beginning with `"type":"intent"` and
  * without braces. Buffered until flush. Adds a checkpoint and rotates where it is due. */
 sp_status sp_audit_append(struct sp_audit *audit, int64_t wall_ms, struct sp_text fields,

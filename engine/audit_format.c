@@ -91,6 +91,38 @@ static bool take(struct sp_text *rest, struct sp_text head)
     return true;
 }
 
+bool audit_fields_good(struct sp_text fields)
+{
+    for (size_t i = 0; i < fields.len; i++) {
+        if ((unsigned char)fields.ptr[i] < 0x20 || fields.ptr[i] == 0x7f) {
+            return false;
+        }
+    }
+    return sp_text_starts(fields, SP_TEXT("\"type\":\""));
+}
+
+bool audit_line_is_checkpoint(const struct audit_line *line)
+{
+    return sp_text_starts(line->fields, SP_TEXT("\"type\":\"checkpoint\""));
+}
+
+/* As sp_time_print writes it. */
+static bool take_time(struct sp_text *rest)
+{
+    static const char shape[] = "0000-00-00T00:00:00.000Z";
+    size_t n = sizeof shape - 1;
+    bool good = rest->len >= n;
+    for (size_t i = 0; good && i < n; i++) {
+        char c = rest->ptr[i];
+        good = shape[i] == '0' ? c >= '0' && c <= '9' : c == shape[i];
+    }
+    if (good) {
+        rest->ptr += n;
+        rest->len -= n;
+    }
+    return good;
+}
+
 bool audit_line_parse(struct sp_text line, struct audit_line *ret_line)
 {
     struct sp_text rest = line;
@@ -109,17 +141,12 @@ bool audit_line_parse(struct sp_text line, struct audit_line *ret_line)
     }
     rest.ptr += 64;
     rest.len -= 64;
-    if (!take(&rest, SP_TEXT("\",\"time\":\"")) || rest.len < 24) {
-        return false;
-    }
-    rest.ptr += 24;
-    rest.len -= 24;
-    if (!take(&rest, SP_TEXT("\",")) || !sp_text_starts(rest, SP_TEXT("\"type\":\"")) ||
-        rest.ptr[rest.len - 1] != '}') {
+    if (!take(&rest, SP_TEXT("\",\"time\":\"")) || !take_time(&rest) ||
+        !take(&rest, SP_TEXT("\",")) || rest.len == 0 || rest.ptr[rest.len - 1] != '}') {
         return false;
     }
     ret_line->fields = (struct sp_text){rest.ptr, rest.len - 1};
-    return true;
+    return audit_fields_good(ret_line->fields);
 }
 
 void audit_line_hash(struct sp_text line, uint8_t ret_hash[SP_HASH_BYTES])

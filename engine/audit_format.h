@@ -23,8 +23,11 @@ struct audit_line {
     uint8_t prev[SP_HASH_BYTES];
     struct sp_text fields; /* from `"type":` on, without the closing brace */
 };
-/* Strict: exactly what audit_line_print writes. */
+/* Strict: exactly what the writer writes. */
 bool audit_line_parse(struct sp_text line, struct audit_line *ret_line);
+bool audit_line_is_checkpoint(const struct audit_line *line);
+/* `"type":"…`, and no control bytes. */
+bool audit_fields_good(struct sp_text fields);
 void audit_line_hash(struct sp_text line, uint8_t ret_hash[SP_HASH_BYTES]);
 /* The bytes that a checkpoint signs: a label, the checkpoint's own number, and prev. */
 enum { AUDIT_SIGNED_BYTES = 64 };

@@ -133,6 +133,7 @@ struct verifying {
     bool begun;            /* expected_* are known */
     uint64_t expected_seq; /* of the next line */
     uint8_t expected_prev[SP_HASH_BYTES];
+    uint64_t before_file, before_line; /* where the line before stands */
     bool has_key, head_seen;
     uint8_t public_key[crypto_sign_PUBLICKEYBYTES];
 };
@@ -145,11 +146,6 @@ static sp_status bad(struct verifying *v, uint64_t file, const char *reason)
     audit_file_name(file, r->bad_file);
     (void)snprintf(r->reason, sizeof r->reason, "%s", reason);
     return SP_ECORRUPT;
-}
-
-static bool starts_with_type(struct sp_text fields, const char *type)
-{
-    return sp_text_starts(fields, sp_text_of(type));
 }
 
 static const char *checkpoint_fault(const struct verifying *v, const struct audit_line *line)
@@ -171,25 +167,38 @@ static const char *checkpoint_fault(const struct verifying *v, const struct audi
                : NULL;
 }
 
-/* This line and the one before do not fit. Where the next line follows from this one, this one
- * is as it was written, so the one before was changed; else it is this one. */
-static sp_status bad_link(struct verifying *v, uint64_t file, struct sp_text text)
+/* Whether something vouches for this very line: the next one follows from it, the store names
+ * it, or it is a checkpoint whose signature holds. */
+static bool is_as_written(struct verifying *v, struct sp_text text,
+                          const struct audit_line *line)
 {
     uint8_t hash[SP_HASH_BYTES];
     struct audit_line next;
     struct sp_text next_text;
+    if (audit_line_is_checkpoint(line)) {
+        return checkpoint_fault(v, line) == NULL;
+    }
     audit_line_hash(text, hash);
-    if (next_line(&v->lines, &next_text) == LINE_WHOLE && audit_line_parse(next_text, &next)) {
-        v->lines.number--;
-        if (sodium_memcmp(next.prev, hash, sizeof hash) != 0) {
-            return bad(v, file, "does not follow from the record before: changed or put in");
-        }
+    if (v->head && v->head->seq == line->seq) {
+        return sodium_memcmp(v->head->hash, hash, sizeof hash) == 0;
     }
-    if (v->lines.number > 1) {
-        v->lines.number--;
+    uint64_t number = v->lines.number; /* the peek is no step */
+    bool whole =
+        next_line(&v->lines, &next_text) == LINE_WHOLE && audit_line_parse(next_text, &next);
+    v->lines.number = number;
+    return !whole || sodium_memcmp(next.prev, hash, sizeof hash) == 0;
+}
+
+/* This line and the one before do not fit: which of the two was changed? text is gone then. */
+static sp_status bad_link(struct verifying *v, uint64_t file, struct sp_text text,
+                          const struct audit_line *line)
+{
+    if (v->expected_seq == 1 || !is_as_written(v, text, line)) {
+        return bad(v, file, "does not follow from the record before: changed or put in");
     }
+    v->lines.number = v->before_line;
     v->expected_seq--;
-    return bad(v, file, "was changed: the record after it does not follow from it");
+    return bad(v, v->before_file, "was changed: the record after it does not follow from it");
 }
 
 static sp_status verify_line(struct verifying *v, uint64_t file, struct sp_text text)
@@ -215,9 +224,9 @@ static sp_status verify_line(struct verifying *v, uint64_t file, struct sp_text 
                        : "a record stands here twice, or out of order");
     }
     if (sodium_memcmp(line.prev, v->expected_prev, SP_HASH_BYTES) != 0) {
-        return bad_link(v, file, text);
+        return bad_link(v, file, text, &line);
     }
-    if (starts_with_type(line.fields, "\"type\":\"checkpoint\"")) {
+    if (audit_line_is_checkpoint(&line)) {
         const char *fault = checkpoint_fault(v, &line);
         if (fault) {
             return bad(v, file, fault);
@@ -233,6 +242,8 @@ static sp_status verify_line(struct verifying *v, uint64_t file, struct sp_text 
         v->head_seen = true;
     }
     v->expected_seq++;
+    v->before_file = file;
+    v->before_line = v->lines.number;
     r->n_records++;
     r->last_seq = line.seq;
     r->head.seq = line.seq;

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PENDING_MAX_BYTES = 64 << 20, PATH_ROOM = 1200 };
+enum { PENDING_MAX_BYTES = 1 << 20, WRITE_AT_BYTES = 256 << 10, PATH_ROOM = 1200 };
 
 struct sp_audit {
     char folder[1024];
@@ -17,7 +17,8 @@ struct sp_audit {
     uint64_t rotate_bytes, file_bytes;
     uint64_t seq; /* of the last record */
     uint8_t hash[SP_HASH_BYTES];
-    struct sp_buf pending;
+    struct sp_buf pending;     /* not written yet */
+    bool unsynced;             /* written, but not known to be on the disk */
     uint64_t since_checkpoint; /* records */
     int64_t checkpoint_ms;     /* when the last one was written, or the first record after it */
     bool failed;
@@ -36,14 +37,26 @@ static sp_status failed(struct sp_audit *audit, const char *doing, struct sp_err
                    strerror(errno));
 }
 
-static sp_status sync_folder(struct sp_audit *audit, struct sp_error *err)
+/* A new name is durable once its folder is. */
+static bool sync_folder(const char *folder)
 {
-    int fd = open(audit->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool good = fd >= 0 && fsync(fd) == 0;
     if (fd >= 0) {
         (void)close(fd);
     }
-    return good ? SP_OK : failed(audit, "sync of the folder", err);
+    return good;
+}
+
+static sp_status make_folder(const char *folder, struct sp_error *err)
+{
+    char parent[PATH_ROOM];
+    bool made = mkdir(folder, 0700) == 0;
+    (void)snprintf(parent, sizeof parent, "%s/..", folder);
+    if ((!made && errno != EEXIST) || (made && !sync_folder(parent))) {
+        return sp_fail(err, SP_EIO, "audit folder %s: %s", folder, strerror(errno));
+    }
+    return SP_OK;
 }
 
 static sp_status open_file(struct sp_audit *audit, uint64_t first_seq, bool create,
@@ -67,7 +80,8 @@ static sp_status open_file(struct sp_audit *audit, uint64_t first_seq, bool crea
     }
     audit->fd = fd;
     audit->file_bytes = (uint64_t)st.st_size;
-    return create ? sync_folder(audit, err) : SP_OK;
+    return !create || sync_folder(audit->folder) ? SP_OK
+                                                 : failed(audit, "sync of the folder", err);
 }
 
 static sp_status write_pending(struct sp_audit *audit, struct sp_error *err)
@@ -75,10 +89,14 @@ static sp_status write_pending(struct sp_audit *audit, struct sp_error *err)
     size_t at = 0;
     while (at < audit->pending.len) {
         ssize_t n = write(audit->fd, audit->pending.ptr + at, audit->pending.len - at);
-        if (n < 0 && errno != EINTR) {
+        if (n == 0) {
+            errno = ENOSPC; /* nothing, and no reason: do not try for ever */
+        }
+        if (n == 0 || (n < 0 && errno != EINTR)) {
             return failed(audit, "write", err);
         }
         at += n > 0 ? (size_t)n : 0;
+        audit->unsynced = true;
     }
     audit->file_bytes += audit->pending.len;
     sp_buf_reset(&audit->pending);
@@ -90,27 +108,33 @@ sp_status sp_audit_flush(struct sp_audit *audit, struct sp_error *err)
     if (audit->failed) {
         return sp_fail(err, SP_EIO, "audit: a write failed before; restart the host");
     }
-    if (audit->pending.len == 0) {
-        return SP_OK;
-    }
     sp_status status = write_pending(audit, err);
-    if (!status && fdatasync(audit->fd)) {
+    if (!status && audit->unsynced && fdatasync(audit->fd)) {
         status = failed(audit, "fdatasync", err);
     }
+    audit->unsynced = audit->unsynced && status;
     return status;
 }
 
 /* ---- records --------------------------------------------------------------------------------
  */
 
+sp_status sp_audit_check(struct sp_text fields, struct sp_error *err)
+{
+    if (fields.len > AUDIT_LINE_MAX_BYTES - 256) {
+        return sp_fail(err, SP_ETOOBIG, "audit: a record of %zu bytes is too large",
+                       fields.len);
+    }
+    return audit_fields_good(fields)
+               ? SP_OK
+               : sp_fail(err, SP_EINVAL, "audit: a record without a type, or with raw bytes");
+}
+
 static sp_status append_line(struct sp_audit *audit, int64_t wall_ms, struct sp_text fields,
                              struct sp_error *err)
 {
     char prev[2 * SP_HASH_BYTES + 1], time[SP_TIME_BYTES];
     size_t start = audit->pending.len;
-    if (fields.len > AUDIT_LINE_MAX_BYTES - 256) {
-        return sp_fail(err, SP_ETOOBIG, "audit: a record is too large");
-    }
     sp_hex_encode(audit->hash, SP_HASH_BYTES, prev);
     sp_time_print(wall_ms, time);
     sp_buf_addf(&audit->pending, "{\"seq\":%" PRIu64 ",\"prev\":\"%s\",\"time\":\"%s\",",
@@ -167,8 +191,14 @@ sp_status sp_audit_append(struct sp_audit *audit, int64_t wall_ms, struct sp_tex
     if (audit->failed) {
         return sp_fail(err, SP_EIO, "audit: a write failed before; restart the host");
     }
-    sp_status status = SP_OK;
-    if (audit->file_bytes + audit->pending.len > audit->rotate_bytes) {
+    sp_status status = sp_audit_check(fields, err);
+    if (status) {
+        return status;
+    }
+    if (audit->pending.len > WRITE_AT_BYTES) {
+        status = write_pending(audit, err); /* bounds memory; the sync can wait */
+    }
+    if (!status && audit->file_bytes + audit->pending.len > audit->rotate_bytes) {
         status = rotate(audit, wall_ms, err);
     }
     if (audit->since_checkpoint == 0) {
@@ -196,9 +226,13 @@ void sp_audit_head(const struct sp_audit *audit, struct sp_head *ret_head)
 static sp_status note_last(void *user, uint64_t seq, struct sp_text line)
 {
     struct sp_audit *audit = user;
+    struct audit_line parsed;
     audit->seq = seq;
     audit_line_hash(line, audit->hash);
-    audit->since_checkpoint++;
+    audit->since_checkpoint =
+        audit_line_parse(line, &parsed) && audit_line_is_checkpoint(&parsed)
+            ? 0
+            : audit->since_checkpoint + 1;
     return SP_OK;
 }
 
@@ -249,7 +283,11 @@ static sp_status resume(struct sp_audit *audit, uint64_t first_seq, size_t n_fil
         return sp_fail(err, SP_ECORRUPT, "audit: record %" PRIu64 " (%s, line %" PRIu64 "): %s",
                        report.bad_seq, report.bad_file, report.bad_line, report.reason);
     }
-    return status ? status : sp_audit_read(audit->folder, from, note_last, audit, err);
+    if (!status) {
+        status = sp_audit_read(audit->folder, from, note_last, audit, err);
+    }
+    /* What a killed process wrote may not be on the disk yet; the head may name it from now. */
+    return status || fdatasync(audit->fd) == 0 ? status : failed(audit, "fdatasync", err);
 }
 
 sp_status sp_audit_open(const char *folder, uint64_t rotate_bytes, struct sp_audit **ret_audit,
@@ -257,10 +295,8 @@ sp_status sp_audit_open(const char *folder, uint64_t rotate_bytes, struct sp_aud
 {
     uint64_t *seqs = NULL;
     size_t n = 0;
-    if (mkdir(folder, 0700) && errno != EEXIST) {
-        return sp_fail(err, SP_EIO, "audit folder %s: %s", folder, strerror(errno));
-    }
-    sp_status status = audit_list(folder, &seqs, &n, err);
+    sp_status status = make_folder(folder, err);
+    status = status ? status : audit_list(folder, &seqs, &n, err);
     struct sp_audit *audit = status ? NULL : calloc(1, sizeof *audit);
     if (!audit) {
         free(seqs);

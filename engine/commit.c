@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { HEAD_EVERY_MS = 1000 };
+enum { SETTLE_MS = 1000 };
 
 struct queue {
     struct sp_job *first, **last;
@@ -24,9 +24,26 @@ struct sp_commit {
     struct sp_commit_stats stats;
     struct sp_head head;
     /* the commit thread's own */
-    bool head_dirty;
-    int64_t head_ms; /* boot time of the last head that was written */
+    struct sp_commit_stats done;
+    struct sp_head durable; /* of the last flush */
+    bool dirty;             /* there are records that the store's head does not cover */
+    int64_t due_ms;         /* when it shall, at the latest (monotonic) */
 };
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void note_dirty(struct sp_commit *commit)
+{
+    if (!commit->dirty) {
+        commit->dirty = true;
+        commit->due_ms = now_ms() + SETTLE_MS;
+    }
+}
 
 static void queue_init(struct queue *queue)
 {
@@ -51,55 +68,111 @@ static struct sp_job *queue_take_all(struct queue *queue)
 /* ---- a batch --------------------------------------------------------------------------------
  */
 
+static bool works_inside(const struct sp_job *job)
+{
+    return job->work && !job->outside;
+}
+
 static bool has_store_work(const struct sp_job *job)
 {
-    for (; job; job = job->next) {
-        if (job->work && !job->outside) {
-            return true;
-        }
+    while (job && !works_inside(job)) {
+        job = job->next;
     }
-    return false;
+    return job != NULL;
 }
 
-static void run_work(struct sp_commit *commit, struct sp_job *job)
+/* Lazy jobs need no fsync of their own. */
+static bool is_lazy(const struct sp_job *batch)
 {
-    struct sp_store *store = commit->config.store;
-    job->status = sp_store_savepoint(store, &job->err);
-    if (job->status) {
-        return;
+    while (batch && batch->lazy && !batch->work) {
+        batch = batch->next;
     }
-    job->status = job->work(job, store);
-    sp_status status = sp_store_release(store, job->status == SP_OK, &job->err);
-    job->status = job->status ? job->status : status;
+    return batch == NULL;
 }
 
-/* The records of a job: lines, each the fields of one. */
-static sp_status append_records(struct sp_commit *commit, const struct sp_job *job,
-                                struct sp_error *err)
+/* Cut the first line off; false where there is none. */
+static bool take_record(struct sp_text *rest, struct sp_text *ret_record)
 {
-    int64_t now = commit->config.clock.wall_ms(commit->config.clock.user);
-    struct sp_text rest = sp_buf_text(&job->records);
-    sp_status status =
-        job->records.failed ? sp_fail(err, SP_ENOMEM, "audit: out of memory") : SP_OK;
-    while (!status && rest.len > 0) {
-        const char *end = memchr(rest.ptr, '\n', rest.len);
-        size_t len = end ? (size_t)(end - rest.ptr) : rest.len;
-        status =
-            sp_audit_append(commit->config.audit, now, (struct sp_text){rest.ptr, len}, err);
-        rest.ptr += len + (end != NULL);
-        rest.len -= len + (end != NULL);
+    if (rest->len == 0) {
+        return false;
+    }
+    const char *end = memchr(rest->ptr, '\n', rest->len);
+    size_t len = end ? (size_t)(end - rest->ptr) : rest->len;
+    *ret_record = (struct sp_text){rest->ptr, len};
+    rest->ptr += len + (end != NULL);
+    rest->len -= len + (end != NULL);
+    return true;
+}
+
+/* A record that the audit would not take fails its own job, and no other of the batch. */
+static sp_status check_records(const struct sp_job *job, struct sp_error *err)
+{
+    struct sp_text rest = sp_buf_text(&job->records), record;
+    sp_status status = SP_OK;
+    if (job->records.failed) {
+        return sp_fail(err, SP_ETOOBIG, "audit: a record is too large, or memory is short");
+    }
+    while (!status && take_record(&rest, &record)) {
+        status = sp_audit_check(record, err);
     }
     return status;
 }
 
+static sp_status append_records(struct sp_commit *commit, const struct sp_job *job,
+                                struct sp_error *err)
+{
+    int64_t now = commit->config.clock.wall_ms(commit->config.clock.user);
+    struct sp_text rest = sp_buf_text(&job->records), record;
+    sp_status status = SP_OK;
+    while (!status && take_record(&rest, &record)) {
+        status = sp_audit_append(commit->config.audit, now, record, err);
+        note_dirty(commit);
+    }
+    return status;
+}
+
+/* One job's store work and records: both or neither. What is returned is the batch's status:
+ * where a savepoint fails, the store has given up the transaction, and with it what the jobs
+ * before this one did. */
+static sp_status run_job(struct sp_commit *commit, struct sp_job *job, struct sp_error *err)
+{
+    struct sp_store *store = commit->config.store;
+    sp_status status = SP_OK;
+    job->status = SP_OK;
+    if (works_inside(job)) {
+        status = sp_store_savepoint(store, err);
+        if (status) {
+            return status;
+        }
+        job->status = job->work(job, store);
+    }
+    if (job->status == SP_OK) {
+        job->status = check_records(job, &job->err);
+    }
+    if (works_inside(job)) {
+        status = sp_store_release(store, job->status == SP_OK, err);
+    }
+    return status || job->status ? status : append_records(commit, job, err);
+}
+
+static sp_status flush(struct sp_commit *commit, struct sp_error *err)
+{
+    sp_status status = sp_audit_flush(commit->config.audit, err);
+    if (!status) {
+        sp_audit_head(commit->config.audit, &commit->durable);
+        commit->done.audit_syncs++;
+    }
+    return status;
+}
+
+/* After a flush only: the store never names a record that is not on the disk. */
 static sp_status write_head(struct sp_commit *commit, struct sp_error *err)
 {
-    struct sp_head head;
-    sp_audit_head(commit->config.audit, &head);
-    sp_status status = sp_store_put_head(commit->config.store, &head, err);
+    sp_status status = sp_store_put_head(commit->config.store, &commit->durable, err);
+    status = status ? status : sp_store_commit(commit->config.store, err);
     if (!status) {
-        commit->head_dirty = false;
-        commit->head_ms = commit->config.clock.boot_ms(commit->config.clock.user);
+        commit->dirty = false;
+        commit->done.store_commits++;
     }
     return status;
 }
@@ -110,43 +183,37 @@ static sp_status run_batch(struct sp_commit *commit, struct sp_job *batch, struc
     bool store_work = has_store_work(batch);
     sp_status status = store_work ? sp_store_begin(store, err) : SP_OK;
     for (struct sp_job *job = batch; job && !status; job = job->next) {
-        job->status = SP_OK;
-        if (job->work && !job->outside) {
-            run_work(commit, job);
-        }
-        if (job->status == SP_OK && job->records.len > 0) {
-            status = append_records(commit, job, err);
-            commit->head_dirty = true;
-        }
+        status = run_job(commit, job, err);
     }
-    if (!status) {
-        status = sp_audit_flush(commit->config.audit, err);
+    if (!status && !is_lazy(batch)) {
+        status = flush(commit, err);
     }
     if (!status && store_work) {
         status = write_head(commit, err);
-        status = status ? status : sp_store_commit(store, err);
     }
     if (status) {
         sp_store_rollback(store);
     }
     for (struct sp_job *job = batch; job && !status; job = job->next) {
-        if (job->outside && job->work) {
+        if (job->outside && job->work && job->status == SP_OK) {
             job->status = job->work(job, store);
         }
     }
     return status;
 }
 
-/* The head alone, when nothing else needs the store. */
-static sp_status save_head(struct sp_commit *commit, struct sp_error *err)
+/* What lazy jobs left behind becomes durable, and the store learns the head. */
+static sp_status settle(struct sp_commit *commit, struct sp_error *err)
 {
-    sp_status status = sp_store_begin(commit->config.store, err);
+    sp_status status = flush(commit, err);
+    if (!status) {
+        status = sp_store_begin(commit->config.store, err);
+    }
     if (!status) {
         status = write_head(commit, err);
-        status = status ? status : sp_store_commit(commit->config.store, err);
-        if (status) {
-            sp_store_rollback(commit->config.store);
-        }
+    }
+    if (status) {
+        sp_store_rollback(commit->config.store);
     }
     return status;
 }
@@ -155,62 +222,62 @@ static sp_status close_down(struct sp_commit *commit, struct sp_error *err)
 {
     int64_t now = commit->config.clock.wall_ms(commit->config.clock.user);
     sp_status status = sp_audit_checkpoint(commit->config.audit, now, err);
-    if (!status) {
-        status = sp_audit_flush(commit->config.audit, err);
-    }
-    return status ? status : save_head(commit, err);
+    return status ? status : settle(commit, err);
 }
 
 /* ---- the thread -----------------------------------------------------------------------------
  */
 
-static void fail_all(struct sp_job *batch, sp_status status, const struct sp_error *err)
+static void fail_all(struct sp_job *batch, const struct sp_error *err)
 {
     for (struct sp_job *job = batch; job; job = job->next) {
-        job->status = status;
+        job->status = SP_EIO;
         job->err = *err;
     }
 }
 
-static void hand_back(struct sp_commit *commit, struct sp_job *batch, bool store_work)
+/* With the lock. True where nobody was told yet that results wait. */
+static bool hand_back(struct sp_commit *commit, struct sp_job *batch)
 {
-    bool wake = commit->finished.n == 0;
+    bool wake = batch && commit->finished.n == 0;
+    commit->done.batches += batch != NULL;
     while (batch) {
         struct sp_job *next = batch->next;
         queue_add(&commit->finished, batch);
-        commit->stats.jobs++;
+        commit->done.jobs++;
         batch = next;
     }
-    commit->stats.batches++;
-    commit->stats.audit_syncs++;
-    commit->stats.store_commits += store_work;
-    if (wake) {
-        commit->config.wake(commit->config.user);
-    }
+    return wake;
 }
 
-/* Until there is work, the end, or a head that is due. Called and returns with the lock. */
+/* Until there is work, the end, or something to settle. Called and returns with the lock. */
 static void wait_for_work(struct sp_commit *commit)
 {
-    struct timespec until;
     while (!commit->waiting.first && !commit->stopping) {
-        if (!commit->head_dirty || !commit->healthy) {
+        if (!commit->dirty || !commit->healthy) {
             (void)pthread_cond_wait(&commit->work, &commit->lock);
             continue;
         }
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += HEAD_EVERY_MS / 1000;
+        struct timespec until = {.tv_sec = (time_t)(commit->due_ms / 1000),
+                                 .tv_nsec = (long)(commit->due_ms % 1000 * 1000000)};
         if (pthread_cond_timedwait(&commit->work, &commit->lock, &until) == ETIMEDOUT) {
             return;
         }
     }
 }
 
-static bool head_is_due(struct sp_commit *commit)
+static sp_status run_turn(struct sp_commit *commit, struct sp_job *batch, bool end,
+                          struct sp_error *err)
 {
-    return commit->head_dirty &&
-           commit->config.clock.boot_ms(commit->config.clock.user) - commit->head_ms >=
-               HEAD_EVERY_MS;
+    sp_status status = batch ? run_batch(commit, batch, err) : SP_OK;
+    if (status) {
+        fail_all(batch, err);
+    } else if (end) {
+        status = close_down(commit, err);
+    } else if (commit->dirty && now_ms() >= commit->due_ms) {
+        status = settle(commit, err); /* fails the next batch, not this one */
+    }
+    return status;
 }
 
 static void *run(void *user)
@@ -226,30 +293,23 @@ static void *run(void *user)
         end = commit->stopping && !batch;
         (void)pthread_mutex_unlock(&commit->lock);
 
-        bool store_work = has_store_work(batch);
-        sp_status status = healthy ? SP_OK : SP_EIO;
-        if (healthy && batch) {
-            status = run_batch(commit, batch, &err);
-        }
-        if (!status && (head_is_due(commit) || (!batch && !end && commit->head_dirty))) {
-            status = save_head(commit, &err); /* fails the next batch: this one is durable */
-        } else if (status && batch) {
-            fail_all(batch, SP_EIO, &err);
-        }
-        if (!status && end) {
-            status = close_down(commit, &err);
+        sp_status status = SP_OK;
+        if (healthy) {
+            status = run_turn(commit, batch, end, &err);
+        } else {
+            fail_all(batch, &err);
         }
 
         (void)pthread_mutex_lock(&commit->lock);
-        if (status && commit->healthy) {
+        if (status) {
             commit->healthy = false;
             commit->failure = err;
         }
-        if (!status) {
-            sp_audit_head(commit->config.audit, &commit->head);
-        }
-        if (batch) {
-            hand_back(commit, batch, store_work);
+        bool wake = hand_back(commit, batch);
+        commit->head = commit->durable;
+        commit->stats = commit->done;
+        if (wake) {
+            commit->config.wake(commit->config.user);
         }
     }
     (void)pthread_mutex_unlock(&commit->lock);
@@ -269,7 +329,8 @@ sp_status sp_commit_new(const struct sp_commit_config *config, struct sp_commit 
     }
     commit->config = *config;
     commit->healthy = true;
-    sp_audit_head(config->audit, &commit->head);
+    sp_audit_head(config->audit, &commit->durable); /* all of it: it was just opened */
+    commit->head = commit->durable;
     queue_init(&commit->waiting);
     queue_init(&commit->finished);
     (void)pthread_mutex_init(&commit->lock, NULL);

@@ -9,7 +9,10 @@
  * batch fails with SP_EIO and the thread refuses all later ones: if the audit cannot be
  * written, no key is used.
  *
- * Without store work the head is written at most once a second, when idle and at the end.
+ * A job whose records the audit would not take (too large) fails alone. Lazy jobs are done once
+ * their records are appended; those ride with the next fsync, or get one of their own a second
+ * later: never later, and never lost by sp_commit_free. Without store work the head is written
+ * within a second, too, and at the end.
  */
 #ifndef SP_COMMIT_H
 #define SP_COMMIT_H
@@ -34,7 +37,7 @@ struct sp_job {
     /* The work needs the store without a transaction (a backup). It runs after the batch is
      * durable, its record included, and its failure undoes nothing. */
     bool outside;
-    bool lazy; /* need not be durable before done (denials): shares the next fsync */
+    bool lazy; /* has no work and need not be durable before done (denials, outcomes) */
     sp_status status;
     struct sp_error err;
     struct sp_job *next; /* the queue's */
