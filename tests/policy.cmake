@@ -3,6 +3,10 @@ sallyport_test(unit/test_diag.c policy)
 sallyport_test(unit/test_lexer.c policy)
 sallyport_test(unit/test_parser.c policy)
 sallyport_test(unit/test_scope_files.c policy)
+sallyport_test(unit/test_check.c policy)
+sallyport_test(unit/test_match.c policy)
+target_link_options(test_match PRIVATE
+  -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
 sallyport_fuzz(fuzz/fuzz_policy.c policy)
 
 # Random scopes and requests, with an evaluator of their own.
