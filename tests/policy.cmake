@@ -7,6 +7,8 @@ sallyport_test(unit/test_check.c policy)
 sallyport_test(unit/test_match.c policy)
 target_link_options(test_match PRIVATE
   -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
+sallyport_test(unit/test_scope_text.c policy)
+sallyport_test(unit/test_inclusion.c policy)
 sallyport_fuzz(fuzz/fuzz_policy.c policy)
 
 # Random scopes and requests, with an evaluator of their own.
