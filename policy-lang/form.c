@@ -124,14 +124,46 @@ sp_status sp_query_parse(struct sp_arena *arena, struct sp_text raw, size_t max_
     return SP_OK;
 }
 
+/* Whether qs takes text.ptr[i], not the first '=' of its pair, for the end of the name: it
+ * looks for "]=", encoded or not, before it looks for '='. */
+static bool ends_in_bracket(struct sp_text text, size_t i)
+{
+    return text.ptr[i - 1] == ']' || (i >= 3 && percent_decode(text, i - 3) == ']');
+}
+
+/* What parts a body in another way for some reader; NULL where nothing does. A query is printed
+ * anew, so that its parts are plain; a body is sent as it came. */
+static const char *body_fault(struct sp_text raw)
+{
+    bool in_value = false;
+    for (size_t i = 0; i < raw.len; i++) {
+        switch (raw.ptr[i]) {
+        case ';': /* parts pairs for HTML 4.01 (appendix B.2.2), and for Rack 2 and others still
+                   */
+            return "a raw ';'; write it as %3B";
+        case '&':
+            in_value = false;
+            break;
+        case '=':
+            if (in_value && ends_in_bracket(raw, i)) {
+                return "a raw ']=' in a value; write its '=' as %3D";
+            }
+            in_value = true;
+            break;
+        default:
+            break;
+        }
+    }
+    return NULL;
+}
+
 sp_status sp_form_parse(struct sp_arena *arena, struct sp_text raw, size_t max_params,
                         const struct sp_param **ret_params, size_t *ret_n_params,
                         struct sp_error *err)
 {
-    /* HTML 4.01 appendix B.2.2 let ';' part pairs, and Rack 2 and others still do: what is a
-     * value here would be another field there. A query is printed anew, a body is not. */
-    if (raw.len > 0 && memchr(raw.ptr, ';', raw.len)) {
-        return sp_fail(err, SP_EINVAL, "form: a raw ';'; write it as %%3B");
+    const char *fault = body_fault(raw);
+    if (fault) {
+        return sp_fail(err, SP_EINVAL, "form: %s", fault);
     }
     return sp_query_parse(arena, raw, max_params, ret_params, ret_n_params, err);
 }
@@ -216,10 +248,29 @@ static bool name_split(struct sp_text name, struct sp_text parts[NESTING_MAX], s
     return true;
 }
 
-/* Whether every reader begins a new element for "a[][x]": PHP always does, Rack goes on with
- * the last one as long as that has no x. below is what follows the "[]". */
-static bool begins_element(const struct node *last, const struct sp_text *below, size_t n_below)
+/* True for "" too: both are positions in an array. */
+static bool is_index(struct sp_text part)
 {
+    size_t i = 0;
+    while (i < part.len && part.ptr[i] >= '0' && part.ptr[i] <= '9') {
+        i++;
+    }
+    return i == part.len;
+}
+
+/* Whether every reader sees one new element for "a[][x]"; below is what follows the "[]". PHP
+ * always does, Rack goes on with the last one as long as that has no x, and qs puts the
+ * elements of "a[][]" and "a[][0]" into a itself. */
+static bool begins_element(const struct node *array, const struct sp_text *below,
+                           size_t n_below)
+{
+    if (n_below > 0 && is_index(below[0])) {
+        return false;
+    }
+    const struct node *last = array->last;
+    if (!last) {
+        return true;
+    }
     for (size_t i = 0; last && i < n_below; i++) {
         last = below[i].len > 0 ? child_find(last, below[i]) : NULL;
     }
@@ -241,7 +292,7 @@ static sp_status put(struct sp_arena *arena, struct node *root, const struct sp_
             node->kind = NODE_AMBIGUOUS;
             return SP_OK;
         }
-        if (append && node->last && !begins_element(node->last, parts + i + 1, n - i - 1)) {
+        if (append && !begins_element(node, parts + i + 1, n - i - 1)) {
             node->kind = NODE_AMBIGUOUS;
             return SP_OK;
         }

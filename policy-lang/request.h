@@ -111,12 +111,13 @@ void sp_url_print_target(const struct sp_url *url, struct sp_buf *buf);
 void sp_url_print(const struct sp_url *url, struct sp_buf *buf);
 
 /* Parse the body of an application/x-www-form-urlencoded request (WHATWG URL section 5.1, but
- * a malformed escape, bad UTF-8, NUL, or a raw blank, control byte or ';' is an error). */
+ * a malformed escape, bad UTF-8, NUL, a raw blank, control byte or ';', or a raw "]=" in a
+ * value is an error: readers part them differently). */
 sp_status sp_form_parse(struct sp_arena *arena, struct sp_text raw, size_t max_params,
                         const struct sp_param **ret_params, size_t *ret_n_params,
                         struct sp_error *err);
 
-/* The same for a query, where ';' is data: a query is never sent as it came. */
+/* The same for a query, where ';' and "]=" are data: a query is never sent as it came. */
 sp_status sp_query_parse(struct sp_arena *arena, struct sp_text raw, size_t max_params,
                          const struct sp_param **ret_params, size_t *ret_n_params,
                          struct sp_error *err);

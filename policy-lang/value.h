@@ -63,7 +63,7 @@ struct sp_param; /* request.h */
  * appends to an array, a key that comes twice or clashes is AMBIGUOUS. Never rejects: what it
  * cannot nest (unbalanced brackets, deeper than 16, brackets or blanks in front) is AMBIGUOUS
  * under its root name, and so is an array whose elements frameworks would part differently
- * (`a[][x]=1&a[][y]=2`).
+ * (`a[][x]=1&a[][y]=2`, `a[][]=1`).
  * SP_ENOMEM only. The texts are borrowed from params. */
 sp_status sp_form_tree(struct sp_arena *arena, const struct sp_param *params, size_t n_params,
                        struct sp_value *ret_object);

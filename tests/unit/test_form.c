@@ -158,23 +158,55 @@ static void T19_a_raw_semicolon_in_a_body_is_refused(void **state)
     assert_int_equal(sp_form_parse(*state, (struct sp_text){NULL, 0}, 9, &p, &n, &err), SP_OK);
 }
 
+/* qs ends a name at "]=" before it looks for '=': here a, there "a=x]". */
+static void T19_a_raw_bracket_and_equals_sign_in_a_value_is_refused(void **state)
+{
+    const struct sp_param *p;
+    size_t n;
+    struct sp_error err = {""};
+    static const char *const bad[] = {"a=]=",      "a=x]=y",    "a=%5D=", "a=%5d=b",
+                                      "b=1&a==]=", "a[b]=c]=d", "=]="};
+    static const char *const good[] = {"a[b]=1&c[]=2", "a=]%3D", "a%5D=1", "]=", "%5D=", "a==b",
+                                       "a=]&b=1",      "a=]x=",  "a=%5C=", "==", "="};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (sp_form_parse(*state, sp_text_of(bad[i]), 9, &p, &n, &err) != SP_EINVAL) {
+            fail_msg("'%s' was accepted", bad[i]);
+        }
+        assert_non_null(strstr(err.text, "']='"));
+        assert_int_equal(sp_query_parse(*state, sp_text_of(bad[i]), 9, &p, &n, &err), SP_OK);
+    }
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        if (sp_form_parse(*state, sp_text_of(good[i]), 9, &p, &n, &err)) {
+            fail_msg("'%s' was refused: %s", good[i], err.text);
+        }
+    }
+}
+
 static void T19_elements_that_frameworks_part_differently_are_ambiguous(void **state)
 {
-    static const char *const differently[] = {
-        "a[][x]=1&a[][y]=2",      "a[][x]=1&a[][x]=2&a[][y]=3", "a[]=1&a[][x]=2",
-        "a[][]=1&a[][]=2",        "a[][x][]=1&a[][x][]=2",      "a[][]=1&a[][x]=2",
-        "a[][x][p]=1&a[][x][q]=2"};
+    static const char *const differently[] = {"a[][x]=1&a[][y]=2",
+                                              "a[][x]=1&a[][x]=2&a[][y]=3",
+                                              "a[]=1&a[][x]=2",
+                                              "a[][]=1",
+                                              "a[][0]=1",
+                                              "a[][x]=1&a[][y][z]=2",
+                                              "a[][90][x]=1",
+                                              "a[][]=1&a[][x]=2",
+                                              "a[][x][]=1&a[][x][]=2",
+                                              "a[][x][p]=1&a[][x][q]=2"};
     for (size_t i = 0; i < sizeof differently / sizeof *differently; i++) {
         struct sp_value tree = tree_of(*state, differently[i]);
         if (at(&tree, "a")->kind != SP_VALUE_AMBIGUOUS) {
             fail_msg("'%s' is not ambiguous", differently[i]);
         }
     }
-    struct sp_value tree = tree_of(*state, "a[][x]=1&a[][x]=2&b[][x][p]=1&b[][x][p]=2&c[][]=1");
+    struct sp_value tree = tree_of(
+        *state, "a[][x]=1&a[][x]=2&b[][x][p]=1&b[][x][p]=2&c[][1x]=1&d[][x0]=1&e[][-1]=1");
     assert_int_equal(at(&tree, "a")->as.array.n, 2);
     assert_true(sp_text_is(at(&at(&tree, "a")->as.array.items[1], "x")->as.text, "2"));
     assert_int_equal(at(&tree, "b")->as.array.n, 2);
-    assert_int_equal(at(&tree, "c")->as.array.items[0].kind, SP_VALUE_ARRAY);
+    assert_non_null(at(&at(&tree, "c")->as.array.items[0], "1x"));
+    assert_non_null(at(&at(&tree, "d")->as.array.items[0], "x0"));
 }
 
 static void T23_brackets_nest_and_append(void **state)
@@ -230,6 +262,7 @@ int main(void)
         cmocka_unit_test(T19_a_field_given_twice_is_ambiguous),
         cmocka_unit_test(T19_a_field_in_disguise_is_seen_under_its_name),
         cmocka_unit_test(T19_a_raw_semicolon_in_a_body_is_refused),
+        cmocka_unit_test(T19_a_raw_bracket_and_equals_sign_in_a_value_is_refused),
         cmocka_unit_test(T19_elements_that_frameworks_part_differently_are_ambiguous),
         cmocka_unit_test(T23_brackets_nest_and_append),
         cmocka_unit_test(brackets_deeper_than_sixteen_are_ambiguous),
