@@ -163,7 +163,12 @@ void record_send(struct sp_engine *engine, struct sp_buf *record)
 {
     struct simple_job *job = simple_job_new(engine, NULL, NULL);
     if (job) {
-        sp_buf_add_text(&job->job.records, sp_buf_text(record));
+        if (record->failed) { /* half a record is none: say at least that there was one */
+            record_begin(&job->job.records, "oversize");
+            record_end(&job->job.records);
+        } else {
+            sp_buf_add_text(&job->job.records, sp_buf_text(record));
+        }
         job->job.lazy = true;
         simple_job_submit(job);
     }

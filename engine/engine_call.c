@@ -526,6 +526,7 @@ void sp_engine_finish(struct sp_engine *engine, struct sp_ticket *ticket,
     }
     record_outcome(t, outcome);
     bool waits = t->id[0] != '\0';
+    t->job.lazy = !waits; /* nobody waits for it: it shares the fsync of the next intent */
     sp_status status = sp_commit_submit(engine->commit, &t->job);
     if (status) { /* the audit has stopped: what was done cannot be recorded, and nothing more
                      is */

@@ -209,6 +209,27 @@ static sp_status secrets_decode(struct key_version *v, struct sp_pool *pool,
     return status;
 }
 
+/* The box is of this row: beside the id, its name has the hash of what stands in the row in
+ * plain text. Somebody who can write to the store could else have the key sent to a host of
+ * theirs. */
+enum { BOX_NAME_BYTES = SP_NAME_MAX_BYTES + 1 + 2 * SP_HASH_BYTES + 1 };
+
+static struct sp_text box_name(const struct sp_key_row *row, char text[BOX_NAME_BYTES])
+{
+    struct sp_hash hash;
+    uint8_t digest[SP_HASH_BYTES];
+    char hex[2 * SP_HASH_BYTES + 1], id[SP_NAME_MAX_BYTES + 1];
+    sp_hash_init(&hash, NULL);
+    sp_hash_part(&hash, row->provider.ptr, row->provider.len);
+    sp_hash_part(&hash, row->hosts.ptr, row->hosts.len);
+    sp_hash_part(&hash, row->settings.ptr, row->settings.len);
+    sp_hash_done(&hash, digest);
+    sp_hex_encode(digest, sizeof digest, hex);
+    copy_name(row->id, id, sizeof id);
+    (void)snprintf(text, BOX_NAME_BYTES, "%s|%s", id, hex);
+    return sp_text_of(text);
+}
+
 /* ---- reading
  * --------------------------------------------------------------------------------- */
 
@@ -236,7 +257,8 @@ static sp_status version_fill(struct key_version *v, const struct sp_key_row *ro
         return status;
     }
     struct sp_secret plain;
-    status = sp_keyring_unseal(r->keyring, "keys", row->id, row->version, row->ring,
+    char name[BOX_NAME_BYTES];
+    status = sp_keyring_unseal(r->keyring, "keys", box_name(row, name), row->version, row->ring,
                                row->secrets, r->pool, &plain);
     if (!status) {
         status = secrets_decode(v, r->pool, &plain);
@@ -379,13 +401,16 @@ static sp_status version_make(struct sp_engine *engine, const struct sp_key_inpu
     p->version = v;
     int64_t now = engine_wall(engine);
     v->public.id = sp_arena_copy(&v->arena, input->id);
-    v->public.provider = sp_arena_copy(&v->arena, input->provider);
+    v->public.provider = sp_arena_copy(&v->arena, old ? old->public.provider : input->provider);
     v->public.version = old ? old->public.version + 1 : 1;
     v->public.created_ms = old ? old->public.created_ms : now;
     v->public.rotated_ms = now;
-    for (size_t i = 0; i < input->n_hosts; i++) {
+    /* provider and hosts are fixed when a key is added */
+    const struct sp_text *hosts = old ? old->public.hosts : input->hosts;
+    size_t n_hosts = old ? old->public.n_hosts : input->n_hosts;
+    for (size_t i = 0; i < n_hosts; i++) {
         sp_buf_add_str(&p->hosts, i ? "," : "");
-        sp_buf_add_text(&p->hosts, input->hosts[i]);
+        sp_buf_add_text(&p->hosts, hosts[i]);
     }
     settings_encode(input->settings, input->n_settings, &p->settings);
     if (!v->public.id.ptr || !v->public.provider.ptr || p->hosts.failed || p->settings.failed) {
@@ -394,12 +419,14 @@ static sp_status version_make(struct sp_engine *engine, const struct sp_key_inpu
     sp_status status = hosts_decode(v, sp_buf_text(&p->hosts));
     status = status ? status : settings_decode(v, sp_buf_text(&p->settings));
     struct sp_secret plain = {NULL, NULL, 0};
+    const struct sp_key_row row = row_of(p);
+    char name[BOX_NAME_BYTES];
     status = status ? status
                     : secrets_encode(engine->pool, input->secrets, input->n_secrets, &plain);
     status = status ? status : secrets_decode(v, engine->pool, &plain);
     status = status ? status
-                    : sp_keyring_seal(engine->keyring, "keys", v->public.id, v->public.version,
-                                      sp_secret_text(&plain), &p->box, &p->ring);
+                    : sp_keyring_seal(engine->keyring, "keys", box_name(&row, name),
+                                      row.version, sp_secret_text(&plain), &p->box, &p->ring);
     sp_secret_free(&plain);
     return status;
 }

@@ -82,8 +82,9 @@ struct sp_key_row {
     uint32_t version;        /* 1 at add; each rotation adds 1 */
     struct sp_text hosts;    /* canonical names joined by ',' */
     struct sp_text settings; /* what is no secret, as urlencoded pairs */
-    struct sp_text
-        secrets;   /* a box of the secret fields; associated data `keys|id|version|ring` */
+    /* A box of the secret fields; its associated data names id, version and ring, and has a
+     * hash of provider, hosts and settings. */
+    struct sp_text secrets;
     uint32_t ring; /* keyring id that the box is sealed under */
     int64_t created_ms, rotated_ms;
 };
