@@ -26,25 +26,79 @@ struct sp_keyring {
     size_t n;
 };
 
-/* How a passphrase becomes the unseal key; stored as it stands. */
+/* How a passphrase becomes the unseal key. */
 struct seal {
-    uint8_t kind; /* enum sp_seal_kind */
+    enum sp_seal_kind kind;
     uint8_t salt[crypto_pwhash_SALTBYTES];
     uint64_t ops, memory;
 };
 
+/* Stored: kind (1 byte), salt, ops and memory (8 bytes each, least significant first). */
+enum { SEAL_BYTES = 1 + crypto_pwhash_SALTBYTES + 16 };
+
 /* ---- the seal's parameters ------------------------------------------------------------------
  */
 
+static void number_write(uint64_t number, uint8_t bytes[8])
+{
+    for (unsigned i = 0; i < 8; i++) {
+        bytes[i] = (uint8_t)(number >> (8 * i));
+    }
+}
+
+static uint64_t number_read(const uint8_t bytes[8])
+{
+    uint64_t number = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        number |= (uint64_t)bytes[i] << (8 * i);
+    }
+    return number;
+}
+
+/* Limits from a damaged store must not become an endless loop, or take all of memory. */
+static bool limits_good(const struct seal *seal)
+{
+    return seal->ops >= crypto_pwhash_OPSLIMIT_MIN &&
+           seal->ops <= crypto_pwhash_OPSLIMIT_SENSITIVE &&
+           seal->memory >= crypto_pwhash_MEMLIMIT_MIN &&
+           seal->memory <= crypto_pwhash_MEMLIMIT_SENSITIVE;
+}
+
+static sp_status seal_write(struct sp_store *store, const struct seal *seal,
+                            struct sp_error *err)
+{
+    uint8_t bytes[SEAL_BYTES];
+    bytes[0] = (uint8_t)seal->kind;
+    memcpy(bytes + 1, seal->salt, sizeof seal->salt);
+    number_write(seal->ops, bytes + 1 + sizeof seal->salt);
+    number_write(seal->memory, bytes + 9 + sizeof seal->salt);
+    return sp_store_put(store, "seal", bytes, sizeof bytes, err);
+}
+
 static sp_status seal_read(struct sp_store *store, struct seal *ret_seal, struct sp_error *err)
 {
+    uint8_t bytes[SEAL_BYTES];
     size_t len = 0;
-    memset(ret_seal, 0, sizeof *ret_seal);
-    sp_status status = sp_store_get(store, "seal", ret_seal, sizeof *ret_seal, &len, err);
-    if (!status && (len != sizeof *ret_seal || ret_seal->kind > SP_SEAL_PASSPHRASE)) {
-        status = sp_fail(err, SP_ECORRUPT, "the seal's parameters are damaged");
+    sp_status status = sp_store_get(store, "seal", bytes, sizeof bytes, &len, err);
+    if (status == SP_ENOENT) {
+        return status;
     }
-    return status;
+    bool good = !status && len == sizeof bytes;
+    if (good) {
+        ret_seal->kind = (enum sp_seal_kind)bytes[0];
+        memcpy(ret_seal->salt, bytes + 1, sizeof ret_seal->salt);
+        ret_seal->ops = number_read(bytes + 1 + sizeof ret_seal->salt);
+        ret_seal->memory = number_read(bytes + 9 + sizeof ret_seal->salt);
+        good = bytes[0] == SP_SEAL_KEY_FILE ||
+               (bytes[0] == SP_SEAL_PASSPHRASE && limits_good(ret_seal));
+    }
+    if (good) {
+        return SP_OK;
+    }
+    return status && status != SP_ETOOBIG
+               ? status
+               : sp_fail(err, SP_ECORRUPT,
+                         "the seal's parameters are damaged; restore a backup");
 }
 
 sp_status sp_keyring_kind(struct sp_store *store, enum sp_seal_kind *ret_kind,
@@ -57,7 +111,7 @@ sp_status sp_keyring_kind(struct sp_store *store, enum sp_seal_kind *ret_kind,
         return SP_OK;
     }
     if (!status) {
-        *ret_kind = (enum sp_seal_kind)seal.kind;
+        *ret_kind = seal.kind;
     }
     return status;
 }
@@ -73,11 +127,6 @@ static sp_status derive(const struct seal *seal, struct sp_text unseal,
         memcpy(ret_key, unseal.ptr, SP_KEY_BYTES);
         return SP_OK;
     }
-    /* Limits from a damaged store must not become an endless loop or all of memory. */
-    if (seal->ops > crypto_pwhash_OPSLIMIT_SENSITIVE ||
-        seal->memory > crypto_pwhash_MEMLIMIT_SENSITIVE) {
-        return sp_fail(err, SP_ECORRUPT, "the seal's parameters are damaged");
-    }
     if (crypto_pwhash(ret_key, SP_KEY_BYTES, unseal.ptr, unseal.len, seal->salt, seal->ops,
                       (size_t)seal->memory, crypto_pwhash_ALG_ARGON2ID13)) {
         return sp_fail(err, SP_ENOMEM, "no memory for Argon2id (%llu MiB)",
@@ -89,13 +138,24 @@ static sp_status derive(const struct seal *seal, struct sp_text unseal,
 /* ---- boxes ----------------------------------------------------------------------------------
  */
 
-/* table|row|version|keyring id */
+/* table|row|version|keyring id. A row's name may hold any bytes: the numbers are the last two
+ * parts, so that no two lists of parts give the same text. Empty where it does not fit. */
 static struct sp_text associated(char text[AD_MAX_BYTES], const char *table, struct sp_text row,
                                  uint32_t version, uint32_t ring)
 {
-    int n = snprintf(text, AD_MAX_BYTES, "%s|%.*s|%u|%u", table, (int)row.len,
-                     row.ptr ? row.ptr : "", version, ring);
-    return (struct sp_text){text, n > 0 && n < AD_MAX_BYTES ? (size_t)n : 0};
+    enum { NUMBERS = 2 + 10 + 10 };
+    size_t len = strlen(table) + 1;
+    if (len + row.len + NUMBERS >= AD_MAX_BYTES) {
+        return (struct sp_text){text, 0};
+    }
+    memcpy(text, table, len - 1);
+    text[len - 1] = '|';
+    if (row.len > 0) {
+        memcpy(text + len, row.ptr, row.len);
+    }
+    len += row.len;
+    len += (size_t)snprintf(text + len, AD_MAX_BYTES - len, "|%u|%u", version, ring);
+    return (struct sp_text){text, len};
 }
 
 static struct sp_text ring_ad(char text[AD_MAX_BYTES], struct sp_text purpose, uint32_t id)
@@ -134,7 +194,28 @@ static sp_status fill_ring(struct sp_store *store, const struct seal *seal,
         randombytes_buf(key, SP_KEY_BYTES);
         status = ring_put(store, ROOT_ID + 1 + i, purposes[i], root, key, err);
     }
-    return status ? status : sp_store_put(store, "seal", seal, sizeof *seal, err);
+    return status ? status : seal_write(store, seal, err);
+}
+
+static sp_status seal_new(enum sp_seal_kind kind, struct sp_text unseal, struct seal *ret_seal,
+                          struct sp_error *err)
+{
+    memset(ret_seal, 0, sizeof *ret_seal);
+    ret_seal->kind = kind;
+    if (kind == SP_SEAL_KEY_FILE && unseal.len == SP_KEY_BYTES) {
+        return SP_OK;
+    }
+    if (kind != SP_SEAL_PASSPHRASE) {
+        return sp_fail(err, SP_EINVAL, "a key file holds %d random bytes", SP_KEY_BYTES);
+    }
+    if (unseal.len < PASSPHRASE_MIN || unseal.len > PASSPHRASE_MAX) {
+        return sp_fail(err, SP_EINVAL, "a passphrase has %d to %d bytes", PASSPHRASE_MIN,
+                       PASSPHRASE_MAX);
+    }
+    randombytes_buf(ret_seal->salt, sizeof ret_seal->salt);
+    ret_seal->ops = crypto_pwhash_OPSLIMIT_MODERATE;
+    ret_seal->memory = crypto_pwhash_MEMLIMIT_MODERATE;
+    return SP_OK;
 }
 
 sp_status sp_keyring_create(struct sp_store *store, struct sp_pool *pool,
@@ -142,18 +223,10 @@ sp_status sp_keyring_create(struct sp_store *store, struct sp_pool *pool,
 {
     struct seal seal;
     struct sp_secret keys = {NULL, NULL, 0};
-    memset(&seal, 0, sizeof seal); /* padding is stored, too */
-    seal.kind = (uint8_t)kind;
-    if (kind == SP_SEAL_PASSPHRASE) {
-        if (unseal.len < PASSPHRASE_MIN || unseal.len > PASSPHRASE_MAX) {
-            return sp_fail(err, SP_EINVAL, "a passphrase has %d to %d bytes", PASSPHRASE_MIN,
-                           PASSPHRASE_MAX);
-        }
-        randombytes_buf(seal.salt, sizeof seal.salt);
-        seal.ops = crypto_pwhash_OPSLIMIT_MODERATE;
-        seal.memory = crypto_pwhash_MEMLIMIT_MODERATE;
+    sp_status status = seal_new(kind, unseal, &seal, err);
+    if (!status && sp_secret_new(pool, 3 * SP_KEY_BYTES, &keys)) {
+        status = sp_fail(err, SP_ENOMEM, "no memory for keys");
     }
-    sp_status status = sp_secret_new(pool, 3 * SP_KEY_BYTES, &keys);
     if (!status) {
         status = fill_ring(store, &seal, unseal, keys.ptr, err);
     }
@@ -253,9 +326,10 @@ sp_status sp_keyring_open(struct sp_store *store, struct sp_pool *pool, struct s
     if (!status) {
         status = sp_store_ring_list(store, open_row, &opening, err);
         if (status == SP_ECRYPTO) {
-            status =
-                sp_fail(err, SP_ECRYPTO, "this is not the key that the store was sealed with");
-        } else if (status || !is_complete(keyring)) {
+            (void)sp_fail(err, status, "this is not the key that the store was sealed with");
+        } else if (status == SP_ENOMEM) {
+            (void)sp_fail(err, status, "no memory for keys");
+        } else if (status == SP_ECORRUPT || (!status && !is_complete(keyring))) {
             status = sp_fail(err, SP_ECORRUPT, "the keyring is damaged; restore a backup");
         }
     }
@@ -311,16 +385,24 @@ sp_status sp_keyring_seal(const struct sp_keyring *keyring, const char *table,
                           struct sp_buf *ret_box, uint32_t *ret_ring)
 {
     char ad_text[AD_MAX_BYTES];
-    const uint8_t *key = sp_keyring_key(keyring, SP_PURPOSE_DATA, ret_ring);
-    struct sp_text ad = associated(ad_text, table, row, version, *ret_ring);
-    uint8_t *box = ad.len ? malloc(plain.len + SP_BOX_OVERHEAD) : NULL;
+    uint32_t ring;
+    const uint8_t *key = sp_keyring_key(keyring, SP_PURPOSE_DATA, &ring);
+    struct sp_text ad = associated(ad_text, table, row, version, ring);
+    if (!ad.len) {
+        return SP_ETOOBIG;
+    }
+    uint8_t *box = malloc(plain.len + SP_BOX_OVERHEAD);
     if (!box) {
-        return ad.len ? SP_ENOMEM : SP_ETOOBIG;
+        return SP_ENOMEM;
     }
     sp_box_seal(key, ad, plain.ptr, plain.len, box);
     sp_buf_add(ret_box, box, plain.len + SP_BOX_OVERHEAD);
     free(box);
-    return ret_box->failed ? SP_ETOOBIG : SP_OK;
+    if (ret_box->failed) {
+        return SP_ETOOBIG;
+    }
+    *ret_ring = ring;
+    return SP_OK;
 }
 
 sp_status sp_keyring_unseal(const struct sp_keyring *keyring, const char *table,
