@@ -1,35 +1,7 @@
-/* The SQLite store: opening, transactions, named values. One connection, ever: Debian's 3.40
- * has a bug in resetting the WAL that needs two (and nobody else has business in the file). */
+/* The SQLite store: statements, transactions, named values. */
 #include "store_sqlite.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-enum { SCHEMA_VERSION = 1 };
-
-static const char schema[] =
-    "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE ring(id INTEGER PRIMARY KEY, purpose TEXT NOT NULL, box BLOB NOT NULL,"
-    "  active INTEGER NOT NULL) STRICT;"
-    "CREATE TABLE keys(id TEXT PRIMARY KEY, provider TEXT NOT NULL, version INTEGER NOT NULL,"
-    "  hosts TEXT NOT NULL, settings TEXT NOT NULL, secrets BLOB NOT NULL, ring INTEGER NOT "
-    "NULL,"
-    "  created_ms INTEGER NOT NULL, rotated_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE clients(name TEXT PRIMARY KEY, curve TEXT NOT NULL UNIQUE,"
-    "  admin INTEGER NOT NULL, created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE tokens(id BLOB PRIMARY KEY, grant BLOB NOT NULL, principal TEXT NOT NULL,"
-    "  scope TEXT NOT NULL, issued_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,"
-    "  revoked_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE INDEX tokens_by_holder ON tokens(principal, scope, expires_ms);"
-    "CREATE INDEX tokens_by_expiry ON tokens(expires_ms);"
-    "CREATE TABLE claims(curve TEXT NOT NULL, root BLOB NOT NULL, id TEXT NOT NULL,"
-    "  digest BLOB NOT NULL, state INTEGER NOT NULL, answer BLOB, made_ms INTEGER NOT NULL,"
-    "  PRIMARY KEY(curve, root, id)) STRICT, WITHOUT ROWID;"
-    "CREATE INDEX claims_by_age ON claims(made_ms);";
 
 static const char *const sql[ST_COUNT] = {
     [ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -83,7 +55,8 @@ sp_status store_failed(struct sp_store *store, const char *doing, struct sp_erro
     sp_status status = code == SQLITE_NOMEM                              ? SP_ENOMEM
                        : code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? SP_ECORRUPT
                                                                          : SP_EIO;
-    return sp_fail(err, status, "store: %s: %s", doing, sqlite3_errmsg(store->db));
+    return sp_fail(err, status, "store: %s: %s%s", doing, sqlite3_errmsg(store->db),
+                   code == SQLITE_BUSY ? " (by another sallyport?)" : "");
 }
 
 sqlite3_stmt *store_statement(struct sp_store *store, enum store_statement id,
@@ -163,192 +136,6 @@ sp_status store_each(struct sp_store *store, sqlite3_stmt *st, const char *doing
     return status;
 }
 
-/* ---- open -----------------------------------------------------------------------------------
- */
-
-/* The file is ours alone before SQLite sees it: SQLite would follow a link and use the umask.
- */
-static sp_status prepare_file(const char *path, bool create, struct sp_error *err)
-{
-    struct stat st;
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0), 0600);
-    if (fd < 0) {
-        return sp_fail(err, errno == ENOENT ? SP_ENOENT : SP_EIO, "store %s: %s", path,
-                       strerror(errno));
-    }
-    bool good = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & 077);
-    (void)close(fd);
-    return good ? SP_OK
-                : sp_fail(err, SP_EDENIED, "store %s: others may read or write it; chmod 600",
-                          path);
-}
-
-static sp_status exec(struct sp_store *store, const char *text, const char *doing,
-                      struct sp_error *err)
-{
-    return sqlite3_exec(store->db, text, NULL, NULL, NULL) ? store_failed(store, doing, err)
-                                                           : SP_OK;
-}
-
-static sp_status query_text(struct sp_store *store, const char *text, const char *expected,
-                            sp_status wrong, struct sp_error *err)
-{
-    sqlite3_stmt *st = NULL;
-    sp_status status = SP_OK;
-    if (sqlite3_prepare_v2(store->db, text, -1, &st, NULL) || sqlite3_step(st) != SQLITE_ROW) {
-        status = store_failed(store, text, err);
-    } else {
-        const char *found = (const char *)sqlite3_column_text(st, 0);
-        if (!found || strcmp(found, expected) != 0) {
-            status = sp_fail(err, wrong, "store: %s says '%.100s', not '%s'", text,
-                             found ? found : "", expected);
-        }
-    }
-    (void)sqlite3_finalize(st);
-    return status;
-}
-
-static sp_status user_version(struct sp_store *store, int *ret_version, struct sp_error *err)
-{
-    sqlite3_stmt *st = NULL;
-    sp_status status = SP_OK;
-    if (sqlite3_prepare_v2(store->db, "PRAGMA user_version", -1, &st, NULL) ||
-        sqlite3_step(st) != SQLITE_ROW) {
-        status = store_failed(store, "schema version", err);
-    } else {
-        *ret_version = sqlite3_column_int(st, 0);
-    }
-    (void)sqlite3_finalize(st);
-    return status;
-}
-
-/* upgrades[v] brings version v to v + 1; version 0 is the empty file. */
-static const char *const upgrades[SCHEMA_VERSION] = {schema};
-
-static sp_status upgrade(struct sp_store *store, struct sp_error *err)
-{
-    int version = 0;
-    sp_status status = user_version(store, &version, err);
-    if (!status && version > SCHEMA_VERSION) {
-        return sp_fail(err, SP_EUNSUPPORTED,
-                       "store: schema version %d is newer than this sallyport's %d; upgrade it",
-                       version, SCHEMA_VERSION);
-    }
-    for (; !status && version < SCHEMA_VERSION; version++) {
-        char set[64];
-        (void)sqlite3_snprintf(sizeof set, set, "PRAGMA user_version = %d", version + 1);
-        status = exec(store, "BEGIN IMMEDIATE", "schema", err);
-        if (!status) {
-            status = exec(store, upgrades[version], "schema", err);
-        }
-        if (!status) {
-            status = exec(store, set, "schema", err);
-        }
-        if (!status) {
-            status = exec(store, "COMMIT", "schema", err);
-        }
-    }
-    return status;
-}
-
-static sp_status configure(struct sp_store *store, struct sp_error *err)
-{
-    (void)sqlite3_extended_result_codes(store->db, 0);
-    (void)sqlite3_busy_timeout(store->db, 2000);
-    (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
-    (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
-    sp_status status = exec(store,
-                            "PRAGMA trusted_schema = OFF;"
-                            "PRAGMA cell_size_check = ON;"
-                            "PRAGMA secure_delete = ON;"
-                            "PRAGMA locking_mode = EXCLUSIVE;",
-                            "options", err);
-    if (!status) {
-        status = query_text(store, "PRAGMA journal_mode = WAL", "wal", SP_EIO, err);
-    }
-    if (!status) {
-        status = exec(store, "PRAGMA synchronous = FULL", "options", err);
-    }
-    if (!status) {
-        status = query_text(store, "PRAGMA integrity_check(1)", "ok", SP_ECORRUPT, err);
-    }
-    return status ? status : upgrade(store, err);
-}
-
-sp_status sp_store_open(const char *path, bool create, struct sp_store **ret_store,
-                        struct sp_error *err)
-{
-    sp_status status = prepare_file(path, create, err);
-    if (status) {
-        return status;
-    }
-    struct sp_store *store = calloc(1, sizeof *store);
-    if (!store) {
-        return SP_ENOMEM;
-    }
-    if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) {
-        status = sp_fail(err, SP_EIO, "store %s: %s", path, sqlite3_errmsg(store->db));
-    } else {
-        status = configure(store, err);
-    }
-    if (status) {
-        sp_store_close(store);
-        return status;
-    }
-    *ret_store = store;
-    return SP_OK;
-}
-
-void sp_store_close(struct sp_store *store)
-{
-    if (!store) {
-        return;
-    }
-    for (size_t i = 0; i < ST_COUNT; i++) {
-        (void)sqlite3_finalize(store->statements[i]);
-    }
-    (void)sqlite3_close(store->db);
-    free(store);
-}
-
-static sp_status sync_file(const char *path, struct sp_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool good = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return good ? SP_OK : sp_fail(err, SP_EIO, "backup %s: %s", path, strerror(errno));
-}
-
-sp_status sp_store_backup(struct sp_store *store, const char *path, struct sp_error *err)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        return sp_fail(err, errno == EEXIST ? SP_EEXIST : SP_EIO, "backup %s: %s", path,
-                       strerror(errno));
-    }
-    (void)close(fd);
-    sqlite3 *target = NULL;
-    sqlite3_backup *backup = NULL;
-    sp_status status = SP_OK;
-    if (sqlite3_open_v2(path, &target, SQLITE_OPEN_READWRITE, NULL) ||
-        !(backup = sqlite3_backup_init(target, "main", store->db, "main")) ||
-        sqlite3_backup_step(backup, -1) != SQLITE_DONE) {
-        status = sp_fail(err, SP_EIO, "backup %s: %s", path, sqlite3_errmsg(target));
-    }
-    (void)sqlite3_backup_finish(backup);
-    (void)sqlite3_close(target);
-    if (!status) {
-        status = sync_file(path, err);
-    }
-    if (status) {
-        (void)unlink(path);
-    }
-    return status;
-}
-
 /* ---- transactions ---------------------------------------------------------------------------
  */
 
@@ -376,6 +163,11 @@ void sp_store_rollback(struct sp_store *store)
 
 sp_status sp_store_savepoint(struct sp_store *store, struct sp_error *err)
 {
+    if (sqlite3_get_autocommit(store->db)) {
+        /* A full disk or memory made SQLite give the transaction up. A savepoint would begin
+         * another, and what was done before would be missing from it. */
+        return sp_fail(err, SP_EIO, "store: the transaction was given up");
+    }
     return plain(store, ST_SAVEPOINT, err);
 }
 
