@@ -258,23 +258,13 @@ static bool is_index(struct sp_text part)
     return i == part.len;
 }
 
-/* Whether every reader sees one new element for "a[][x]"; below is what follows the "[]". PHP
- * always does, Rack goes on with the last one as long as that has no x, and qs puts the
- * elements of "a[][]" and "a[][0]" into a itself. */
+/* Whether every reader sees one new element for "a[][x]"; below is what follows the "[]".
+ * Beside another element PHP does, Rack goes on with that one where it has no x, and qs adds to
+ * its x. Elements of "a[][]" and "a[][0]" are elements of a itself for qs. */
 static bool begins_element(const struct node *array, const struct sp_text *below,
                            size_t n_below)
 {
-    if (n_below > 0 && is_index(below[0])) {
-        return false;
-    }
-    const struct node *last = array->last;
-    if (!last) {
-        return true;
-    }
-    for (size_t i = 0; last && i < n_below; i++) {
-        last = below[i].len > 0 ? child_find(last, below[i]) : NULL;
-    }
-    return last != NULL;
+    return n_below == 0 || (!array->first && !is_index(below[0]));
 }
 
 /* Put one value at its place; a place that is used twice, or in two ways, is ambiguous. */

@@ -62,8 +62,8 @@ struct sp_param; /* request.h */
 /* Build the object for a list of decoded pairs: `a=1`, `metadata[order_id]=7` nests, `tags[]=x`
  * appends to an array, a key that comes twice or clashes is AMBIGUOUS. Never rejects: what it
  * cannot nest (unbalanced brackets, deeper than 16, brackets or blanks in front) is AMBIGUOUS
- * under its root name, and so is an array whose elements frameworks would part differently
- * (`a[][x]=1&a[][y]=2`, `a[][]=1`).
+ * under its root name, and so is an array whose elements frameworks part differently (more
+ * than one of `a[][x]=1`, and `a[][]=1`).
  * SP_ENOMEM only. The texts are borrowed from params. */
 sp_status sp_form_tree(struct sp_arena *arena, const struct sp_param *params, size_t n_params,
                        struct sp_value *ret_object);
