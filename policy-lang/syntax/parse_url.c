@@ -153,7 +153,7 @@ bool parse_url_pattern(struct parser *p, struct url_pattern *ret_url)
         return fault(p, (struct sp_text){query, (size_t)(text.ptr + text.len - query)}, "E014",
                      "where query.name = …", "a pattern holds no query");
     }
-    const char *host = strstr(text.ptr, "://");
+    const char *host = memmem(text.ptr, text.len, "://", 3);
     size_t scheme = (size_t)(host - text.ptr) + 3;
     const char *slash = memchr(text.ptr + scheme, '/', text.len - scheme);
     if (!slash) {

@@ -321,8 +321,7 @@ static void T60_leaving_the_amount_out_is_never_a_way_through(void **state)
         "allow POST https://h.test/r where body.amount != 5001",
         "allow POST https://h.test/r where not (body.amount < 1 or body.amount > 5000)",
         "allow POST https://h.test/r\n deny POST https://h.test/r where body.amount > 5000",
-        "allow POST https://h.test/r\n deny * https://h.test/** where not body.amount in "
-        "1..5000",
+        "allow POST https://h.test/r\n deny * https://h.test/* where not body.amount in 1..",
     };
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
         const struct sp_scope *scope = kit_scope(kit, rules[r]);
