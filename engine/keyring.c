@@ -385,7 +385,7 @@ sp_status sp_keyring_seal(const struct sp_keyring *keyring, const char *table,
                           struct sp_buf *ret_box, uint32_t *ret_ring)
 {
     char ad_text[AD_MAX_BYTES];
-    uint32_t ring;
+    uint32_t ring = 0;
     const uint8_t *key = sp_keyring_key(keyring, SP_PURPOSE_DATA, &ring);
     struct sp_text ad = associated(ad_text, table, row, version, ring);
     if (!ad.len) {

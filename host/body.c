@@ -4,7 +4,8 @@
 
 #include <jansson.h>
 
-enum { DEPTH_MAX = 32, FORM_PARAMS_MAX = 1024 };
+/* Past 1,000 parameters qs and PHP (max_input_vars) drop what follows without a word. */
+enum { DEPTH_MAX = 32, FORM_PARAMS_MAX = 1000 };
 
 enum media { MEDIA_JSON, MEDIA_FORM, MEDIA_OTHER };
 

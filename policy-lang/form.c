@@ -5,7 +5,9 @@
 
 #include <stdint.h>
 
-enum { NESTING_MAX = 16 };
+/* A name and five brackets: what qs reads as they are (its option depth, 5); it takes the rest
+ * of a deeper name for one literal key. */
+enum { NESTING_MAX = 6 };
 
 bool sp_form_int(struct sp_text text, int64_t *ret_integer)
 {
