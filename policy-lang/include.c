@@ -1,6 +1,8 @@
-/* Inclusion, proved rule by rule: sound, and silent where it would need more. */
-#include "match.h"
+/* Inclusion: settings first, then rule by rule, which is quick and sound and settles most
+ * cases; where that is silent, by search (prove/), which is exact. */
+#include "prove.h"
 
+enum { PROVE_MAX_BYTES = 512 << 20 };
 enum { STEPS_MAX = 2000000 }; /* looks at one rule; past them it is too hard */
 
 struct proof {
@@ -16,7 +18,7 @@ static bool product_le(uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 }
 
 /* The order of rates. A rate that inner does not state is inherited. */
-static bool rate_within(struct sp_rate inner, struct sp_rate outer)
+bool rate_within(struct sp_rate inner, struct sp_rate outer)
 {
     if (!outer.count || !inner.count) {
         return true;
@@ -174,21 +176,85 @@ static enum sp_inclusion check_settings(struct proof *p)
     return SP_NOT_INCLUDED;
 }
 
-enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
-                                    struct sp_error *why)
+static enum sp_inclusion by_rules(struct proof *p)
 {
-    struct proof p = {.outer = outer, .inner = inner, .why = why};
-    enum sp_inclusion result = check_settings(&p);
-    bool has_allow = false;
-    for (size_t i = 0; i < inner->n_rules && result == SP_INCLUDED; i++) {
-        if (!inner->rules[i]->denies) {
-            has_allow = true;
-            result = check_allow(&p, inner->rules[i]);
+    enum sp_inclusion result = SP_INCLUDED;
+    for (size_t i = 0; i < p->inner->n_rules && result == SP_INCLUDED; i++) {
+        if (!p->inner->rules[i]->denies) {
+            result = check_allow(p, p->inner->rules[i]);
         }
     }
-    if (result == SP_INCLUDED && inner->is_caveat && !has_allow) {
+    return result;
+}
+
+static bool has_limits(const struct sp_scope *scope)
+{
+    bool found = false;
+    for (size_t i = 0; i < scope->n_rules && !found; i++) {
+        found = scope->rules[i]->rate.count > 0;
+    }
+    return found;
+}
+
+static enum sp_inclusion by_search(const struct proof *proof, bool inherits,
+                                   struct sp_witness *witness)
+{
+    struct prove p = {.outer = proof->outer,
+                      .inner = proof->inner,
+                      .steps_max = PROVE_STEPS_MAX,
+                      .inherits = inherits,
+                      .has_limits = has_limits(proof->outer)};
+    if (p.outer->n_params || p.inner->n_params) {
+        return SP_TOO_HARD;
+    }
+    sp_arena_init(&p.arena, PROVE_MAX_BYTES);
+    if (prove_paths(&p)) {
+        struct sp_buf text;
+        sp_buf_init(&text, 1 << 20);
+        sp_witness_print(&p.request, &text);
+        (void)sp_fail(proof->why, SP_EDENIED, "it allows %.*s", (int)text.len,
+                      text.ptr ? text.ptr : "");
+        sp_buf_done(&text);
+        if (witness) {
+            *witness = (struct sp_witness){p.arena, p.request, true};
+        } else {
+            sp_arena_done(&p.arena);
+        }
+        return SP_NOT_INCLUDED;
+    }
+    sp_arena_done(&p.arena);
+    if (p.incomplete || p.out_of_memory || p.steps > p.steps_max) {
+        return SP_TOO_HARD;
+    }
+    (void)sp_fail(proof->why, SP_OK, "%s", ""); /* of the rule by rule proof */
+    return SP_INCLUDED;
+}
+
+enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp_scope *inner,
+                                   bool inherits, struct sp_witness *witness,
+                                   struct sp_error *why)
+{
+    struct proof p = {.outer = outer, .inner = inner, .why = why};
+    if (witness) {
+        *witness = (struct sp_witness){.found = false};
+    }
+    enum sp_inclusion result = check_settings(&p);
+    if (result != SP_INCLUDED) {
+        return result;
+    }
+    if (inner->is_caveat && !inner->has_allow) {
         (void)sp_fail(why, SP_EDENIED, "a caveat without allow rules allows everything");
         return SP_NOT_INCLUDED;
     }
-    return result;
+    /* The quick proof takes a rate that is not stated for outer's. */
+    if ((inherits || !has_limits(outer)) && by_rules(&p) == SP_INCLUDED) {
+        return SP_INCLUDED;
+    }
+    return by_search(&p, inherits, witness);
+}
+
+enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
+                                    struct sp_error *why)
+{
+    return sp_scope_compare(outer, inner, true, NULL, why);
 }

@@ -188,11 +188,26 @@ enum sp_inclusion {
     SP_TOO_HARD,     /* not proved; treat as not included */
 };
 
-/* Whether everything that inner allows is allowed by outer as well. This version proves rule by
- * rule: each allow of inner must lie inside one unconditional allow of outer (or one with the
- * same condition or a stricter one), and no deny of outer may overlap it unless inner has the
- * same deny. A rate or life that inner does not state is taken as inherited from outer, as it
- * is for a narrowed token, which is judged by both. Bounded: many rules are too hard. */
+struct sp_witness { /* a request that inner allows and outer does not; it owns its arena */
+    struct sp_arena arena;
+    struct sp_request request;
+    bool found; /* false where a setting (key, ttl, rate) is what reaches further */
+};
+/* "POST https://h/p json {"a": 1}", in the words of `expect`. */
+void sp_witness_print(const struct sp_request *request, struct sp_buf *buf);
+void sp_witness_done(struct sp_witness *witness);
+
+/* Whether everything that inner allows is allowed by outer as well, keys, life and rates
+ * included: proved, or refuted by a request of fewest path segments that both scopes were
+ * really asked about, or too hard within a fixed number of steps. inherits: what inner does not
+ * state (a rate) it takes from outer, as a narrowed token does, which is judged by both; else
+ * it is unlimited, as for two versions of one scope. Scopes that still have parameters are too
+ * hard unless it can be seen rule by rule. witness may be NULL; sp_witness_done() where found.
+ * why says it in words. */
+enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp_scope *inner,
+                                   bool inherits, struct sp_witness *witness,
+                                   struct sp_error *why);
+/* The same for a narrowed token, without the witness. */
 enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
                                     struct sp_error *why);
 

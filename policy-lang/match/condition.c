@@ -229,6 +229,14 @@ static enum truth only(const struct condition *c, const struct sp_request *reque
     return TRUTH_TRUE;
 }
 
+enum truth match_value(const struct condition *c, const struct sp_value *value)
+{
+    if (c->kind == CONDITION_HAS) {
+        return TRUTH_TRUE;
+    }
+    return c->field.quantifier == QUANTIFIER_NONE ? compare(c, value) : quantified(c, value);
+}
+
 static enum truth atom(const struct condition *c, const struct sp_request *request)
 {
     struct sp_value scratch;
@@ -239,10 +247,7 @@ static enum truth atom(const struct condition *c, const struct sp_request *reque
     if (c->kind == CONDITION_HAS) {
         return truth_of(value != NULL);
     }
-    if (!value) {
-        return TRUTH_UNKNOWN;
-    }
-    return c->field.quantifier == QUANTIFIER_NONE ? compare(c, value) : quantified(c, value);
+    return value ? match_value(c, value) : TRUTH_UNKNOWN;
 }
 
 /* Recursion is bounded by AST_NODES_MAX. */

@@ -19,6 +19,11 @@ enum path_match match_path(const struct sp_rule *rule, const struct sp_url *url)
 
 /* The path must match as PATH_YES. */
 enum truth match_condition(const struct condition *condition, const struct sp_request *request);
+/* The truth of an atom (but `only`) on its field's value, which is there. */
+enum truth match_value(const struct condition *atom, const struct sp_value *value);
+/* One segment against one segment of a pattern, as an allow or a deny reads it. */
+bool match_segment(const struct segment *pattern, const struct sp_segment *segment,
+                   bool denies);
 /* The field's value; NULL where it is absent. Headers and captures are put into *scratch. */
 const struct sp_value *match_field(const struct field *field, const struct sp_request *request,
                                    struct sp_value *scratch);

@@ -16,8 +16,7 @@ static bool text_starts_fold(struct sp_text text, struct sp_text prefix)
 }
 
 /* A deny folds case, and is not dodged by an encoded slash. */
-static bool match_segment(const struct segment *pattern, const struct sp_segment *segment,
-                          bool denies)
+bool match_segment(const struct segment *pattern, const struct sp_segment *segment, bool denies)
 {
     int64_t ignored;
     if (segment->has_slash && !denies && pattern->kind != SEGMENT_SLASH) {

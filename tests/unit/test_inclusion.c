@@ -145,7 +145,7 @@ static void denies_of_outer_must_not_be_lost(void **state)
          true},
         {"allow GET " H "/**\n deny GET " H "/x", "allow GET " H "/**\n deny * " H "/x", true},
         {"allow GET " H "/**\n deny {GET PUT} " H "/x", "allow GET " H "/**\n deny GET " H "/x",
-         false},
+         true},
         {"allow GET " H "/**\n deny GET " H "/x", "allow GET " H "/y", true},
         {"allow GET " H "/**\n deny PUT " H "/x", "allow GET " H "/x", true},
         /* a deny folds case, ignores a slash at the end, and looks behind %2F */
