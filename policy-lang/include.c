@@ -152,7 +152,7 @@ static enum sp_inclusion check_allow(struct proof *p, const struct sp_rule *allo
     return SP_INCLUDED;
 }
 
-static enum sp_inclusion check_settings(struct proof *p)
+static enum sp_inclusion check_settings(struct proof *p, bool inherits)
 {
     const struct sp_scope *outer = p->outer, *inner = p->inner;
     struct sp_text key = {NULL, 0};
@@ -168,6 +168,10 @@ static enum sp_inclusion check_settings(struct proof *p)
         fault = "its rate is not within that of";
     } else if (inner->observes && !outer->observes) {
         fault = "it only observes, unlike"; /* what it denies is let through */
+    } else if (!inherits && outer->ttl_ms && !inner->ttl_ms) {
+        fault = "it states no ttl, unlike";
+    } else if (!inherits && outer->rate.count && !inner->rate.count) {
+        fault = "it states no rate, unlike";
     }
     if (!fault) {
         return SP_INCLUDED;
@@ -238,7 +242,7 @@ enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp
     if (witness) {
         *witness = (struct sp_witness){.found = false};
     }
-    enum sp_inclusion result = check_settings(&p);
+    enum sp_inclusion result = check_settings(&p, inherits);
     if (result != SP_INCLUDED) {
         return result;
     }

@@ -123,6 +123,9 @@ extern const struct cli_command cli_host_commands[], cli_key_commands[], cli_cli
     cli_token_commands[], cli_call_commands[], cli_policy_commands[], cli_plugin_commands[],
     cli_audit_commands[]; /* each ends with an empty entry */
 
+/* `policy diff`, which stands in cli_policy_commands (cmd_diff.c). */
+int cli_run_policy_diff(struct cli *cli, int argc, char **argv);
+
 /* Paths below the state folder. The result is static to the call's buffer. */
 const char *cli_path(const struct cli *cli, const char *name, char *buffer, size_t room);
 

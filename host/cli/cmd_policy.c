@@ -202,5 +202,11 @@ const struct cli_command cli_policy_commands[] = {
      "Say which rule decides about a request, and why",
      "Exit status 0: allowed, 1: denied. A body is judged by its Content-Type (--header).\n",
      run_explain},
+    {"policy", "diff", "OLD NEW [--scope S]", "Say what NEW allows that OLD does not, and back",
+     "OLD and NEW are files or folders. For each scope (or that of --scope) both directions "
+     "are\n"
+     "proved, or refuted by a request that both versions were really asked about.\n"
+     "Exit status 0: nothing changes, 1: something does, or it is too hard to prove.\n",
+     cli_run_policy_diff},
     {0},
 };

@@ -151,6 +151,8 @@ struct sp_scope {
     bool has_ttl;
     struct sp_rate rate;
     bool observes;
+    struct sp_text narrows; /* `narrows B`: proved by the checker; empty: none */
+    struct sp_span narrows_span;
     bool is_caveat; /* without allow rules nothing is denied by default */
     bool has_allow;
     struct sp_rule *first_rule, *last_rule;

@@ -503,6 +503,7 @@ bool ast_check(struct sp_policy *policy, const struct sp_world *world, struct sp
     check_scopes(&c);
     check_world(&c);
     if (diags->n_errors == 0) {
+        check_narrows(&c);
         check_expectations(&c);
     }
     return !c.out_of_memory;

@@ -1,5 +1,6 @@
 /* What the checker's files share. check.c resolves names; check_rules.c looks at the rules of a
- * scope, check_world.c at keys, clients and grants, check_expect.c runs the expectations. */
+ * scope, check_world.c at keys, clients and grants, check_expect.c runs the expectations,
+ * check_narrows.c proves what is said to be narrower. */
 #ifndef SP_CHECK_H
 #define SP_CHECK_H
 
@@ -36,5 +37,7 @@ void check_rules(struct checker *c, const struct sp_scope *scope, size_t *pairs_
 /* Keys, hosts, clients, principals. */
 void check_world(struct checker *c);
 void check_expectations(struct checker *c);
+/* `scope A narrows B`: proved, or an error with a request that A allows and B does not. */
+void check_narrows(struct checker *c);
 
 #endif

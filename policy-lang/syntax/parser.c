@@ -276,11 +276,9 @@ static bool parse_scope(struct parser *p)
     if (parser_take(p, "(") && !parse_params(p, scope)) {
         return false;
     }
-    if (parser_is(p, "narrows")) {
-        not_enforced(p, "narrows");
-        while (p->token.kind != TOKEN_END && !parser_is(p, "{")) {
-            parser_advance(p);
-        }
+    if (parser_take(p, "narrows") && !parse_id(p, "a scope's name belongs behind narrows",
+                                               &scope->narrows, &scope->narrows_span)) {
+        return false;
     }
     if (!parser_expect(p, "{", "behind the scope's name")) {
         return false;

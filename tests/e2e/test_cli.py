@@ -52,6 +52,24 @@ def test_policy_check_and_explain_need_no_host(policy):
     assert answer["allowed"] is False
 
 
+def test_policy_diff_shows_a_request_that_the_new_version_newly_allows(policy, tmp_path):
+    wider = tmp_path / "wider.scope"
+    text = policy.read_text()
+    assert "1..5000" in text
+    lines = [line for line in text.replace("1..5000", "1..5001").split("\n") if "expect" not in line]
+    wider.write_text("\n".join(lines))
+    text = sallyport("policy", "diff", policy, wider, expect=1)
+    assert "+ newly allows: POST https://api.stripe.com/v1/refunds" in text and "5001" in text
+    text = sallyport("policy", "diff", wider, policy, "--scope", "support", expect=1)
+    assert "support: narrower (proved)" in text and "- no longer allows: POST" in text
+    assert "the same" in sallyport("policy", "diff", policy, policy)
+    found = json.loads(sallyport("--json", "policy", "diff", policy, wider, expect=1))
+    changed = [one for one in found if one["new_within_old"]["result"] == "refuted"]
+    assert [one["scope"] for one in changed] == ["support"]
+    assert "5001" in changed[0]["new_within_old"]["request"]
+    assert sallyport("policy", "diff", policy, wider, "--scope", "nobody", expect=2)
+
+
 def test_a_mistake_is_shown_with_line_column_caret_and_fix(policy):
     policy.write_text(policy.read_text().replace("body.reason in reasons", "body.reason in reason"))
     text = sallyport("policy", "check", policy, expect=2)
