@@ -854,7 +854,7 @@ static bool headers_of(struct search *s)
         if (!header_is_legal(value)) {
             return false;
         }
-        for (int k = 0; k <= twice; k++) {
+        for (unsigned k = 0; k < (twice ? 2 : 1); k++) {
             headers[n++] = (struct sp_header){place->name, value};
         }
     }
@@ -928,10 +928,10 @@ static bool descend_flags(struct search *s, size_t at, struct place *place, bool
     bool extras = place->chosen->choice == CHOICE_OBJECT && (place->has_only || form);
     bool found = false;
     place->decided = true;
-    for (int twin = 0; twin <= twins && !found; twin++) {
-        for (int extra = 0; extra <= extras && !found; extra++) {
-            place->twin = twin;
-            place->extra = extra;
+    for (unsigned twin = 0; twin < (twins ? 2 : 1) && !found; twin++) {
+        for (unsigned extra = 0; extra < (extras ? 2 : 1) && !found; extra++) {
+            place->twin = twin > 0;
+            place->extra = extra > 0;
             found = descend(s, at + 1);
         }
     }
@@ -1001,8 +1001,8 @@ bool prove_fields(struct prove *p, const struct met *met)
         for (size_t i = 0; i < s->n_places; i++) {
             domain_make(s, s->places[i]);
         }
-        for (int extra = 0; extra <= (s->n_places > 0); extra++) {
-            s->extra_query = extra;
+        for (unsigned extra = 0; extra < (s->n_places ? 2 : 1); extra++) {
+            s->extra_query = extra > 0;
             if (descend(s, 0)) {
                 return true;
             }

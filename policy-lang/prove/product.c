@@ -207,7 +207,7 @@ static void node_add(struct product *product, const struct node *like)
     if (2 * product->n_seen >= product->seen_room) {
         seen_grow(product);
     }
-    if (product->p->out_of_memory || product->n_seen == NODES_MAX) {
+    if (!product->seen || product->p->out_of_memory || product->n_seen == NODES_MAX) {
         product->p->incomplete = true;
         return;
     }
@@ -524,12 +524,12 @@ static bool try_ends(struct product *product, const struct node *node)
 {
     struct met *mets = prove_alloc(product->p, METS_MAX, sizeof *mets);
     size_t n = 0;
-    for (int trailing = 0; mets && trailing <= (node->depth > 0); trailing++) {
+    for (unsigned trailing = 0; mets && trailing < (node->depth ? 2 : 1); trailing++) {
         for (unsigned method = 1; method < SP_METHOD_ALL; method <<= 1) {
             if (!met_new(product, node->n_items, &mets[n])) {
                 return false;
             }
-            met_rules(product, node, trailing, method, &mets[n]);
+            met_rules(product, node, trailing > 0, method, &mets[n]);
             bool known = is_settled(product, &mets[n]);
             for (size_t i = 0; i < n && !known; i++) {
                 known = met_equal(&mets[i], &mets[n]);
@@ -539,7 +539,7 @@ static bool try_ends(struct product *product, const struct node *node)
             }
             product->p->incomplete = product->p->incomplete || mets[n].split;
             product->p->request.method = method;
-            path_set(product, node, trailing);
+            path_set(product, node, trailing > 0);
             if (prove_fields(product->p, &mets[n])) {
                 return true;
             }

@@ -81,7 +81,7 @@ static void print_form(const struct sp_value *value, struct sp_buf *name, bool *
     if (value->kind != SP_VALUE_FORM && !twice) {
         return;
     }
-    for (int k = 0; k <= twice; k++) {
+    for (unsigned k = 0; k < (twice ? 2 : 1); k++) {
         struct sp_param pair = {sp_buf_text(name), value->as.text, true};
         struct sp_url url = {
             .https = true, .host = SP_TEXT("h"), .port = 443, .query = &pair, .n_query = 1};
