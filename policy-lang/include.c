@@ -200,18 +200,22 @@ static bool has_limits(const struct sp_scope *scope)
     return found;
 }
 
-static enum sp_inclusion by_search(const struct proof *proof, bool inherits,
+static enum sp_inclusion by_search(const struct proof *proof, bool inherits, size_t steps_max,
                                    struct sp_witness *witness)
 {
     struct prove p = {.outer = proof->outer,
                       .inner = proof->inner,
-                      .steps_max = PROVE_STEPS_MAX,
+                      .steps_max = steps_max,
                       .inherits = inherits,
                       .has_limits = has_limits(proof->outer)};
     if (p.outer->n_params || p.inner->n_params) {
         return SP_TOO_HARD;
     }
     sp_arena_init(&p.arena, PROVE_MAX_BYTES);
+    if (!prove_choose_fresh(&p)) {
+        sp_arena_done(&p.arena);
+        return SP_TOO_HARD;
+    }
     if (prove_paths(&p)) {
         struct sp_buf text;
         sp_buf_init(&text, 1 << 20);
@@ -234,9 +238,9 @@ static enum sp_inclusion by_search(const struct proof *proof, bool inherits,
     return SP_INCLUDED;
 }
 
-enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp_scope *inner,
-                                   bool inherits, struct sp_witness *witness,
-                                   struct sp_error *why)
+static enum sp_inclusion compare(const struct sp_scope *outer, const struct sp_scope *inner,
+                                 bool inherits, size_t steps_max, struct sp_witness *witness,
+                                 struct sp_error *why)
 {
     struct proof p = {.outer = outer, .inner = inner, .why = why};
     if (witness) {
@@ -254,11 +258,18 @@ enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp
     if ((inherits || !has_limits(outer)) && by_rules(&p) == SP_INCLUDED) {
         return SP_INCLUDED;
     }
-    return by_search(&p, inherits, witness);
+    return by_search(&p, inherits, steps_max, witness);
+}
+
+enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp_scope *inner,
+                                   bool inherits, struct sp_witness *witness,
+                                   struct sp_error *why)
+{
+    return compare(outer, inner, inherits, PROVE_STEPS_MAX, witness, why);
 }
 
 enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
                                     struct sp_error *why)
 {
-    return sp_scope_compare(outer, inner, true, NULL, why);
+    return compare(outer, inner, true, PROVE_ISSUE_STEPS_MAX, NULL, why);
 }

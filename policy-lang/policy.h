@@ -188,7 +188,9 @@ enum sp_inclusion {
     SP_TOO_HARD,     /* not proved; treat as not included */
 };
 
-struct sp_witness { /* a request that inner allows and outer does not; it owns its arena */
+/* A request that inner allows and outer does not. It owns its arena, and borrows from both
+ * scopes. */
+struct sp_witness {
     struct sp_arena arena;
     struct sp_request request;
     bool found; /* false where a setting (key, ttl, rate) is what reaches further */
@@ -207,7 +209,7 @@ void sp_witness_done(struct sp_witness *witness);
 enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp_scope *inner,
                                    bool inherits, struct sp_witness *witness,
                                    struct sp_error *why);
-/* The same for a narrowed token, without the witness. */
+/* The same for a narrowed token, without the witness, and with fewer steps: a client waits. */
 enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
                                     struct sp_error *why);
 

@@ -82,6 +82,10 @@ static struct place *place_of(struct search *s, enum field_source source, struct
             sp_text_eq(place->name, name)) {
             return place;
         }
+        /* Each is the other's twin: what that does to who reads which is not looked at. */
+        bool twins = place->source == source && place->parent == parent &&
+                     sp_text_eq_fold(place->name, name) && source != FIELD_HEADER && parent;
+        s->p->incomplete = s->p->incomplete || twins;
     }
     struct place *place = s->n_places < PLACES_MAX ? prove_alloc(s->p, 1, sizeof *place) : NULL;
     if (!place) {
@@ -325,7 +329,7 @@ static void put_atom(struct sink *sink, const struct condition *c)
     case CONDITION_STARTS:
         put_constant(sink, &c->constant);
         if (c->constant.kind == CONSTANT_STRING) {
-            sink->put(sink, text_value(sink->d, text_join(p, c->constant.text, "zq-7")));
+            sink->put(sink, text_value(sink->d, text_join(p, c->constant.text, p->word.ptr)));
         }
         break;
     case CONDITION_HAS:
@@ -357,7 +361,7 @@ static void put_atoms(struct sink *sink, const struct domain *d, bool quantified
     }
     /* A form's "12" is text and number at once, and the two are cut apart here. */
     d->s->p->incomplete = d->s->p->incomplete || (d->form && ints && texts);
-    sink->put(sink, text_value(d, SP_TEXT("zq-7")));
+    sink->put(sink, text_value(d, d->s->p->word));
     if (!d->form && d->place->source != FIELD_HEADER) {
         sink->put(sink, (struct sp_value){.kind = SP_VALUE_NULL});
     }
@@ -755,7 +759,7 @@ static struct sp_value tree_of(struct search *s, const struct place *place)
     bool extra =
         place->extra || (place->source == FIELD_QUERY && !place->parent && s->extra_query);
     if (items && extra) {
-        items[n++] = (struct sp_member){SP_TEXT("zq-extra"), filler};
+        items[n++] = (struct sp_member){s->p->word, filler};
     }
     value.as.object.items = items;
     value.as.object.n = n;

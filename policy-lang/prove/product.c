@@ -343,7 +343,7 @@ static void letters_of_atom(struct letters *letters, const struct condition *c, 
         break;
     case CONDITION_STARTS:
         letter_try(letters, c->constant.text, SP_TEXT(""));
-        letter_try(letters, c->constant.text, SP_TEXT("zq-7"));
+        letter_try(letters, c->constant.text, letters->p->word);
         break;
     default:
         *ret_ints = *ret_ints || c->constant.kind == CONSTANT_INT;
@@ -358,7 +358,7 @@ static void letters_of_pattern(struct product *product, struct letters *letters,
     struct prove *p = product->p;
     if (pattern->kind != SEGMENT_LITERAL && pattern->kind != SEGMENT_PREFIX) {
         if (pattern->kind == SEGMENT_SLASH && !rule->denies) {
-            letter_add(letters, SP_TEXT("zq-7/zq-8"), true);
+            letter_add(letters, p->slashed_word, true);
             p->incomplete = p->incomplete || product->has_denies;
         }
         return;
@@ -369,8 +369,8 @@ static void letters_of_pattern(struct product *product, struct letters *letters,
         struct sp_text text = how < 0 ? pattern->text : other_case(p, pattern->text, how);
         letter_add(letters, text, false);
         if (prefix) {
-            letter_try(letters, text, SP_TEXT("zq-7"));
-            letter_try(letters, text, SP_TEXT("7"));
+            letter_try(letters, text, p->word);
+            letter_try(letters, text, p->number);
         }
     }
     if (!rule->denies || node->n_items > 2000) {
@@ -403,8 +403,8 @@ static void letters_of_node(struct product *product, const struct node *node,
                             struct letters *letters)
 {
     bool ints = false, prefixes = false;
-    letter_add(letters, SP_TEXT("zq-7"), false);
-    letter_add(letters, SP_TEXT("70707"), false);
+    letter_add(letters, product->p->word, false);
+    letter_add(letters, product->p->number, false);
     for (size_t i = 0; i < node->n_items && prove_step(product->p, 1); i++) {
         const struct rule_of_host *rule = &product->rules[node->items[i].rule];
         const struct segment *pattern = segment_at(rule->rule, node->items[i].at);

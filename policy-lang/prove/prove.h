@@ -11,7 +11,10 @@
 
 #include "match.h"
 
-enum { PROVE_STEPS_MAX = 20000000 };
+enum {
+    PROVE_STEPS_MAX = 20000000,      /* on an author's machine: a second or so */
+    PROVE_ISSUE_STEPS_MAX = 1000000, /* while a client waits, and others behind it */
+};
 
 struct prove {
     const struct sp_scope *outer, *inner;
@@ -22,7 +25,10 @@ struct prove {
     bool has_limits; /* some rule of outer has a rate */
     bool incomplete; /* a class of requests was left out: nothing found proves nothing */
     bool out_of_memory;
-    struct sp_request request; /* at hand; the witness in the end */
+    /* A word and a number that occur nowhere in either scope, whatever their case: what stands
+     * for "any other". Were they fixed, a scope that names them would hide all others. */
+    struct sp_text word, number, slashed_word; /* NUL-terminated, in the arena */
+    struct sp_request request;                 /* at hand; the witness in the end */
 };
 
 /* The rules that a request of one method and path meets. */
@@ -49,6 +55,9 @@ static inline bool prove_step(struct prove *p, size_t n)
     p->steps += n;
     return p->steps <= p->steps_max && !p->out_of_memory;
 }
+
+/* Choose word and number. False where memory ran out or a scope is too large. */
+bool prove_choose_fresh(struct prove *p);
 
 void *prove_alloc(struct prove *p, size_t count, size_t size);
 

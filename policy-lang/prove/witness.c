@@ -2,6 +2,44 @@
 #include "prove.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+
+/* Whether the needle, all lower case, stands in the text, in any case. */
+static bool occurs(struct sp_text text, const char *needle)
+{
+    size_t len = strlen(needle);
+    for (size_t i = 0; i + len <= text.len; i++) {
+        if (sp_text_eq_fold((struct sp_text){text.ptr + i, len},
+                            (struct sp_text){needle, len})) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool prove_choose_fresh(struct prove *p)
+{
+    char word[16], number[16], both[40];
+    struct sp_buf text;
+    unsigned w = 0, n = 0;
+    sp_buf_init(&text, 4 * SP_SOURCE_MAX_BYTES);
+    sp_scope_print(p->outer, &text);
+    sp_scope_print(p->inner, &text);
+    do { /* ends: the text is finite */
+        (void)snprintf(word, sizeof word, "zq%c%c%c", 'a' + (int)(w / 676 % 26),
+                       'a' + (int)(w / 26 % 26), 'a' + (int)(w % 26));
+    } while (occurs(sp_buf_text(&text), word) && ++w < 17576);
+    do {
+        (void)snprintf(number, sizeof number, "70%u7", n);
+    } while (occurs(sp_buf_text(&text), number) && ++n < 100000);
+    bool good = !text.failed && w < 17576 && n < 100000;
+    sp_buf_done(&text);
+    (void)snprintf(both, sizeof both, "%s/%s", word, word);
+    p->word = sp_arena_copy(&p->arena, sp_text_of(word));
+    p->number = sp_arena_copy(&p->arena, sp_text_of(number));
+    p->slashed_word = sp_arena_copy(&p->arena, sp_text_of(both));
+    return good && p->word.ptr && p->number.ptr && p->slashed_word.ptr;
+}
 
 bool prove_rates(const struct sp_rule *inner, const struct sp_rule *outer, bool inherits)
 {

@@ -168,6 +168,24 @@ static void denies_of_outer_must_not_be_lost(void **state)
     CHECK(pairs);
 }
 
+/* "Any other value" must be another one, whatever the scopes name. */
+static void no_name_hides_the_others(void **state)
+{
+    static const struct pair pairs[] = {
+        {"allow GET " H "/zqaaa", "allow GET " H "/*\n deny GET " H "/zqaab", false},
+        {"allow GET " H "/{n:int}", "allow GET " H "/*\n deny GET " H "/ZQAAA", false},
+        {"allow GET " H "/7007", "allow GET " H "/{n:int}\n deny GET " H "/7017", false},
+        {"allow POST " H "/a where body.x = \"zqaaa\"",
+         "allow POST " H "/a where body.x != \"zqaab\"", false},
+        {"allow POST " H "/a where body only {x, zqaaa}",
+         "allow POST " H "/a where body only {x, zqaab}", false},
+        {"allow POST " H "/a where not has body.amount",
+         "allow POST " H "/a where body.AMOUNT = 1", false},
+        {"allow GET " H "/a*", "allow GET " H "/a*\n allow GET " H "/{n:int}", false},
+    };
+    CHECK(pairs);
+}
+
 static void lives_keys_and_modes_are_compared(void **state)
 {
     static const struct pair pairs[] = {
@@ -295,6 +313,7 @@ int main(void)
         kit_test(patterns_lie_inside_patterns),
         kit_test(conditions_must_be_as_strict),
         kit_test(denies_of_outer_must_not_be_lost),
+        kit_test(no_name_hides_the_others),
         kit_test(lives_keys_and_modes_are_compared),
         kit_test(rates_are_in_their_order),
         kit_test(T14_the_json_form_cannot_reach_further_than_the_grant),
