@@ -18,3 +18,7 @@ target_include_directories(policy_gen PUBLIC ${CMAKE_CURRENT_LIST_DIR}/property)
 target_link_libraries(policy_gen PUBLIC policy PRIVATE sallyport_flags)
 sallyport_test(property/test_match_oracle.c policy_gen)
 sallyport_test(property/test_scope_laws.c policy_gen)
+
+# The manual, its grammar and its examples against the compiler itself.
+add_executable(check_dump property/check_dump.c)
+target_link_libraries(check_dump PRIVATE policy sallyport_flags)

@@ -1,0 +1,68 @@
+/* Reads sources, each ended by a NUL, and prints for each a line: what the compiler has to say,
+ * as an array of JSON. test_grammar.py and test_manual.py ask it.
+ *
+ * With the argument `world` key k is registered for host api.test and no other key is. A `use`
+ * of "this.scope" reads the source itself; every other file is missing. */
+#include "policy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool key_hosts(void *user, struct sp_text id, const struct sp_text **ret_hosts,
+                      size_t *ret_n_hosts)
+{
+    static const struct sp_text hosts[] = {{"api.test", 8}};
+    (void)user;
+    *ret_hosts = hosts;
+    *ret_n_hosts = 1;
+    return sp_text_is(id, "k");
+}
+
+static sp_status read_use(void *user, const char *from, struct sp_text name,
+                          struct sp_source *ret_source, struct sp_error *err)
+{
+    (void)from;
+    if (!sp_text_is(name, "this.scope")) {
+        return sp_fail(err, SP_ENOENT, "there is no such file");
+    }
+    *ret_source = *(const struct sp_source *)user;
+    return SP_OK;
+}
+
+static bool answer(struct sp_text text, bool with_world)
+{
+    struct sp_source source = {"this.scope", text};
+    struct sp_world world = {&source, with_world ? key_hosts : NULL, read_use};
+    struct sp_policy *policy = NULL;
+    struct sp_diags diags;
+    struct sp_buf out;
+    sp_diags_init(&diags);
+    sp_buf_init(&out, 1 << 20);
+    sp_status status = sp_policy_compile(&source, 1, &world, &diags, &policy);
+    sp_diags_print_json(&diags, &source, &out);
+    bool good = status != SP_ENOMEM && !out.failed && (status == SP_OK) == (policy != NULL) &&
+                (status == SP_OK) == (diags.n_errors == 0);
+    for (size_t i = 0; good && i < out.len; i++) {
+        good = putchar(out.ptr[i] == '\n' ? ' ' : out.ptr[i]) != EOF;
+    }
+    good = good && putchar('\n') != EOF;
+    sp_policy_free(policy);
+    sp_buf_done(&out);
+    sp_diags_done(&diags);
+    return good;
+}
+
+int main(int argc, char **argv)
+{
+    char *source = NULL;
+    size_t room = 0;
+    ssize_t len;
+    bool good = true;
+    bool with_world = argc > 1 && strcmp(argv[1], "world") == 0;
+    while (good && (len = getdelim(&source, &room, '\0', stdin)) > 0) {
+        size_t end = source[len - 1] == '\0' ? 1 : 0;
+        good = answer((struct sp_text){source, (size_t)len - end}, with_world);
+    }
+    free(source);
+    return good ? 0 : 1;
+}
