@@ -1,9 +1,10 @@
 /* Reads sources, each ended by a NUL, and prints for each a line: what the compiler has to say,
  * as an array of JSON. test_grammar.py and test_manual.py ask it.
  *
- * With the argument `world` key k is registered for host api.test and no other key is. A `use`
- * of "this.scope" reads the source itself; every other file is missing. */
-#include "policy.h"
+ * With the argument `caveat` each is a caveat. With `world` key k is registered for host
+ * api.test and no other key is. A `use` of "this.scope" reads the source itself; every other
+ * file is missing. */
+#include "ast.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,25 +30,46 @@ static sp_status read_use(void *user, const char *from, struct sp_text name,
     return SP_OK;
 }
 
+static bool print_line(const struct sp_diags *diags, const struct sp_source *source)
+{
+    struct sp_buf out;
+    sp_buf_init(&out, 1 << 20);
+    sp_diags_print_json(diags, source, &out);
+    bool good = !out.failed;
+    for (size_t i = 0; good && i < out.len; i++) {
+        good = putchar(out.ptr[i] == '\n' ? ' ' : out.ptr[i]) != EOF;
+    }
+    sp_buf_done(&out);
+    return good && putchar('\n') != EOF;
+}
+
+static bool answer_caveat(struct sp_text text)
+{
+    struct sp_source source = {"caveat", text};
+    struct sp_policy policy = {.first_scope = NULL};
+    struct sp_scope *scope = NULL;
+    struct sp_diags diags;
+    sp_diags_init(&diags);
+    sp_arena_init(&policy.arena, 4 << 20);
+    bool good = ast_parse_caveat(&policy, &source, &diags, &scope);
+    good = good && print_line(&diags, &source);
+    sp_arena_done(&policy.arena);
+    sp_diags_done(&diags);
+    return good;
+}
+
 static bool answer(struct sp_text text, bool with_world)
 {
     struct sp_source source = {"this.scope", text};
     struct sp_world world = {&source, with_world ? key_hosts : NULL, read_use};
     struct sp_policy *policy = NULL;
     struct sp_diags diags;
-    struct sp_buf out;
     sp_diags_init(&diags);
-    sp_buf_init(&out, 1 << 20);
     sp_status status = sp_policy_compile(&source, 1, &world, &diags, &policy);
-    sp_diags_print_json(&diags, &source, &out);
-    bool good = status != SP_ENOMEM && !out.failed && (status == SP_OK) == (policy != NULL) &&
+    bool good = status != SP_ENOMEM && (status == SP_OK) == (policy != NULL) &&
                 (status == SP_OK) == (diags.n_errors == 0);
-    for (size_t i = 0; good && i < out.len; i++) {
-        good = putchar(out.ptr[i] == '\n' ? ' ' : out.ptr[i]) != EOF;
-    }
-    good = good && putchar('\n') != EOF;
+    good = good && print_line(&diags, &source);
     sp_policy_free(policy);
-    sp_buf_done(&out);
     sp_diags_done(&diags);
     return good;
 }
@@ -58,10 +80,12 @@ int main(int argc, char **argv)
     size_t room = 0;
     ssize_t len;
     bool good = true;
-    bool with_world = argc > 1 && strcmp(argv[1], "world") == 0;
+    const char *how = argc > 1 ? argv[1] : "";
     while (good && (len = getdelim(&source, &room, '\0', stdin)) > 0) {
         size_t end = source[len - 1] == '\0' ? 1 : 0;
-        good = answer((struct sp_text){source, (size_t)len - end}, with_world);
+        struct sp_text text = {source, (size_t)len - end};
+        good = strcmp(how, "caveat") == 0 ? answer_caveat(text)
+                                          : answer(text, strcmp(how, "world") == 0);
     }
     free(source);
     return good ? 0 : 1;
