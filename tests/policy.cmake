@@ -25,7 +25,7 @@ target_link_libraries(check_dump PRIVATE policy sallyport_flags)
 target_include_directories(check_dump PRIVATE ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
 add_test(NAME test_grammar
          COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_LIST_DIR}/property/test_grammar.py
-                 $<TARGET_FILE:check_dump> ${PROJECT_SOURCE_DIR}/docs/policy.md)
+                 $<TARGET_FILE:check_dump> ${PROJECT_SOURCE_DIR})
 set_tests_properties(test_grammar PROPERTIES TIMEOUT 300)
 add_test(NAME test_manual
          COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_LIST_DIR}/property/test_manual.py

@@ -1,12 +1,16 @@
 """The grammar in docs/policy.md against the parser.
 
-Random sentences of the grammar must be accepted. Sentences with one token deleted, doubled or
-exchanged are judged by an Earley recogniser over the same grammar, and the parser must agree.
-Only syntax counts: what the checker says (E100 and above, warnings) and missing files do not.
+Random sentences of the grammar must be accepted: so it is not too wide. The scope files of the
+tests and examples are judged by an Earley recogniser over the same grammar, and the parser must
+agree: so it is not too narrow. The same holds for both with a token deleted, doubled, exchanged
+or put in another's place. Only syntax counts: what the checker says (E100 and above, warnings)
+and missing files do not.
 
-usage: test_grammar.py CHECK_DUMP POLICY_MD [SEED [SENTENCES]]
+usage: test_grammar.py CHECK_DUMP SOURCE_DIR [SEED [SENTENCES]]
 """
+import glob
 import json
+import os
 import random
 import re
 import subprocess
@@ -18,11 +22,18 @@ SPECIAL = {
         "%(?:20|2A|7B|7D|C3%A9)", ["%20", "%2A", "%7B", "%7D", "%C3%A9"]),
     "a character other than a control, '\"' and a backslash": (r'[^\x00-\x1f\x7f"\\]', list("a #{é/")),
     "a character other than a line break, '\"' and a backslash": (r'[^\n"\\]', list("b #}ü\t'")),
+    "an ASCII character other than a control, '\"' and a backslash": (
+        r'[ !#-\[\]-~]', list("abcXYZ019.-:+=^!/*?&<>()[]{}@%$#")),
     "a byte other than white space": (r"\S", list("ab/?=&{")),
 }
 # Said in words below the grammar: JSON gives each name once. Files are not syntax.
 NOT_SYNTAX = re.compile(r"E06[123]|E1\d\d|W\d\d\d")
 UNIQUE = "JSON holds each name once"
+# As the manual has it: a token is as long as it can be, a URL ends at white space.
+TOKEN = re.compile(r"""(?:\s|(?:(?<=\s)|^)\#[^\n]*)+
+                       |(https?://\S*|@?[A-Za-z_][\w-]*|@[\w-]+|-?\d[\dA-Za-z_]*
+                       |"(?:[^"\\\n]|\\[^\n])*"|!=|<=|>=|\.\.|->|[{}()\[\],:;./*=<>])""", re.X | re.A | re.M)
+FILES_MIN = 15
 TOKENS_MAX = 90  # of a sentence that is mutated: Earley's cost is in its square
 
 
@@ -280,10 +291,35 @@ class Recogniser:
 
 # ---- the test -----------------------------------------------------------------------------------
 
-def mutated(tokens, rng):
+def tokens_of(text):
+    """The tokens of a file; None where there is something that is none."""
+    tokens, at = [], 0
+    while at < len(text):
+        found = TOKEN.match(text, at)
+        if not found:
+            return None
+        tokens += [found.group(1)] if found.group(1) else []
+        at = found.end()
+    return tokens
+
+
+def real_scopes(root):
+    """The token lists of the scope files, and of each single statement at their top."""
+    files, parts = [], []
+    for folder in ("tests/policy", "examples"):
+        for path in sorted(glob.glob(os.path.join(root, folder, "*.scope"))):
+            text = open(path, encoding="utf-8").read()
+            files.append(tokens_of(text))
+            for part in re.split(r"^(?=(?:scope|let|client|principal)\b)", text, flags=re.M)[1:]:
+                parts.append(["sallyport", "1"] + (tokens_of(part) or ["?"]))
+    return ([tokens for tokens in files if tokens],
+            [tokens for tokens in parts if "?" not in tokens and len(tokens) < 400])
+
+
+def mutated(tokens, rng, vocabulary):
     tokens = list(tokens)
     i = rng.randrange(len(tokens))
-    how = rng.randrange(4)
+    how = rng.randrange(5)
     if how == 0:
         del tokens[i]
     elif how == 1:
@@ -291,8 +327,10 @@ def mutated(tokens, rng):
     elif how == 2 and len(tokens) > 1:
         j = rng.randrange(len(tokens))
         tokens[i], tokens[j] = tokens[j], tokens[i]
-    elif len(tokens) > 1:
+    elif how == 3:
         tokens[i] = tokens[rng.randrange(len(tokens))]
+    else:
+        tokens[i] = rng.choice(vocabulary)
     return tokens
 
 
@@ -314,7 +352,8 @@ def joined(tokens, rng):
 
 
 def main():
-    dump, manual = sys.argv[1:3]
+    dump, root = sys.argv[1:3]
+    manual = os.path.join(root, "docs", "policy.md")
     rng = random.Random(int(sys.argv[3]) if len(sys.argv) > 3 else 7)
     n = int(sys.argv[4]) if len(sys.argv) > 4 else 20000
     block = re.findall(r"^```ebnf\n(.*?)^```", open(manual, encoding="utf-8").read(), re.S | re.M)
@@ -339,7 +378,14 @@ def main():
     short = [tokens for tokens in made if len(tokens) <= TOKENS_MAX]
     if not all(recogniser.accepts(tokens) for tokens in short[:300]):
         sys.exit("the recogniser refuses what the grammar made")
-    changed = [mutated(tokens, rng) for tokens in short[:max(1, n // 3)]]
+    files, parts = real_scopes(root)
+    if len(files) < FILES_MIN:
+        sys.exit("only %d scope files can be read" % len(files))
+    vocabulary = sorted({token for tokens in files for token in tokens})
+    changed = [mutated(tokens, rng, vocabulary) for tokens in short[:max(1, n // 3)]]
+    changed += files + parts + [mutated(tokens, rng, vocabulary) for tokens in parts * 10
+                                if len(tokens) <= 2 * TOKENS_MAX]
+    changed = [tokens for tokens in changed if tokens]
     texts = [joined(tokens, rng) for tokens in changed]
     accepted = 0
     for tokens, text, fault in zip(changed, texts, faults(dump, texts)):
@@ -351,15 +397,15 @@ def main():
                 print("the grammar %s, the parser says %s:\n%s\n" % (
                     "accepts" if good else "refuses",
                     "%s %s" % (fault["code"], fault["message"]) if fault else "nothing", text))
-    print("%d sentences, %d mutants (%d of them sentences): %d disagreements"
-          % (len(made), len(changed), accepted, bad))
+    print("%d sentences; %d files, %d statements of them and mutants (%d accepted); %d disagreements"
+          % (len(made), len(files), len(changed) - len(files), accepted, bad))
     # Every word and mark of the grammar must have been met.
     words = set(re.findall(r"'text', '([^']+)'", repr([node for name, node in rules.items()
                                                        if name in recogniser.productions])))
     missing = words - {token for tokens in made for token in tokens}
     if missing or len(made) != n:
         sys.exit("not met in any sentence: %s" % sorted(missing))
-    # A run whose mutants are all of one kind has compared nothing.
+    # Mutants that are all of one kind would compare nothing.
     if not 0.02 * len(changed) < accepted < 0.9 * len(changed):
         sys.exit("too few mutants of one kind")
     sys.exit(1 if bad else 0)
