@@ -174,6 +174,28 @@ bool sp_scope_wants_body(const struct sp_scope *scope, const struct sp_request *
 void sp_scope_match(const struct sp_scope *scope, const struct sp_request *request,
                     struct sp_verdict *ret_verdict);
 
+/* The same verdict without its words, from a scope compiled once: the cost of a decision does
+ * not grow with the rules, but for those whose conditions must be evaluated. */
+struct sp_matcher;
+
+struct sp_decision { /* as in struct sp_verdict */
+    bool allowed;
+    enum sp_verdict_reason reason;
+    const struct sp_rule *rule; /* the scope's */
+};
+
+/* Compile a scope, which must outlive the matcher. Time and memory are linear in its rules.
+ * SP_ENOMEM, or SP_ETOOBIG where it holds more rules than a policy can. */
+sp_status sp_matcher_new(const struct sp_scope *scope, struct sp_matcher **ret_matcher);
+void sp_matcher_free(struct sp_matcher *matcher); /* NULL is fine */
+/* Exactly what sp_scope_match says. Any thread; allocates nothing. */
+void sp_matcher_decide(const struct sp_matcher *matcher, const struct sp_request *request,
+                       struct sp_decision *ret_decision);
+size_t sp_matcher_n_states(const struct sp_matcher *matcher);
+/* Whether some host's automaton would have grown out of proportion to its rules: then they are
+ * matched by bits, in time linear in their number, 64 at a time. */
+bool sp_matcher_is_bit_parallel(const struct sp_matcher *matcher);
+
 /* Append a table, rule by rule: whether host, path, method and each condition atom match, and
  * the verdict; for `policy explain`. */
 void sp_scope_explain(const struct sp_scope *scope, const struct sp_request *request,

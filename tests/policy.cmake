@@ -7,9 +7,16 @@ sallyport_test(unit/test_check.c policy)
 sallyport_test(unit/test_match.c policy)
 target_link_options(test_match PRIVATE
   -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
+sallyport_test(unit/test_matcher.c policy)
+target_include_directories(test_matcher PRIVATE ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
+target_link_options(test_matcher PRIVATE
+  -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
 sallyport_test(unit/test_scope_text.c policy)
 sallyport_test(unit/test_inclusion.c policy)
 sallyport_fuzz(fuzz/fuzz_policy.c policy)
+if(SALLYPORT_FUZZ)
+  target_include_directories(fuzz_policy PRIVATE ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
+endif()
 
 # Random scopes and requests, with an evaluator of their own.
 add_library(policy_gen STATIC
@@ -17,6 +24,8 @@ add_library(policy_gen STATIC
 target_include_directories(policy_gen PUBLIC ${CMAKE_CURRENT_LIST_DIR}/property)
 target_link_libraries(policy_gen PUBLIC policy PRIVATE sallyport_flags)
 sallyport_test(property/test_match_oracle.c policy_gen)
+target_include_directories(test_match_oracle PRIVATE
+  ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
 sallyport_test(property/test_scope_laws.c policy_gen)
 
 # The manual, its grammar and its examples against the compiler itself.

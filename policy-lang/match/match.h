@@ -17,6 +17,14 @@ enum path_match {
 bool match_host(const struct sp_rule *rule, const struct sp_url *url);
 enum path_match match_path(const struct sp_rule *rule, const struct sp_url *url);
 
+/* The path as an upstream sees it that takes %2F for '/': its parts, one after the other. They
+ * may be empty. */
+struct match_parts {
+    const struct sp_url *url;
+    size_t segment, at;
+};
+bool match_next_part(struct match_parts *parts, struct sp_segment *ret_part);
+
 /* The path must match as PATH_YES. */
 enum truth match_condition(const struct condition *condition, const struct sp_request *request);
 /* The truth of an atom (but `only`) on its field's value, which is there. */

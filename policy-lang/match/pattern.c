@@ -30,7 +30,8 @@ bool match_segment(const struct segment *pattern, const struct sp_segment *segme
         return denies ? text_starts_fold(segment->text, pattern->text)
                       : sp_text_starts(segment->text, pattern->text);
     case SEGMENT_INT:
-        return segment->text.ptr[0] != '-' && sp_form_int(segment->text, &ignored);
+        return segment->text.len > 0 && segment->text.ptr[0] != '-' &&
+               sp_form_int(segment->text, &ignored);
     case SEGMENT_PARAM: /* not filled in: nothing may pass, everything is refused */
         return denies;
     case SEGMENT_STAR:
@@ -62,13 +63,7 @@ static bool path_is(const struct sp_rule *rule, const struct sp_url *url)
     return true;
 }
 
-/* The path as an upstream sees it that takes %2F for '/': its parts, one after the other. */
-struct parts {
-    const struct sp_url *url;
-    size_t segment, at;
-};
-
-static bool next_part(struct parts *parts, struct sp_segment *ret_part)
+bool match_next_part(struct match_parts *parts, struct sp_segment *ret_part)
 {
     if (parts->segment == parts->url->n_segments) {
         return false;
@@ -95,7 +90,7 @@ static bool path_is_split(const struct sp_rule *rule, const struct sp_url *url)
     size_t n = pattern->n_segments, i = 0;
     bool rest = n > 0 && pattern->segments[n - 1].kind == SEGMENT_REST;
     bool slashes = false;
-    struct parts parts = {.url = url};
+    struct match_parts parts = {.url = url};
     struct sp_segment part;
     for (size_t s = 0; s < url->n_segments && !slashes; s++) {
         slashes = url->segments[s].has_slash;
@@ -103,7 +98,7 @@ static bool path_is_split(const struct sp_rule *rule, const struct sp_url *url)
     if (!slashes) {
         return false;
     }
-    for (; next_part(&parts, &part); i++) {
+    for (; match_next_part(&parts, &part); i++) {
         if ((i >= n && !rest) ||
             !match_segment(&pattern->segments[i < n ? i : n - 1], &part, true)) {
             return false;

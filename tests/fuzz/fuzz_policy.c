@@ -1,5 +1,6 @@
 /* Any text as a scope file or a caveat: no fault, no hang; what compiles prints to text that
  * parses to the same text again, and both decide alike. */
+#include "automaton/automaton.h"
 #include "policy.h"
 
 #include <stdint.h>
@@ -7,13 +8,29 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* A matcher that is compiled decides as the interpreter does. */
+static void check_matcher(const struct sp_matcher *matcher, const struct sp_request *request,
+                          const struct sp_verdict *verdict)
+{
+    struct sp_decision decision;
+    sp_matcher_decide(matcher, request, &decision);
+    if (decision.allowed != verdict->allowed || decision.reason != verdict->reason ||
+        decision.rule != verdict->rule) {
+        abort();
+    }
+}
+
 static void check_scope(const struct sp_scope *scope)
 {
     static const char *const urls[] = {"https://a.example/x", "https://a.example/x/1?y=2",
                                        "https://a.example/x%2Fy/"};
     struct sp_buf first, second;
     struct sp_scope *again = NULL;
+    struct sp_matcher *automaton = NULL, *bits = NULL;
     struct sp_error err = {""};
+    if (sp_matcher_new(scope, &automaton) || matcher_new_bounded(scope, 0, &bits)) {
+        abort();
+    }
     sp_buf_init(&first, 1 << 20);
     sp_buf_init(&second, 1 << 20);
     sp_scope_print(scope, &first);
@@ -32,6 +49,8 @@ static void check_scope(const struct sp_scope *scope)
             }
             sp_scope_match(scope, &request, &a);
             sp_scope_match(again, &request, &b);
+            check_matcher(automaton, &request, &a);
+            check_matcher(bits, &request, &a);
             if (a.allowed != b.allowed || a.reason != b.reason) {
                 abort();
             }
@@ -39,6 +58,8 @@ static void check_scope(const struct sp_scope *scope)
         }
     }
     sp_scope_free(again);
+    sp_matcher_free(automaton);
+    sp_matcher_free(bits);
     sp_buf_done(&first);
     sp_buf_done(&second);
 }

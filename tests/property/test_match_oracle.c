@@ -1,7 +1,9 @@
-/* T21: a million random (scope, request) pairs, judged by the matcher and by the evaluator of
- * gen_oracle.c. They must agree on each; so must the scope that is printed and parsed again.
+/* T21: a million random (scope, request) pairs, judged by the interpreter, by the automaton, by
+ * the bit-parallel matcher, and by the evaluator of gen_oracle.c. They must agree on each; so
+ * must the scope that is printed and parsed again.
  *
  * test_match_oracle [SEED [PAIRS]]: the seed is printed, so that a failure can be repeated. */
+#include "automaton/automaton.h"
 #include "gen.h"
 
 #include <inttypes.h>
@@ -27,6 +29,7 @@ struct judge {
     struct sp_policy *policy;
     const struct sp_scope *scope;
     struct sp_scope *parsed;
+    struct sp_matcher *automaton, *bits;
     struct sp_arena arena;
 };
 
@@ -50,12 +53,27 @@ static void judge_start(struct judge *j, struct gen *gen)
     sp_diags_done(&diags);
     j->scope = sp_policy_scope(j->policy, 0);
     assert_int_equal(sp_scope_freeze(j->scope, NULL, 0, &j->parsed, NULL), SP_OK);
+    assert_int_equal(sp_matcher_new(j->scope, &j->automaton), SP_OK);
+    assert_int_equal(matcher_new_bounded(j->scope, 0, &j->bits), SP_OK);
+    assert_false(sp_matcher_is_bit_parallel(j->automaton));
+    assert_true(sp_matcher_is_bit_parallel(j->bits));
 }
 
 static void judge_stop(struct judge *j)
 {
+    sp_matcher_free(j->automaton);
+    sp_matcher_free(j->bits);
     sp_scope_free(j->parsed);
     sp_policy_free(j->policy);
+}
+
+static bool decides(const struct sp_matcher *matcher, const struct sp_request *request,
+                    const struct sp_verdict *verdict)
+{
+    struct sp_decision decision;
+    sp_matcher_decide(matcher, request, &decision);
+    return decision.allowed == verdict->allowed && decision.reason == verdict->reason &&
+           decision.rule == verdict->rule;
 }
 
 /* The verdict, once all agree on it. */
@@ -71,15 +89,19 @@ static bool verdict_on(struct judge *j, const struct gen_request *described)
     bool good = verdict.allowed == expected && again.allowed == expected &&
                 verdict.reason == again.reason && strcmp(verdict.detail, again.detail) == 0 &&
                 verdict.allowed == (verdict.reason == SP_VERDICT_ALLOWED);
-    if (!good) {
+    bool automaton = decides(j->automaton, &request, &verdict);
+    bool bits = decides(j->bits, &request, &verdict);
+    if (!good || !automaton || !bits) {
         struct sp_buf shown;
         sp_buf_init(&shown, 1 << 20);
         sp_url_print(&request.url, &shown);
         sp_buf_addf(&shown, " %s body %d\n", sp_method_name(request.method),
                     (int)request.body_kind);
         sp_scope_explain(j->scope, &request, &shown);
-        print_error("seed %" PRIu64 ", expected %s\n%s%s", seed, expected ? "allow" : "deny",
-                    sp_buf_text(&j->text).ptr, sp_buf_text(&shown).ptr);
+        print_error("seed %" PRIu64 ", expected %s%s%s\n%s%s", seed,
+                    expected ? "allow" : "deny", automaton ? "" : ", not so the automaton",
+                    bits ? "" : ", not so the bits", sp_buf_text(&j->text).ptr,
+                    sp_buf_text(&shown).ptr);
         sp_buf_done(&shown);
         fail();
     }
