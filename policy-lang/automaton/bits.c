@@ -106,7 +106,7 @@ static bool put_prefixes(struct sp_matcher *m, uint32_t *ranks, size_t n, uint32
     size_t kept = words_sort(ranks, n);
     m->states[state].prefixes_at = (uint32_t)m->n_prefixes;
     m->states[state].n_prefixes = (uint32_t)kept;
-    for (size_t i = 0; i < kept; i++) {
+    for (size_t i = 0; ranks && i < kept; i++) {
         uint32_t symbol = m->by_rank[ranks[i]];
         const uint32_t *list = edges_find(&m->edges, state, symbol | PREFIX_BIT);
         if (!list || !room_for((void **)&m->prefixes, m->n_prefixes, &m->prefixes_room,

@@ -152,7 +152,7 @@ static bool symbols_grow(struct symbols *symbols)
     if (symbols->n * 2 < symbols->n_slots) {
         return true;
     }
-    struct symbol_slot *slots = malloc(n * sizeof *slots);
+    struct symbol_slot *slots = calloc(n, sizeof *slots);
     if (!slots) {
         return false;
     }

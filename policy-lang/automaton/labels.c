@@ -215,18 +215,18 @@ void label_allow(const struct sp_matcher *m, uint32_t label, const struct sp_req
     struct atoms atoms = {m, request, l->atoms_at, 0, 0, 0};
     unsigned method = method_index(request->method);
     struct sp_decision nearest = {false, SP_VERDICT_METHOD, NULL};
-    const struct conditional *list = &m->labels.conditionals[l->conditionals_at[method]];
     if (l->first == NONE) {
         *ret_decision = (struct sp_decision){false, SP_VERDICT_PATH, NULL};
         return;
     }
     for (uint32_t i = 0; i < l->n_conditionals[method]; i++) {
-        const struct sp_rule *rule = m->scope->rules[list[i].rule];
+        const struct conditional *one = &m->labels.conditionals[l->conditionals_at[method] + i];
+        const struct sp_rule *rule = m->scope->rules[one->rule];
         if (match_unreadable(rule, request)) {
             if (nearest.reason != SP_VERDICT_UNREADABLE) {
                 nearest = (struct sp_decision){false, SP_VERDICT_UNREADABLE, rule};
             }
-        } else if (truth_of(&atoms, &list[i]) == TRUTH_TRUE) {
+        } else if (truth_of(&atoms, one) == TRUTH_TRUE) {
             *ret_decision = (struct sp_decision){true, SP_VERDICT_ALLOWED, rule};
             return;
         } else if (!nearest.rule) {

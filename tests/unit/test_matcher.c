@@ -129,7 +129,7 @@ static void T22_an_integer_of_a_deny_is_never_an_empty_part(void **state)
     assert_int_equal(agreed(s, &request).reason, SP_VERDICT_ALLOWED);
     segments[1].text = SP_TEXT("1/");
     assert_int_equal(agreed(s, &request).reason, SP_VERDICT_DENY_RULE);
-    segments[1].text = (struct sp_text){NULL, 0};
+    segments[1].text = SP_TEXT("");
     assert_int_equal(agreed(s, &request).reason, SP_VERDICT_ALLOWED);
 }
 
