@@ -178,7 +178,7 @@ void sp_scope_match(const struct sp_scope *scope, const struct sp_request *reque
  * not grow with the rules, but for those whose conditions must be evaluated. */
 struct sp_matcher;
 
-struct sp_decision { /* as in struct sp_verdict */
+struct sp_match { /* as in struct sp_verdict */
     bool allowed;
     enum sp_verdict_reason reason;
     const struct sp_rule *rule; /* the scope's */
@@ -190,7 +190,7 @@ sp_status sp_matcher_new(const struct sp_scope *scope, struct sp_matcher **ret_m
 void sp_matcher_free(struct sp_matcher *matcher); /* NULL is fine */
 /* Exactly what sp_scope_match says. Any thread; allocates nothing. */
 void sp_matcher_decide(const struct sp_matcher *matcher, const struct sp_request *request,
-                       struct sp_decision *ret_decision);
+                       struct sp_match *ret_decision);
 size_t sp_matcher_n_states(const struct sp_matcher *matcher);
 /* Whether some host's automaton would have grown out of proportion to its rules: then they are
  * matched by bits, in time linear in their number, 64 at a time. */

@@ -131,7 +131,7 @@ struct sp_matcher;
 uint32_t labels_add(struct sp_matcher *m, const uint32_t *rules, size_t n);
 /* What allow rules of that label say; ret_decision is set. */
 void label_allow(const struct sp_matcher *m, uint32_t label, const struct sp_request *request,
-                 struct sp_decision *ret_decision);
+                 struct sp_match *ret_decision);
 /* The first deny of the label that fires; NONE. split: the path was read with %2F as '/'. */
 uint32_t label_deny(const struct sp_matcher *m, uint32_t label,
                     const struct sp_request *request, bool split);
@@ -173,7 +173,7 @@ struct bits *bits_new(struct sp_matcher *m, const struct side *side, bool denies
 void bits_free(struct bits *bits);
 /* As label_allow and label_deny. */
 void bits_allow(const struct sp_matcher *m, const struct bits *bits,
-                const struct sp_request *request, struct sp_decision *ret_decision);
+                const struct sp_request *request, struct sp_match *ret_decision);
 uint32_t bits_deny(const struct sp_matcher *m, const struct bits *bits,
                    const struct sp_request *request, bool split);
 

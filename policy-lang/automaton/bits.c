@@ -329,11 +329,11 @@ static enum sp_verdict_reason judge_allow(const struct sp_rule *rule,
 }
 
 void bits_allow(const struct sp_matcher *m, const struct bits *bits,
-                const struct sp_request *request, struct sp_decision *ret_decision)
+                const struct sp_request *request, struct sp_match *ret_decision)
 {
     struct alive alive;
     size_t bit = 0;
-    *ret_decision = (struct sp_decision){false, SP_VERDICT_PATH, NULL};
+    *ret_decision = (struct sp_match){false, SP_VERDICT_PATH, NULL};
     start(&alive, m, bits, false);
     read_path(&alive, &request->url, false);
     for (uint32_t i; (i = next_rule(&alive, &bit)) != NONE;) {
@@ -341,7 +341,7 @@ void bits_allow(const struct sp_matcher *m, const struct bits *bits,
         enum sp_verdict_reason reason = judge_allow(rule, request);
         /* Reasons are in the order of how near they come, but for the first. */
         if (reason == SP_VERDICT_ALLOWED || reason > ret_decision->reason) {
-            *ret_decision = (struct sp_decision){reason == SP_VERDICT_ALLOWED, reason, rule};
+            *ret_decision = (struct sp_match){reason == SP_VERDICT_ALLOWED, reason, rule};
         }
         if (reason == SP_VERDICT_ALLOWED) {
             return;

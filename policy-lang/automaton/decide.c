@@ -221,7 +221,7 @@ static uint32_t deny(const struct sp_matcher *m, const struct side *side,
 }
 
 static void allow(const struct sp_matcher *m, const struct side *side,
-                  const struct sp_request *request, struct sp_decision *ret_decision)
+                  const struct sp_request *request, struct sp_match *ret_decision)
 {
     if (side->bits) {
         bits_allow(m, side->bits, request, ret_decision);
@@ -232,11 +232,11 @@ static void allow(const struct sp_matcher *m, const struct side *side,
 }
 
 void sp_matcher_decide(const struct sp_matcher *m, const struct sp_request *request,
-                       struct sp_decision *ret_decision)
+                       struct sp_match *ret_decision)
 {
     const struct sp_url *url = &request->url;
     unsigned method = request->method;
-    *ret_decision = (struct sp_decision){false, SP_VERDICT_HOST, NULL};
+    *ret_decision = (struct sp_match){false, SP_VERDICT_HOST, NULL};
     if (method == 0 || (method & (method - 1)) || method > SP_METHOD_ALL) {
         ret_decision->reason = SP_VERDICT_METHOD;
         return; /* no method, or several */
@@ -246,7 +246,7 @@ void sp_matcher_decide(const struct sp_matcher *m, const struct sp_request *requ
         uint32_t rule = deny(m, &host->sides[1], request);
         if (rule != NONE) {
             *ret_decision =
-                (struct sp_decision){false, SP_VERDICT_DENY_RULE, m->scope->rules[rule]};
+                (struct sp_match){false, SP_VERDICT_DENY_RULE, m->scope->rules[rule]};
             return;
         }
     }
@@ -254,6 +254,6 @@ void sp_matcher_decide(const struct sp_matcher *m, const struct sp_request *requ
         allow(m, &host->sides[0], request, ret_decision);
     }
     if (m->scope->is_caveat && !m->scope->has_allow) {
-        *ret_decision = (struct sp_decision){true, SP_VERDICT_ALLOWED, NULL};
+        *ret_decision = (struct sp_match){true, SP_VERDICT_ALLOWED, NULL};
     }
 }

@@ -209,14 +209,14 @@ static unsigned method_index(unsigned method)
 }
 
 void label_allow(const struct sp_matcher *m, uint32_t label, const struct sp_request *request,
-                 struct sp_decision *ret_decision)
+                 struct sp_match *ret_decision)
 {
     const struct label *l = &m->labels.at[label];
     struct atoms atoms = {m, request, l->atoms_at, 0, 0, 0};
     unsigned method = method_index(request->method);
-    struct sp_decision nearest = {false, SP_VERDICT_METHOD, NULL};
+    struct sp_match nearest = {false, SP_VERDICT_METHOD, NULL};
     if (l->first == NONE) {
-        *ret_decision = (struct sp_decision){false, SP_VERDICT_PATH, NULL};
+        *ret_decision = (struct sp_match){false, SP_VERDICT_PATH, NULL};
         return;
     }
     for (uint32_t i = 0; i < l->n_conditionals[method]; i++) {
@@ -224,18 +224,18 @@ void label_allow(const struct sp_matcher *m, uint32_t label, const struct sp_req
         const struct sp_rule *rule = m->scope->rules[one->rule];
         if (match_unreadable(rule, request)) {
             if (nearest.reason != SP_VERDICT_UNREADABLE) {
-                nearest = (struct sp_decision){false, SP_VERDICT_UNREADABLE, rule};
+                nearest = (struct sp_match){false, SP_VERDICT_UNREADABLE, rule};
             }
         } else if (truth_of(&atoms, one) == TRUTH_TRUE) {
-            *ret_decision = (struct sp_decision){true, SP_VERDICT_ALLOWED, rule};
+            *ret_decision = (struct sp_match){true, SP_VERDICT_ALLOWED, rule};
             return;
         } else if (!nearest.rule) {
-            nearest = (struct sp_decision){false, SP_VERDICT_CONDITION, rule};
+            nearest = (struct sp_match){false, SP_VERDICT_CONDITION, rule};
         }
     }
     if (l->always[method] != NONE) {
         nearest =
-            (struct sp_decision){true, SP_VERDICT_ALLOWED, m->scope->rules[l->always[method]]};
+            (struct sp_match){true, SP_VERDICT_ALLOWED, m->scope->rules[l->always[method]]};
     } else if (!nearest.rule) {
         nearest.rule = m->scope->rules[l->first];
     }

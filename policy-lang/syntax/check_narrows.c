@@ -12,7 +12,7 @@ static void check_one(struct checker *c, const struct sp_scope *scope)
             const struct sp_scope *other = c->policy->scopes[i];
             fix = other == scope ? NULL : suggest(scope->narrows, other->name, text);
         }
-        check_error(c, "E160", scope->narrows_span, fix, "there is no other scope",
+        check_error(c, "E170", scope->narrows_span, fix, "there is no other scope",
                     scope->narrows);
         return;
     }
@@ -20,12 +20,12 @@ static void check_one(struct checker *c, const struct sp_scope *scope)
     case SP_INCLUDED:
         return;
     case SP_NOT_INCLUDED:
-        sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E161", scope->narrows_span, NULL,
+        sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E171", scope->narrows_span, NULL,
                      "'%.*s' does not narrow '%.*s': %s", (int)scope->name.len, scope->name.ptr,
                      (int)outer->name.len, outer->name.ptr, why.text);
         return;
     case SP_TOO_HARD:
-        sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E162", scope->narrows_span,
+        sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E172", scope->narrows_span,
                      "state the same conditions in the same words, or fewer of them",
                      "whether '%.*s' narrows '%.*s' is too hard to prove: %s",
                      (int)scope->name.len, scope->name.ptr, (int)outer->name.len,

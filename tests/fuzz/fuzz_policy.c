@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_matcher(const struct sp_matcher *matcher, const struct sp_request *request,
                           const struct sp_verdict *verdict)
 {
-    struct sp_decision decision;
+    struct sp_match decision;
     sp_matcher_decide(matcher, request, &decision);
     if (decision.allowed != verdict->allowed || decision.reason != verdict->reason ||
         decision.rule != verdict->rule) {

@@ -70,7 +70,7 @@ static void judge_stop(struct judge *j)
 static bool decides(const struct sp_matcher *matcher, const struct sp_request *request,
                     const struct sp_verdict *verdict)
 {
-    struct sp_decision decision;
+    struct sp_match decision;
     sp_matcher_decide(matcher, request, &decision);
     return decision.allowed == verdict->allowed && decision.reason == verdict->reason &&
            decision.rule == verdict->rule;

@@ -60,7 +60,7 @@ static struct sp_verdict agreed(const struct sp_scope *scope, const struct sp_re
     assert_int_equal(sp_matcher_new(scope, &matchers[0]), SP_OK);
     assert_int_equal(matcher_new_bounded(scope, 0, &matchers[1]), SP_OK);
     for (unsigned i = 0; i < 2; i++) {
-        struct sp_decision decision;
+        struct sp_match decision;
         sp_matcher_decide(matchers[i], request, &decision);
         assert_int_equal(decision.allowed, verdict.allowed);
         assert_int_equal(decision.reason, verdict.reason);
@@ -266,7 +266,7 @@ static void T22_crossing_literals_fall_back_and_agree(void **state)
         }
         struct sp_request request = kit_request(kit, "GET", sp_buf_text(&url).ptr);
         struct sp_verdict verdict = kit_match(s, &request);
-        struct sp_decision decision;
+        struct sp_match decision;
         sp_matcher_decide(m, &request, &decision);
         assert_int_equal(decision.reason, verdict.reason);
         assert_ptr_equal(decision.rule, verdict.rule);
@@ -327,7 +327,7 @@ static void T22_a_hundred_overlapping_rules_decide_as_the_interpreter_does(void 
             (void)snprintf(url + len, sizeof url - len, "%s", roll(4) ? "" : "/");
             struct sp_request request = kit_request(kit, roll(2) ? "GET" : "POST", url);
             struct sp_verdict v = kit_match(s, &request);
-            struct sp_decision a, b;
+            struct sp_match a, b;
             sp_matcher_decide(automaton, &request, &a);
             sp_matcher_decide(bits, &request, &b);
             if (a.rule != v.rule || a.reason != v.reason || b.rule != v.rule ||
@@ -353,7 +353,7 @@ static void deciding_allocates_nothing(void **state)
     assert_int_equal(matcher_new_bounded(s, 0, &matchers[1]), SP_OK);
     size_t before = allocations;
     for (unsigned i = 0; i < 2; i++) {
-        struct sp_decision decision;
+        struct sp_match decision;
         sp_matcher_decide(matchers[i], &request, &decision);
     }
     assert_int_equal(allocations, before);
