@@ -10,52 +10,81 @@
 /* ---- scopes
  * ---------------------------------------------------------------------------------- */
 
-static enum sp_code code_of(const struct sp_verdict *verdict)
+static enum sp_code code_of(const struct sp_match *matched)
 {
-    return verdict->reason == SP_VERDICT_DENY_RULE ? SP_CODE_DENIED : SP_CODE_NOT_ALLOWED;
+    return matched->reason == SP_VERDICT_DENY_RULE ? SP_CODE_DENIED : SP_CODE_NOT_ALLOWED;
 }
 
-static void want_body(struct sp_engine *engine, struct sp_call *call,
-                      const struct sp_scope *scope)
+/* The scope of a grant is compiled at its first call: of many tokens few may be in use, each
+ * with arguments of its own. Without memory for that the interpreter judges. */
+static const struct sp_matcher *matcher_of(struct frozen *frozen)
 {
+    if (!frozen->matcher) {
+        (void)sp_matcher_new(frozen->scope, &frozen->matcher);
+    }
+    return frozen->matcher;
+}
+
+/* What the caller's own caveats say: they are small, and may be others at each call, so they
+ * are not worth compiling. */
+static void interpret(struct sp_engine *engine, struct sp_call *call,
+                      const struct sp_scope *scope, struct sp_match *ret_match)
+{
+    struct sp_verdict verdict;
     if (call->request->body_kind == SP_BODY_UNREAD &&
         sp_scope_wants_body(scope, call->request)) {
         engine->config.judge_body(call->arena, call->request);
     }
+    sp_scope_match(scope, call->request, &verdict);
+    *ret_match = (struct sp_match){verdict.allowed, verdict.reason, verdict.rule};
 }
 
-/* One of the scopes that all have to allow it. */
-static bool scope_allows(struct sp_engine *engine, struct sp_call *call,
-                         const struct sp_scope *scope, const char *which,
-                         struct sp_verdict *ret_verdict, struct sp_decision *decision)
+static void match(struct sp_engine *engine, struct sp_call *call, struct frozen *frozen,
+                  struct sp_match *ret_match)
 {
-    want_body(engine, call, scope);
-    sp_scope_match(scope, call->request, ret_verdict);
-    if (ret_verdict->rule) {
-        copy_name(sp_rule_label(ret_verdict->rule), decision->rule, sizeof decision->rule);
+    const struct sp_matcher *matcher = matcher_of(frozen);
+    if (!matcher) {
+        interpret(engine, call, frozen->scope, ret_match);
+        return;
     }
-    if (!ret_verdict->allowed) {
-        decide(decision, code_of(ret_verdict),
-               "`sallyport policy explain` shows rule by rule why", "%s%s", which,
-               ret_verdict->detail);
+    if (call->request->body_kind == SP_BODY_UNREAD &&
+        sp_matcher_wants_body(matcher, call->request)) {
+        engine->config.judge_body(call->arena, call->request);
     }
-    return ret_verdict->allowed;
+    sp_matcher_decide(matcher, call->request, ret_match);
+}
+
+/* One of the scopes that all have to allow it: into the decision. */
+static bool note_match(const struct sp_call *call, const struct sp_match *matched,
+                       const char *which, struct sp_decision *decision)
+{
+    struct sp_verdict verdict;
+    if (matched->rule) {
+        copy_name(sp_rule_label(matched->rule), decision->rule, sizeof decision->rule);
+    }
+    if (!matched->allowed) {
+        sp_match_explain(matched, call->request, &verdict);
+        decide(decision, code_of(matched), "`sallyport policy explain` shows rule by rule why",
+               "%s%s", which, verdict.detail);
+    }
+    return matched->allowed;
 }
 
 static bool caveats_allow(struct sp_engine *engine, struct sp_call *call,
                           const struct sp_token *parsed, const struct live_token *token,
                           struct sp_decision *decision)
 {
-    struct sp_verdict verdict;
+    struct sp_match matched;
     const struct chain *chain = token_chain(engine, parsed);
     if (!chain) {
         decide(decision, SP_CODE_TOKEN_INVALID, "", "a caveat of the token cannot be read");
         return false;
     }
     for (size_t i = 0; i <= chain->n; i++) {
-        const struct sp_scope *caveat = i < chain->n    ? chain->scopes[i]
-                                        : token->caveat ? token->caveat->scope
-                                                        : NULL;
+        struct frozen *granted = i < chain->n ? NULL : token->caveat;
+        const struct sp_scope *caveat = granted        ? granted->scope
+                                        : i < chain->n ? chain->scopes[i]
+                                                       : NULL;
         if (!caveat) {
             continue;
         }
@@ -65,8 +94,12 @@ static bool caveats_allow(struct sp_engine *engine, struct sp_call *call,
                    "the token was narrowed to a time that is over");
             return false;
         }
-        if (!scope_allows(engine, call, caveat, "a caveat of the token: ", &verdict,
-                          decision)) {
+        if (granted) {
+            match(engine, call, granted, &matched);
+        } else {
+            interpret(engine, call, caveat, &matched);
+        }
+        if (!note_match(call, &matched, "a caveat of the token: ", decision)) {
             return false;
         }
     }
@@ -320,9 +353,10 @@ static bool own_scope_allows(struct sp_engine *engine, struct sp_call *call,
                              const struct live_token *token, struct judged *judged,
                              struct sp_decision *decision)
 {
-    struct sp_verdict verdict;
+    struct sp_match matched;
     const struct sp_scope *scope = token->scope->scope;
-    if (!scope_allows(engine, call, scope, "", &verdict, decision)) {
+    match(engine, call, token->scope, &matched);
+    if (!note_match(call, &matched, "", decision)) {
         if (!sp_scope_observes(scope)) {
             return false;
         }
@@ -331,20 +365,21 @@ static bool own_scope_allows(struct sp_engine *engine, struct sp_call *call,
     }
     add_use(judged, sp_scope_rate(scope), token->principal, token->scope_name, SP_TEXT(""),
             NULL);
-    if (verdict.rule && verdict.allowed) {
-        add_use(judged, sp_rule_rate(verdict.rule), token->principal, token->scope_name,
-                sp_rule_label(verdict.rule), NULL);
+    if (matched.rule && matched.allowed) {
+        add_use(judged, sp_rule_rate(matched.rule), token->principal, token->scope_name,
+                sp_rule_label(matched.rule), NULL);
     }
     if (token->narrow) {
-        struct sp_verdict narrow;
-        if (!scope_allows(engine, call, token->narrow->scope, "", &narrow, decision)) {
+        struct sp_match narrow;
+        match(engine, call, token->narrow, &narrow);
+        if (!note_match(call, &narrow, "", decision)) {
             return false;
         }
         add_use(judged, sp_scope_rate(token->narrow->scope), token->principal,
                 token->scope_name, SP_TEXT("json"), token->id);
     }
     /* The rule that is named is the scope's own. */
-    copy_name(verdict.rule ? sp_rule_label(verdict.rule) : SP_TEXT(""), decision->rule,
+    copy_name(matched.rule ? sp_rule_label(matched.rule) : SP_TEXT(""), decision->rule,
               sizeof decision->rule);
     return true;
 }

@@ -27,6 +27,7 @@ static void frozen_unref(struct sp_engine *engine, struct frozen *frozen)
         place = &(*place)->next;
     }
     *place = frozen->next;
+    sp_matcher_free(frozen->matcher);
     sp_scope_free(frozen->scope);
     free((void *)(uintptr_t)frozen->text.ptr);
     free(frozen);

@@ -19,6 +19,7 @@ struct frozen {
     bool is_caveat;
     struct sp_text text;
     struct sp_scope *scope;
+    struct sp_matcher *matcher; /* the scope, compiled when it is first asked */
     size_t n_refs;
     struct frozen *next;
 };

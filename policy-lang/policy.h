@@ -191,6 +191,14 @@ void sp_matcher_free(struct sp_matcher *matcher); /* NULL is fine */
 /* Exactly what sp_scope_match says. Any thread; allocates nothing. */
 void sp_matcher_decide(const struct sp_matcher *matcher, const struct sp_request *request,
                        struct sp_match *ret_decision);
+/* The words for what a matcher of the scope said: the verdict that sp_scope_match gives, at the
+ * cost of one rule. */
+void sp_match_explain(const struct sp_match *match, const struct sp_request *request,
+                      struct sp_verdict *ret_verdict);
+/* Whether the verdict may hang on the body: then the caller parses it first. Never says no
+ * where sp_scope_wants_body would make another verdict; says no where an unconditional rule
+ * decides. */
+bool sp_matcher_wants_body(const struct sp_matcher *matcher, const struct sp_request *request);
 size_t sp_matcher_n_states(const struct sp_matcher *matcher);
 /* Whether some host's automaton would have grown out of proportion to its rules: then they are
  * matched by bits, in time linear in their number, 64 at a time. */

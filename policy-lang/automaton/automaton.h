@@ -135,6 +135,9 @@ void label_allow(const struct sp_matcher *m, uint32_t label, const struct sp_req
 /* The first deny of the label that fires; NONE. split: the path was read with %2F as '/'. */
 uint32_t label_deny(const struct sp_matcher *m, uint32_t label,
                     const struct sp_request *request, bool split);
+/* Whether one of its rules, of those that can decide, reads the body. */
+bool label_wants_body(const struct sp_matcher *m, uint32_t label,
+                      const struct sp_request *request);
 /* Whether a deny whose path matches fires. */
 bool deny_fires(const struct sp_rule *rule, const struct sp_request *request, bool split);
 
@@ -176,6 +179,9 @@ void bits_allow(const struct sp_matcher *m, const struct bits *bits,
                 const struct sp_request *request, struct sp_match *ret_decision);
 uint32_t bits_deny(const struct sp_matcher *m, const struct bits *bits,
                    const struct sp_request *request, bool split);
+/* As label_wants_body. denies: the side of the denies. */
+bool bits_wants_body(const struct sp_matcher *m, const struct bits *bits,
+                     const struct sp_request *request, bool denies, bool split);
 
 /* ---- decide.c ------------------------------------------------------------------------
  */
@@ -218,6 +224,7 @@ struct sp_matcher {
     size_t n_cells, cells_room;
     size_t work; /* elements of sets, edges and labels that were looked at: what it cost */
     size_t n_bits;
+    bool reads_body; /* some rule does */
 };
 
 /* As sp_matcher_new, but no automaton may have more than states_max states: with 0, all is

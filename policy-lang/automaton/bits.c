@@ -364,3 +364,18 @@ uint32_t bits_deny(const struct sp_matcher *m, const struct bits *bits,
     }
     return NONE;
 }
+
+bool bits_wants_body(const struct sp_matcher *m, const struct bits *bits,
+                     const struct sp_request *request, bool denies, bool split)
+{
+    struct alive alive;
+    size_t bit = 0;
+    start(&alive, m, bits, denies);
+    read_path(&alive, &request->url, split);
+    for (uint32_t i; (i = next_rule(&alive, &bit)) != NONE;) {
+        if (m->scope->rules[i]->reads_body && (m->scope->rules[i]->methods & request->method)) {
+            return true;
+        }
+    }
+    return false;
+}

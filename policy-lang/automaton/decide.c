@@ -138,6 +138,9 @@ sp_status matcher_new_bounded(const struct sp_scope *scope, size_t states_max,
         return SP_ENOMEM;
     }
     m->scope = scope;
+    for (size_t i = 0; i < scope->n_rules && !m->reads_body; i++) {
+        m->reads_body = scope->rules[i]->reads_body;
+    }
     sp_status status = build_all(m, states_max);
     forget(m);
     if (status != SP_OK) {
@@ -231,13 +234,17 @@ static void allow(const struct sp_matcher *m, const struct side *side,
     }
 }
 
+static bool is_one_method(unsigned method)
+{
+    return method != 0 && (method & (method - 1)) == 0 && method <= SP_METHOD_ALL;
+}
+
 void sp_matcher_decide(const struct sp_matcher *m, const struct sp_request *request,
                        struct sp_match *ret_decision)
 {
     const struct sp_url *url = &request->url;
-    unsigned method = request->method;
     *ret_decision = (struct sp_match){false, SP_VERDICT_HOST, NULL};
-    if (method == 0 || (method & (method - 1)) || method > SP_METHOD_ALL) {
+    if (!is_one_method(request->method)) {
         ret_decision->reason = SP_VERDICT_METHOD;
         return; /* no method, or several */
     }
@@ -256,4 +263,29 @@ void sp_matcher_decide(const struct sp_matcher *m, const struct sp_request *requ
     if (m->scope->is_caveat && !m->scope->has_allow) {
         *ret_decision = (struct sp_match){true, SP_VERDICT_ALLOWED, NULL};
     }
+}
+
+static bool side_wants_body(const struct sp_matcher *m, const struct side *side,
+                            const struct sp_request *request, bool denies, bool split)
+{
+    if (side->n_rules == 0) {
+        return false;
+    }
+    return side->bits
+               ? bits_wants_body(m, side->bits, request, denies, split)
+               : label_wants_body(m, segments_run(m, side->root, &request->url, denies, split),
+                                  request);
+}
+
+bool sp_matcher_wants_body(const struct sp_matcher *m, const struct sp_request *request)
+{
+    const struct sp_url *url = &request->url;
+    if (!m->reads_body || !is_one_method(request->method)) {
+        return false;
+    }
+    const struct host *host = host_find(m, url->https, url->port, url->host);
+    return host &&
+           (side_wants_body(m, &host->sides[0], request, false, false) ||
+            side_wants_body(m, &host->sides[1], request, true, false) ||
+            (holds_slash(url) && side_wants_body(m, &host->sides[1], request, true, true)));
 }

@@ -242,6 +242,20 @@ void label_allow(const struct sp_matcher *m, uint32_t label, const struct sp_req
     *ret_decision = nearest;
 }
 
+bool label_wants_body(const struct sp_matcher *m, uint32_t label,
+                      const struct sp_request *request)
+{
+    const struct label *l = &m->labels.at[label];
+    unsigned method = method_index(request->method);
+    for (uint32_t i = 0; i < l->n_conditionals[method]; i++) {
+        const struct conditional *one = &m->labels.conditionals[l->conditionals_at[method] + i];
+        if (m->scope->rules[one->rule]->reads_body) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool reads_path(const struct sp_rule *rule)
 {
     for (size_t i = 0; i < rule->n_reads; i++) {

@@ -397,7 +397,7 @@ static void take_back(struct builder *b, size_t first, size_t first_prefix)
 {
     struct sequences *states = &b->trie->states;
     for (size_t i = 0; i < states->n; i++) {
-        const uint32_t *words = &states->data.at[states->items[i].at];
+        const uint32_t *words = states->data.at + states->items[i].at;
         const uint32_t *list = words + W_LISTS + 3 * (size_t)words[W_PREFIXES];
         for (uint32_t k = 0; states->items[i].value >= first && k < words[W_LITERALS]; k++) {
             edges_remove(&b->m->edges, states->items[i].value, list[2 * (size_t)k]);

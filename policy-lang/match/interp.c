@@ -66,16 +66,11 @@ static void deny_by(const struct sp_rule *rule, const char *fault,
 }
 
 /* Only for a refusal, so its cost is not that of the hot path. */
-static void explain_refusal(const struct sp_rule *nearest, enum reach reach, const char *fault,
-                            const struct sp_request *request, struct sp_verdict *verdict)
+static void explain_refusal(const char *fault, const struct sp_request *request,
+                            struct sp_verdict *verdict)
 {
-    static const enum sp_verdict_reason reasons[] = {SP_VERDICT_HOST, SP_VERDICT_PATH,
-                                                     SP_VERDICT_METHOD, SP_VERDICT_CONDITION,
-                                                     SP_VERDICT_UNREADABLE};
     struct sp_buf text;
     sp_buf_over(&text, verdict->detail, sizeof verdict->detail);
-    verdict->reason = nearest ? reasons[reach] : SP_VERDICT_HOST;
-    verdict->rule = reach >= REACH_METHOD ? nearest : NULL;
     switch ((int)verdict->reason) {
     case SP_VERDICT_HOST:
         sp_buf_add_str(&text, "no rule names this host");
@@ -88,10 +83,28 @@ static void explain_refusal(const struct sp_rule *nearest, enum reach reach, con
         sp_buf_add_str(&text, sp_method_name(request->method));
         break;
     case SP_VERDICT_CONDITION:
-        match_describe_culprit(nearest->where, request, &text);
+        match_describe_culprit(verdict->rule->where, request, &text);
         break;
     default:
         sp_buf_add_str(&text, fault);
+    }
+}
+
+void sp_match_explain(const struct sp_match *match, const struct sp_request *request,
+                      struct sp_verdict *ret_verdict)
+{
+    const char *fault = NULL;
+    *ret_verdict = (struct sp_verdict){match->allowed, match->reason, match->rule, ""};
+    if (match->allowed || !sp_method_name(request->method)) {
+        return;
+    }
+    if (match->rule) {
+        reach_of(match->rule, request, &fault);
+    }
+    if (match->reason == SP_VERDICT_DENY_RULE) {
+        deny_by(match->rule, fault, request, ret_verdict);
+    } else {
+        explain_refusal(fault, request, ret_verdict);
     }
 }
 
@@ -99,6 +112,9 @@ void sp_scope_match(const struct sp_scope *scope, const struct sp_request *reque
                     struct sp_verdict *ret_verdict)
 {
     const struct sp_rule *nearest = NULL, *allow = NULL;
+    static const enum sp_verdict_reason reasons[] = {SP_VERDICT_HOST, SP_VERDICT_PATH,
+                                                     SP_VERDICT_METHOD, SP_VERDICT_CONDITION,
+                                                     SP_VERDICT_UNREADABLE};
     const char *nearest_fault = NULL, *fault;
     enum reach nearest_reach = REACH_HOST;
     *ret_verdict = (struct sp_verdict){.allowed = false, .reason = SP_VERDICT_HOST};
@@ -128,7 +144,9 @@ void sp_scope_match(const struct sp_scope *scope, const struct sp_request *reque
         ret_verdict->rule = allow;
         return;
     }
-    explain_refusal(nearest, nearest_reach, nearest_fault, request, ret_verdict);
+    ret_verdict->reason = reasons[nearest_reach];
+    ret_verdict->rule = nearest_reach >= REACH_METHOD ? nearest : NULL;
+    explain_refusal(nearest_fault, request, ret_verdict);
 }
 
 bool sp_scope_wants_body(const struct sp_scope *scope, const struct sp_request *request)

@@ -67,13 +67,30 @@ static void judge_stop(struct judge *j)
     sp_policy_free(j->policy);
 }
 
-static bool decides(const struct sp_matcher *matcher, const struct sp_request *request,
-                    const struct sp_verdict *verdict)
+static bool says(const struct sp_matcher *matcher, const struct sp_request *request,
+                 const struct sp_verdict *verdict)
 {
-    struct sp_match decision;
-    sp_matcher_decide(matcher, request, &decision);
-    return decision.allowed == verdict->allowed && decision.reason == verdict->reason &&
-           decision.rule == verdict->rule;
+    struct sp_match match;
+    sp_matcher_decide(matcher, request, &match);
+    return match.allowed == verdict->allowed && match.reason == verdict->reason &&
+           match.rule == verdict->rule;
+}
+
+/* It says the same, finds the same words, and where it does not ask for the body, the verdict
+ * is the same without one. It asks for no body that the interpreter would not ask for. */
+static bool decides(const struct sp_matcher *matcher, const struct sp_request *request,
+                    const struct sp_scope *scope, const struct sp_verdict *verdict)
+{
+    struct sp_match match;
+    struct sp_verdict explained;
+    struct sp_request unread = *request;
+    sp_matcher_decide(matcher, request, &match);
+    sp_match_explain(&match, request, &explained);
+    unread.body_kind = SP_BODY_UNREAD;
+    unread.body_value = NULL;
+    return says(matcher, request, verdict) && strcmp(explained.detail, verdict->detail) == 0 &&
+           (sp_matcher_wants_body(matcher, request) ? sp_scope_wants_body(scope, request)
+                                                    : says(matcher, &unread, verdict));
 }
 
 /* The verdict, once all agree on it. */
@@ -89,8 +106,8 @@ static bool verdict_on(struct judge *j, const struct gen_request *described)
     bool good = verdict.allowed == expected && again.allowed == expected &&
                 verdict.reason == again.reason && strcmp(verdict.detail, again.detail) == 0 &&
                 verdict.allowed == (verdict.reason == SP_VERDICT_ALLOWED);
-    bool automaton = decides(j->automaton, &request, &verdict);
-    bool bits = decides(j->bits, &request, &verdict);
+    bool automaton = decides(j->automaton, &request, j->scope, &verdict);
+    bool bits = decides(j->bits, &request, j->scope, &verdict);
     if (!good || !automaton || !bits) {
         struct sp_buf shown;
         sp_buf_init(&shown, 1 << 20);
