@@ -98,10 +98,10 @@ void sp_match_explain(const struct sp_match *match, const struct sp_request *req
     if (match->allowed || !sp_method_name(request->method)) {
         return;
     }
-    if (match->rule) {
+    if (match->rule) { /* unless no rule is for the host, or none for the path */
         reach_of(match->rule, request, &fault);
     }
-    if (match->reason == SP_VERDICT_DENY_RULE) {
+    if (match->rule && match->rule->denies) {
         deny_by(match->rule, fault, request, ret_verdict);
     } else {
         explain_refusal(fault, request, ret_verdict);
