@@ -15,7 +15,7 @@ function(bad_plugin name source)
   set_property(GLOBAL APPEND PROPERTY BAD_PLUGINS ${name})
 endfunction()
 foreach(name habits major newer no_note no_symbol null_function null_table reason short_table
-             silent twice two_notes)
+             silent twice two_notes worker)
   bad_plugin(bad_${name} bad_${name}.c)
 endforeach()
 bad_plugin(bad_nothing bad_nothing.c)
@@ -46,6 +46,13 @@ foreach(test load elf abi push check providers)
   target_include_directories(test_plugin_${test} PRIVATE plugins)
   add_dependencies(test_plugin_${test} ${BAD_PLUGINS} stripe github rest template)
 endforeach()
+
+sallyport_test(unit/test_worker.c worker Sallyport::PluginSDK)
+target_compile_definitions(test_worker PRIVATE BAD_DIR="${BAD_DIR}"
+  WORKER="$<TARGET_FILE:sallyport-worker>" STRIPE_SO="$<TARGET_FILE:stripe>"
+  GITHUB_SO="$<TARGET_FILE:github>" REST_SO="$<TARGET_FILE:rest>")
+target_include_directories(test_worker PRIVATE plugins)
+add_dependencies(test_worker ${BAD_PLUGINS} stripe github rest sallyport-worker)
 
 # The header, in every language that it promises.
 foreach(language c/c99 c/c11 c/c17 c++/c++11 c++/c++17)
