@@ -2,6 +2,7 @@
 
 #include "curve_file.h"
 #include "policy_files.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -423,21 +424,30 @@ static void start_events(struct sp_host *host)
     (void)uv_signal_start(&host->on_hup, on_hup, SIGHUP);
 }
 
+static sp_status start_providers(struct sp_host *host, const struct sp_host_options *options,
+                                 struct sp_error *err)
+{
+    char pins[PATH_ROOM], program[SP_WORKER_PATH_BYTES];
+    sp_worker_program(program);
+    const struct sp_worker_config worker = {.loop = &host->loop, .program = program};
+    struct sp_providers_config config = {.folder = host->config.plugin_dir,
+                                         .pins_path = state_path(host, "plugins.pins", pins),
+                                         .dev = options->dev_plugins,
+                                         .worker =
+                                             host->config.plugins_in_process ? NULL : &worker,
+                                         .log = &host->log};
+    return sp_providers_new(&config, &host->providers, err);
+}
+
 static sp_status start_parts(struct sp_host *host, const struct sp_host_options *options,
                              struct sp_error *err)
 {
-    char pins[PATH_ROOM];
     sp_status status = lock_folder(host, err);
     if (!status) {
         status = start_engine(host, err);
     }
     if (!status) {
-        struct sp_providers_config config = {.folder = host->config.plugin_dir,
-                                             .pins_path =
-                                                 state_path(host, "plugins.pins", pins),
-                                             .dev = options->dev_plugins,
-                                             .log = &host->log};
-        status = sp_providers_new(&config, &host->providers, err);
+        status = start_providers(host, options, err);
     }
     if (!status) {
         status = sp_zap_new(host->zmq_context, &host->zap, err);
@@ -498,8 +508,9 @@ static void close_handle(uv_handle_t *handle, void *user)
 
 void sp_host_stop(struct sp_host *host)
 {
-    /* In the order of who calls whom: calls in flight end into the engine, the engine's last
-     * callbacks answer through the fronts. */
+    /* In the order of who calls whom: questions to providers end into calls, calls in flight
+     * end into the engine, the engine's last callbacks answer through the fronts. */
+    sp_providers_stop(host->providers);
     sp_egress_free(host->egress);
     if (host->engine) {
         sp_engine_close(host->engine);

@@ -164,13 +164,14 @@ static void fail_worker(struct worker *w, const char *why)
     rest = rest < SP_WORKER_BACKOFF_MAX_MS ? rest : SP_WORKER_BACKOFF_MAX_MS;
     w->n_failures++;
     w->rest_until_ms = uv_now(w->loop) + rest;
+    const char *hook = loading                   ? " in its describe hook"
+                       : !q                      ? ""
+                       : q->what == WORKER_CHECK ? " in its check hook"
+                                                 : " in its plan hook";
     (void)sp_fail(&w->last_failure, SP_EIO,
-                  "provider %s: its plugin %s%s in its %s hook; it is started again, ask the "
-                  "plugin's author",
+                  "provider %s: its plugin %s%s%s; it is started again when it is needed",
                   w->provider.manifest->id.ptr, why ? why : how, why ? " and was killed" : "",
-                  loading                        ? "describe"
-                  : q && q->what == WORKER_CHECK ? "check"
-                                                 : "plan");
+                  hook);
     if (w->host.log) {
         w->host.log(w->host.log_user, w->provider.manifest->id, SALLYPORT_LOG_ERROR,
                     sp_text_of(w->last_failure.text));
