@@ -229,6 +229,29 @@ static void a_worker_says_what_the_plugin_says_in_this_process(void **state)
     same_in_both(REST_SO, &both);
 }
 
+static void a_plugin_built_for_abi_1_0_serves_today(void **state)
+{
+    (void)state;
+    struct sp_provider *provider = load(ABI_SO);
+    const struct sp_manifest *manifest = provider->manifest;
+    assert_true(sp_text_is(manifest->id, "witness"));
+    assert_int_equal(manifest->n_fields, 2);
+    assert_true(sp_text_is(manifest->fields[0].derives, "livemode"));
+    assert_int_equal(manifest->n_actions, 2);
+    assert_true(manifest->actions[0].escalates && !manifest->actions[1].escalates);
+    struct sp_key_view key = {SP_TEXT("w"), 1, NULL, 0, names, 1};
+    struct answer answer = check_key(provider, &key);
+    assert_int_equal(answer.status, SP_OK);
+    assert_string_equal(answer.hosts[0], "eu.witness.example");
+    answer = plan_key(provider, &key);
+    assert_int_equal(answer.status, SP_OK);
+    assert_true(answer.plan.placements[0].base64);
+    assert_true(sp_text_is(answer.plan.placements[0].template, "{api_key}:"));
+    assert_true(sp_text_is(answer.plan.headers[0].name, "witness-version"));
+    sp_plan_done(&answer.plan);
+    unload(provider);
+}
+
 static void a_wrong_configuration_is_refused_with_the_plugins_words(void **state)
 {
     (void)state;
@@ -531,6 +554,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start_loop, end_loop)
         TEST(a_worker_says_what_the_plugin_says_in_this_process),
+        TEST(a_plugin_built_for_abi_1_0_serves_today),
         TEST(a_wrong_configuration_is_refused_with_the_plugins_words),
         TEST(many_questions_at_once_are_answered_in_turn),
         TEST(what_the_loader_refuses_is_refused_here_too),
