@@ -41,6 +41,7 @@ struct line {
     uv_pipe_t pipe;
     struct worker *worker; /* NULL once it is closed */
     struct sp_buf in;
+    char chunk[READ_BYTES]; /* what is read at a time */
 };
 
 struct worker {
@@ -339,10 +340,9 @@ static void take_frames(struct line *line)
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
 {
-    (void)handle;
+    struct line *line = handle->data;
     (void)suggested;
-    char *memory = malloc(READ_BYTES);
-    *ret_buf = uv_buf_init(memory, memory ? READ_BYTES : 0);
+    *ret_buf = uv_buf_init(line->chunk, sizeof line->chunk);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -359,7 +359,6 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     } else if (n < 0 && w) {
         fail_worker(w, NULL);
     }
-    free(buf->base);
 }
 
 /* ---- asking -------------------------------------------------------------------------------
