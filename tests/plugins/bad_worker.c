@@ -116,7 +116,7 @@ static void *nothing(void *data)
 static int starts_threads(void)
 {
     pthread_t thread;
-    return pthread_create(&thread, NULL, nothing, NULL) == 0;
+    return pthread_create(&thread, NULL, nothing, NULL) == 0 && pthread_join(thread, NULL) == 0;
 }
 
 static int makes_code(void)
