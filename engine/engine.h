@@ -244,8 +244,14 @@ struct sp_outcome {
  * request id, as soon as it is queued. */
 void sp_engine_finish(struct sp_engine *engine, struct sp_ticket *ticket,
                       const struct sp_outcome *outcome, sp_engine_done done, void *user);
-/* Whether the ticket's token still lives: asked again right before sending, and for streams. */
-bool sp_ticket_alive(const struct sp_ticket *ticket);
+/* Whether the ticket's token still lives, asked again right before sending and while the call
+ * is under way: SP_CODE_OK, _TOKEN_REVOKED, _TOKEN_EXPIRED (its caveats' `until` included),
+ * _CLOCK, _SEALED. */
+enum sp_code sp_ticket_life(const struct sp_ticket *ticket);
+static inline bool sp_ticket_alive(const struct sp_ticket *ticket)
+{
+    return sp_ticket_life(ticket) == SP_CODE_OK;
+}
 
 /* ---- tokens --------------------------------------------------------------------------------
  */

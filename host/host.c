@@ -18,7 +18,7 @@
 #include <zmq.h>
 
 enum {
-    TICK_MS = 1000,
+    TICK_MS = 500, /* half of what a revoked token may take to be cut off (T66) */
     PATH_ROOM = SP_PATH_MAX_BYTES + 64,
     JOBS_MAX = 65536,
     ANSWER_MAX_BYTES = 1 << 20,
@@ -207,6 +207,9 @@ static void on_tick(uv_timer_t *timer)
         return;
     }
     sp_engine_tick(host->engine);
+    if (host->proxy.egress) {
+        sp_proxy_cut(&host->proxy);
+    }
     if (!sp_zap_healthy(host->zap)) {
         SP_LOG(&host->log, SP_LOG_ERROR, "zap.dead",
                {"effect", SP_TEXT("nobody can connect; restart the host")});
@@ -329,7 +332,8 @@ static sp_status start_egress(struct sp_host *host, struct sp_error *err)
     };
     sp_status status = sp_egress_new(&config, &host->egress, err);
     if (!status) {
-        host->proxy = (struct sp_proxy){host->engine, host->providers, host->egress};
+        host->proxy = (struct sp_proxy){
+            .engine = host->engine, .providers = host->providers, .egress = host->egress};
     }
     return status;
 }
