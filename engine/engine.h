@@ -152,6 +152,10 @@ void sp_engine_key_add(struct sp_engine *engine, const struct sp_key_input *inpu
 /* New secrets (and settings) for the same id; hosts and provider stay; tokens are untouched. */
 void sp_engine_key_rotate(struct sp_engine *engine, const struct sp_key_input *input,
                           struct sp_text by, sp_engine_done done, void *user);
+/* Other settings for a key, whose secrets (input's copies of them) and hosts stay. It is
+ * another version, but not a rotation. */
+void sp_engine_key_set(struct sp_engine *engine, const struct sp_key_input *input,
+                       struct sp_text by, sp_engine_done done, void *user);
 void sp_engine_key_remove(struct sp_engine *engine, struct sp_text id, struct sp_text by,
                           sp_engine_done done, void *user);
 

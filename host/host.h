@@ -64,7 +64,8 @@ void sp_host_status(struct sp_host *host, struct sp_engine_status *engine,
 /* The operations of the two sockets. */
 void sp_ops_client(void *user, struct sp_exchange *exchange);
 void sp_ops_admin(void *user, struct sp_exchange *exchange);
-/* key.add and key.rotate, which ask the provider first. by: the administrator's name. */
+/* key.add, key.rotate and key.set, which ask the provider first. by: the administrator's name.
+ */
 void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
                     const struct sp_message *message, struct sp_text by);
 
