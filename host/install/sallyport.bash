@@ -14,7 +14,7 @@ _sallyport() {
     policy) word='check diff explain' ;;
     plugin) word='list check pin' ;;
     audit) word='tail verify' ;;
-    '') word='init status doctor unseal seal reload backup key client token call check policy plugin audit' ;;
+    '') word='init status doctor unseal seal reload backup restore key client token call check policy plugin audit' ;;
     *) word='' ;;
     esac
     case $current in
