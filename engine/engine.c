@@ -470,6 +470,7 @@ static sp_status tick_work(struct sp_job *job, struct sp_store *store)
         status = sp_store_token_purge(store, now[0] - 3600000, &job->err);
         status =
             status ? status : sp_store_claim_purge(store, now[0] - CLAIM_LIFE_MS, &job->err);
+        status = status ? status : sp_store_budget_purge(store, now[0], &job->err);
     }
     return status;
 }

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -23,7 +24,9 @@ struct restoring {
     char store[PATH_ROOM], copy[PATH_ROOM], audit[PATH_ROOM];
     uint8_t hash[32]; /* SHA-256 of the backup's file */
     struct sp_head audit_head;
-    int64_t high_water_ms; /* of the store that stands: time never goes back */
+    int64_t high_water_ms;         /* of the store that stands: time never goes back */
+    struct sp_budget_use *budgets; /* what is spent in it: a restore is no fresh budget */
+    size_t n_budgets, budgets_room;
     struct sp_restored *result;
 };
 
@@ -198,6 +201,22 @@ static sp_status check_audit(struct restoring *r, struct sp_error *err)
     return status;
 }
 
+static sp_status keep_budget(void *user, const struct sp_budget_use *row)
+{
+    struct restoring *r = user;
+    if (r->n_budgets == r->budgets_room) {
+        size_t room = r->budgets_room ? 2 * r->budgets_room : 64;
+        struct sp_budget_use *more = realloc(r->budgets, room * sizeof *more);
+        if (!more) {
+            return SP_ENOMEM;
+        }
+        r->budgets = more;
+        r->budgets_room = room;
+    }
+    r->budgets[r->n_budgets++] = *row;
+    return SP_OK;
+}
+
 /* Of the store that stands: is the audit as long as it says, and which time has it seen? One
  * that cannot be opened is what restoring is for. */
 static sp_status ask_old_store(struct restoring *r, struct sp_error *err)
@@ -210,7 +229,10 @@ static sp_status ask_old_store(struct restoring *r, struct sp_error *err)
         return SP_OK;
     }
     (void)sp_store_get_number(store, "clock.high_water", &r->high_water_ms, NULL);
-    if (!sp_store_get_head(store, &head, NULL)) {
+    if (sp_store_budget_list(store, keep_budget, r, NULL) == SP_ENOMEM) {
+        status = sp_fail(err, SP_ENOMEM, "out of memory");
+    }
+    if (!status && !sp_store_get_head(store, &head, NULL)) {
         struct sp_error why = {""};
         status = open_audit(r, &audit, err);
         if (!status && sp_audit_holds(audit, &head, &why)) {
@@ -231,6 +253,9 @@ static sp_status change(struct restoring *r, struct sp_store *store, struct sp_e
     struct sp_restore_mark mark = {r->result->backup_seq, r->result->n_tokens, {0}};
     memcpy(mark.hash, r->hash, sizeof mark.hash);
     sp_status status = sp_store_begin(store, err);
+    for (size_t i = 0; !status && i < r->n_budgets; i++) {
+        status = sp_store_budget_put(store, &r->budgets[i], err);
+    }
     status = status ? status : sp_store_token_purge(store, INT64_MAX, err);
     status = status ? status : sp_store_claim_purge(store, INT64_MAX, err);
     status = status ? status : sp_store_put_head(store, &r->audit_head, err);
@@ -331,5 +356,6 @@ sp_status sp_restore(const char *dir, const char *file, struct sp_text unseal,
     if (status) {
         (void)unlink(r.copy);
     }
+    free(r.budgets);
     return status;
 }
