@@ -194,7 +194,8 @@ static void on_engine_wake(uv_async_t *async)
 static void check_drained(struct sp_host *host)
 {
     if (host->draining && sp_front_n_open(host->client_front) == 0 &&
-        sp_front_n_open(host->admin_front) == 0) {
+        sp_front_n_open(host->admin_front) == 0 &&
+        (!host->http_front || sp_http_front_n_open(host->http_front) == 0)) {
         uv_stop(&host->loop);
     }
 }
@@ -230,6 +231,9 @@ static void on_stop_signal(uv_signal_t *signal, int number)
         return;
     }
     host->draining = true;
+    if (host->http_front) {
+        sp_http_front_stop(host->http_front);
+    }
     (void)sd_notify(0, "STOPPING=1");
     SP_LOG(&host->log, SP_LOG_INFO, "draining", {"reason", SP_TEXT("signal")});
     (void)uv_timer_start(&host->drain, on_drain_over, host->config.drain_ms, 0);
@@ -253,10 +257,10 @@ static void on_busy(void *user, struct sp_buf *reply)
                            SP_TEXT(""));
 }
 
-static void on_refused(void *user, const char *curve, const char *why)
+static void on_refused(void *user, const char *peer, const char *why)
 {
     struct sp_host *host = user;
-    (void)curve;
+    (void)peer;
     (void)why;
     host->messages_refused++;
 }
@@ -312,8 +316,12 @@ static uint16_t endpoint_port(const char *endpoint)
 /* After the fronts: their ports are never an upstream's. */
 static sp_status start_egress(struct sp_host *host, struct sp_error *err)
 {
-    const uint16_t own_ports[] = {endpoint_port(sp_front_endpoint(host->client_front)),
-                                  endpoint_port(sp_front_endpoint(host->admin_front))};
+    uint16_t own_ports[2 + SP_CONFIG_HTTP_MAX] = {
+        endpoint_port(sp_front_endpoint(host->client_front)),
+        endpoint_port(sp_front_endpoint(host->admin_front))};
+    for (size_t i = 0; i < host->config.n_http; i++) {
+        own_ports[2 + i] = sp_http_front_port(host->http_front, i);
+    }
     struct sp_egress_config config = {
         .loop = &host->loop,
         .connect_ms = host->config.upstream_connect_ms,
@@ -324,7 +332,7 @@ static sp_status start_egress(struct sp_host *host, struct sp_error *err)
         .slots_per_key = host->config.upstream_slots_per_key,
         .ca_file = *host->config.ca_file ? host->config.ca_file : NULL,
         .own_ports = own_ports,
-        .n_own_ports = sizeof own_ports / sizeof *own_ports,
+        .n_own_ports = 2 + host->config.n_http,
     };
     sp_status status = sp_egress_new(&config, &host->egress, err);
     if (!status) {
@@ -367,6 +375,48 @@ static sp_status start_fronts(struct sp_host *host, struct sp_error *err)
         status = sp_front_new(&config, &host->admin_front, err);
     }
     sodium_memzero(secret_key, sizeof secret_key);
+    return status;
+}
+
+static sp_status start_http(struct sp_host *host, struct sp_error *err)
+{
+    if (host->config.n_http == 0) {
+        return SP_OK;
+    }
+    for (size_t i = 0; i < host->config.n_http; i++) {
+        const struct sp_config_http *http = &host->config.http[i];
+        host->http_listeners[i] = (struct sp_http_listen){
+            .name = http->name,
+            .at = http->listen,
+            .route = {.mode = http->by_token    ? SP_HTTP_TOKEN
+                              : *http->provider ? SP_HTTP_PROVIDER
+                                                : SP_HTTP_PREFIXED,
+                      .provider = sp_text_of(http->provider)},
+            .tls_cert = *http->tls_cert ? http->tls_cert : NULL,
+            .tls_key = *http->tls_key ? http->tls_key : NULL,
+        };
+    }
+    struct sp_http_front_config config = {
+        .loop = &host->loop,
+        .listeners = host->http_listeners,
+        .n_listeners = host->config.n_http,
+        .body_max_bytes = host->config.message_max_bytes,
+        .held_max_bytes = host->config.http_held_bytes,
+        .connections_max = host->config.http_connections,
+        .exchanges_max = host->config.calls_max,
+        .idle_ms = host->config.http_idle_ms,
+        .grace_ms = host->config.http_grace_ms,
+        .admit = sp_ops_http_admit,
+        .handle = sp_ops_http,
+        .refused = on_refused,
+        .user = host,
+    };
+    sp_status status = sp_http_front_new(&config, &host->http_front, err);
+    for (size_t i = 0; !status && i < host->config.n_http; i++) {
+        SP_LOG(&host->log, SP_LOG_INFO, "http.listening",
+               {"listener", sp_text_of(host->config.http[i].name)},
+               {"at", sp_text_of(sp_http_front_at(host->http_front, i))});
+    }
     return status;
 }
 
@@ -449,6 +499,9 @@ static sp_status start_parts(struct sp_host *host, const struct sp_host_options 
         status = start_fronts(host, err);
     }
     if (!status) {
+        status = start_http(host, err);
+    }
+    if (!status) {
         status = start_egress(host, err);
     }
     return status;
@@ -507,6 +560,7 @@ void sp_host_stop(struct sp_host *host)
     }
     sp_front_free(host->client_front);
     sp_front_free(host->admin_front);
+    sp_http_front_free(host->http_front);
     (void)uv_run(&host->loop, UV_RUN_NOWAIT);
     uv_walk(&host->loop, close_handle, NULL);
     (void)uv_run(&host->loop, UV_RUN_DEFAULT);

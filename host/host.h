@@ -8,6 +8,7 @@
 #include "config.h"
 #include "egress.h"
 #include "engine.h"
+#include "front_http.h"
 #include "front_zmq.h"
 #include "log.h"
 #include "message.h"
@@ -32,6 +33,8 @@ struct sp_host {
     struct sp_proxy proxy;
     struct sp_zap *zap;
     struct sp_front *client_front, *admin_front;
+    struct sp_http_listen http_listeners[SP_CONFIG_HTTP_MAX]; /* as the front takes them */
+    struct sp_http_front *http_front;                         /* NULL: no listener */
     uint64_t messages_refused;
     int64_t started_ms;
     bool draining;
@@ -64,6 +67,9 @@ void sp_host_status(struct sp_host *host, struct sp_engine_status *engine,
 /* The operations of the two sockets. */
 void sp_ops_client(void *user, struct sp_exchange *exchange);
 void sp_ops_admin(void *user, struct sp_exchange *exchange);
+/* The HTTP front door (front_http.h): admit and handle. */
+bool sp_ops_http_admit(void *user, struct sp_http_exchange *exchange);
+void sp_ops_http(void *user, struct sp_http_exchange *exchange);
 /* key.add and key.rotate, which ask the provider first. by: the administrator's name. */
 void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
                     const struct sp_message *message, struct sp_text by);
