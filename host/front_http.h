@@ -47,7 +47,8 @@ struct sp_http_front_config {
     size_t held_max_bytes; /* requests and answers of all connections */
     size_t connections_max, exchanges_max;
     uint64_t idle_ms;  /* between requests */
-    uint64_t grace_ms; /* a request or an answer may take this long, and 1 s more a 16 KiB */
+    uint64_t grace_ms; /* a request may take this long, and 1 s more for each 16 KiB; an answer
+                          has to be taken at that rate over such a time */
     /* False: refused, and the answer written to exchange->reply; the connection ends. */
     bool (*admit)(void *user, struct sp_http_exchange *exchange);
     /* Ends with sp_http_exchange_reply on the same exchange. */

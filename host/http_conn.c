@@ -198,6 +198,7 @@ static void send_answer(struct conn *conn)
     conn->n_writing = conn->public.reply.len;
     account(conn);
     send_bytes(conn, &conn->public.reply, true);
+    conn->n_unwritten = uv_stream_get_write_queue_size(&conn->io.stream);
 }
 
 /* The end of a connection whose bytes cannot be trusted, or are not wanted, any more. */
@@ -413,6 +414,22 @@ static void linger(struct conn *conn)
     }
 }
 
+/* A reader that takes fewer than 16 KiB a second over grace_ms is cut off. */
+static void sweep_writing(struct conn *conn, uint64_t now)
+{
+    size_t left = uv_stream_get_write_queue_size(&conn->io.stream);
+    uint64_t elapsed = now - conn->since_ms;
+    if (elapsed <= front_of(conn)->config.grace_ms) {
+        return;
+    }
+    if (conn->n_unwritten - left < elapsed * SLOWEST_BYTES_PER_MS) {
+        conn_close(conn);
+        return;
+    }
+    conn->n_unwritten = left;
+    conn->since_ms = now;
+}
+
 /* A client may take grace_ms, and longer for more bytes: 16 KiB a second is what we wait for.
  */
 void conn_sweep(struct conn *conn, uint64_t now)
@@ -432,9 +449,7 @@ void conn_sweep(struct conn *conn, uint64_t now)
         }
         break;
     case CONN_WRITING:
-        if (elapsed > grace + conn->n_writing / SLOWEST_BYTES_PER_MS) {
-            conn_close(conn);
-        }
+        sweep_writing(conn, now);
         break;
     case CONN_LINGER:
         if (elapsed > HTTP_LINGER_MS) {

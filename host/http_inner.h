@@ -51,7 +51,7 @@ struct conn {
     bool admitted; /* the head was let in: the exchange is open */
     bool fresh;    /* nothing came yet */
     uint64_t since_ms;
-    size_t n_held, n_writing;
+    size_t n_held, n_writing, n_unwritten;
     uv_shutdown_t shutdown;
     struct conn *next, *previous;
 };

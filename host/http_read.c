@@ -39,6 +39,9 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t len)
     if (reader->state != SP_HTTP_HEAD) {
         return refuse(reader, 400, "trailers are not taken");
     }
+    if (len == 0) {
+        return refuse(reader, 400, "a header without a name");
+    }
     if (reader->request.n_headers == SP_HTTP_HEADERS_MAX) {
         return refuse(reader, 431, "more than 100 headers");
     }
@@ -225,12 +228,27 @@ static int check_length(struct sp_http_reader *reader)
     return 0;
 }
 
+/* llhttp skips blanks that the grammar has not: METHOD SP TARGET SP HTTP/1.x CRLF. */
+static bool is_request_line(const struct sp_http_request *request, struct sp_text head)
+{
+    static const char version[] = " HTTP/1.";
+    const char *end = request->target.ptr + request->target.len;
+    return request->method.ptr == head.ptr &&
+           request->target.ptr == head.ptr + request->method.len + 1 &&
+           request->target.ptr[-1] == ' ' &&
+           (size_t)(head.ptr + head.len - end) > sizeof version + 2 &&
+           memcmp(end, version, sizeof version - 1) == 0 && end[sizeof version] == '\r';
+}
+
 static int check_head(struct sp_http_reader *reader)
 {
     struct sp_http_request *request = &reader->request;
     struct sp_text expect;
     if (reader->parser.http_major != 1 || reader->parser.http_minor > 1) {
         return refuse(reader, 505, "HTTP/1.1 is spoken here");
+    }
+    if (!is_request_line(request, sp_wipe_buf_text(&reader->head))) {
+        return refuse(reader, 400, "the request line is malformed");
     }
     if (request->target.len > SP_URL_MAX_BYTES) {
         return refuse(reader, 414, "the target is longer than 8192 bytes");

@@ -6,6 +6,7 @@ import os
 import subprocess
 
 import pytest
+from lib import Curve
 from world import FORM, world
 
 LISTENERS = {
@@ -71,3 +72,233 @@ def test_curl_through_a_prefixed_listener_reaches_the_upstream_with_the_real_key
     headers = {name.lower(): value for name, value in request["headers"]}
     assert headers["host"] == "api.stripe.com" and w.key in headers["authorization"]
     assert b"spt_" not in request["head"]
+
+
+# ---- routes -----------------------------------------------------------------------------------
+
+
+def test_each_kind_of_listener_takes_the_paths_that_its_route_says(w):
+    token = w.issue()
+    for url in (w.at("local") + "/stripe/v1/charges/ch_1", w.at("stripe") + "/v1/charges/ch_1",
+                w.at("bytoken") + "/v1/charges/ch_1"):
+        assert curl(url, *bearer(token)).status == 200, url
+        assert sent(w)["target"] == "/v1/charges/ch_1"
+    assert len(w.recorder.requests()) == 3
+
+
+def test_a_unix_socket_serves_curl_and_the_upstreams_own_name_on_it(w):
+    socket = w.at("socket")[len("unix:"):]
+    assert os.stat(socket).st_mode & 0o777 == 0o660
+    for url in ("http://localhost/v1/charges/ch_1", "http://api.stripe.com/v1/charges/ch_1"):
+        assert curl(url, "--unix-socket", socket, *bearer(w.issue())).status == 200
+    w.host.stop()
+    assert not os.path.exists(socket)
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/charges/ch_1", "/Stripe/v1/charges/ch_1", "/github/x",
+                                  "/stripe%2fv1/charges", "/stripe;x/v1/charges/ch_1"])
+def test_a_path_that_names_no_provider_of_the_token_is_refused(w, path):
+    answer = curl(w.at("local") + path, *bearer(w.issue()))
+    assert answer.status in (403, 404)
+    assert answer.json()["code"] in ("not_found", "key_not_in_scope")
+    assert w.recorder.requests() == []
+
+
+@pytest.mark.parametrize("path", ["/v1/charges/%2e%2e/refunds", "/v1//charges/ch_1", "/v1/./charges",
+                                  "/v1/charges/ch_1%00", "/v1/charges/ch_1;x", "/v1/a%5cb",
+                                  "/../v1/charges/ch_1", "/v1/charges/%c0%af", "//v1/charges"])
+def test_T16_an_ambiguous_path_is_refused_on_every_route(w, path):
+    token = w.issue("open")
+    for url in (w.at("local") + "/stripe" + path, w.at("stripe") + path):
+        answer = curl(url, "--path-as-is", *bearer(token))
+        assert (answer.status, answer.json()["code"]) == (400, "bad_request"), path
+    assert w.recorder.requests() == []
+
+
+# ---- the token --------------------------------------------------------------------------------
+
+
+def basic(user, password):
+    return ["-H", "Authorization: Basic "
+            + base64.b64encode(("%s:%s" % (user, password)).encode()).decode()]
+
+
+def test_the_token_is_found_where_clients_put_their_api_keys(w):
+    token, url = w.issue(), w.at("stripe") + "/v1/charges/ch_1"
+    places = [bearer(token), ["-H", "authorization: bearer " + token],
+              ["-H", "Authorization: token " + token], ["-H", "X-Api-Key: " + token],
+              ["-u", token + ":"], basic("x-access-token", token), basic("", token),
+              bearer("rk_test_" + token), ["-u", "sk_test_" + token + ":"],
+              ["-H", "Authorization: token ghp_" + token]]
+    for options in places:
+        assert curl(url, *options).status == 200, options[1][:30]
+        assert b"spt_" not in sent(w)["head"] and b"spt_" not in base64.b64decode(
+            (sent(w)["head"].split(b"Basic ") + [b""])[1].split(b"\r")[0] or b"")
+    assert len(w.recorder.requests()) == len(places)
+
+
+def test_without_one_good_token_nothing_is_sent(w):
+    token, url = w.issue(), w.at("stripe") + "/v1/charges/ch_1"
+    cases = [([], 401), (bearer(w.key), 401), (bearer(token + "A"), 401), (bearer(""), 401),
+             (["-H", "Authorization: " + token], 401), (["-H", "Authorization: Digest x=y"], 401),
+             (["-H", "Authorization: Basic %%%"], 401), (basic("a", "b"), 401),
+             (basic(token, token), 401), (bearer("jwt_" + token), 401),
+             (bearer(token) + ["-H", "X-Api-Key: " + token], 400),
+             (bearer(token) + bearer(token), 400),
+             (["-H", "X-Api-Key: " + token, "-H", "X-Api-Key: " + token], 400)]
+    for options, status in cases:
+        answer = curl(url, *options)
+        assert answer.status == status, (options, answer.body)
+        if status == 401:
+            assert answer.json()["code"] == "token_invalid"
+            assert 'Basic realm="sallyport"' in answer.header("www-authenticate")
+        assert token not in answer.body.decode() and w.key not in answer.body.decode()
+    assert w.recorder.requests() == []
+
+
+def test_T11_a_bound_token_is_refused_since_its_binding_cannot_be_proven(w):
+    token = w.issue(bind=w.agent.public)
+    answer = curl(w.at("stripe") + "/v1/charges/ch_1", *bearer(token))
+    assert (answer.status, answer.json()["code"]) == (401, "token_binding")
+    assert w.as_agent().ok("proxy", token=token, method="GET",
+                           url="https://api.stripe.com/v1/charges/ch_1")["status"] == 200
+
+
+def test_T13_a_revoked_token_is_refused(w):
+    token = w.issue()
+    with w.host.client(w.desk) as desk:
+        desk.ok("revoke", token=token)
+    answer = curl(w.at("stripe") + "/v1/charges/ch_1", *bearer(token))
+    assert (answer.status, answer.json()["code"]) == (401, "token_revoked")
+
+
+# ---- refusals and answers ---------------------------------------------------------------------
+
+
+def test_a_refusal_says_which_rule_and_that_repeating_is_of_no_use(w):
+    url, token = w.at("stripe") + "/v1/refunds", w.issue()
+    form = ["-H", "Content-Type: " + FORM["content-type"]]
+    good = b"charge=ch_1&amount=4000&reason=duplicate"
+    bad = good.replace(b"4000", b"9000")
+    assert curl(url, *form, *bearer(token), data=good).status == 200
+    assert sent(w)["body"] == good
+    answer = curl(url, *form, *bearer(token), data=bad)
+    problem = answer.json()
+    assert answer.status == 403 and problem["status"] == 403
+    assert answer.header("content-type") == "application/problem+json"
+    assert problem["code"] == "not_allowed" and problem["rule"] == "refund"
+    assert "amount" in problem["reason"] and problem["retryable"] is False
+    assert answer.header("stripe-should-retry") == answer.header("x-should-retry") == "false"
+    answer = curl(w.at("stripe") + "/v1/charges/ch_1/capture", "-X", "POST", *bearer(token))
+    assert answer.status == 403 and answer.json()["code"] in ("denied", "not_allowed")
+    assert len(w.recorder.requests()) == 1
+    w.host.stop()
+    kinds = [record["type"] for record in w.host.audit_records()]
+    assert kinds.count("denied") == 2 and kinds.count("intent") == 1
+
+
+def test_a_used_up_rate_is_429_with_the_time_to_wait(tmp_path, recorder):
+    with world(tmp_path, recorder.url, rate="1/min", settings=LISTENERS) as w:
+        url, token = w.host.http_at("stripe") + "/v1/charges/ch_1", w.issue()
+        assert curl(url, *bearer(token)).status == 200
+        answer = curl(url, *bearer(token))
+        assert (answer.status, answer.json()["code"]) == (429, "rate_limited")
+        assert 1 <= int(answer.header("retry-after")) <= 60
+        assert answer.header("x-should-retry") is None
+
+
+def test_answers_go_on_with_status_headers_and_body_as_they_are(w):
+    w.recorder.answer({
+        "GET /v1/charges/a": {"status": 404, "body": "no \u00e9", "headers": [
+            ["content-type", "text/plain"], ["etag", '"x"'], ["x-ratelimit-remaining", "7"],
+            ["set-cookie", "session=1"], ["connection", "x-hop"], ["x-hop", "1"],
+            ["idempotency-key", "k"]]},
+        "GET /v1/charges/c": {"status": 304, "headers": [["etag", '"y"']], "body": ""},
+        "GET /v1/charges/d": {"status": 204, "headers": [["x-d", "1"]], "body": ""}})
+    base, token = w.at("stripe") + "/v1/charges/", w.issue("open")
+    answer = curl(base + "a", *bearer(token))
+    assert answer.status == 404 and answer.body == "no \u00e9".encode()
+    assert answer.header("etag") == '"x"' and answer.header("x-ratelimit-remaining") == "7"
+    assert answer.header("set-cookie") is None and answer.header("x-hop") is None
+    assert answer.header("idempotency-key") == "k"
+    answer = curl(base + "c", *bearer(token))
+    assert (answer.status, answer.body, answer.header("etag")) == (304, b"", '"y"')
+    answer = curl(base + "d", *bearer(token))
+    assert (answer.status, answer.body, answer.header("content-length")) == (204, b"", None)
+
+
+def test_head_has_the_length_of_a_body_that_does_not_come(tmp_path, recorder):
+    recorder.answer({"*": {"headers": [["content-length", "1234"], ["x-b", "1"]]}})
+    reader = Curve()
+    with world(tmp_path, recorder.url, settings=LISTENERS) as w:
+        w.host.write_policy("head.scope", """sallyport 1
+scope heads {
+  key stripe-main
+  ttl 1h
+  allow HEAD https://api.stripe.com/v1/charges/*
+}
+principal reader { curve "%s" may issue heads for 1h }
+""" % reader.public)
+        w.host.reload()
+        token = w.host.client(reader).ok("issue", scope="heads")["token"]
+        answer = curl(w.host.http_at("stripe") + "/v1/charges/b", "-I", *bearer(token))
+        assert (answer.status, answer.header("content-length")) == (200, "1234")
+        assert answer.body == b""
+
+
+def test_links_and_locations_lead_back_to_the_front_door(w):
+    port = w.recorder.port
+    w.recorder.answer({"*": {"status": 201, "headers": [
+        ["location", "https://api.stripe.com/v1/charges/ch_2"],
+        ["content-location", "/v1/charges/ch_3"],
+        ["link", '<https://api.stripe.com/v1/charges?page=2>; rel="next", '
+                 '<https://elsewhere.example/v1>; rel="last", </v1/charges?page=1>; rel="first", '
+                 '<http://localhost:%d/v1/charges?page=3>; title="a,b>"; rel=x' % port]]}})
+    token = w.issue()
+    base = w.at("local")
+    answer = curl(base + "/stripe/v1/charges/ch_1", *bearer(token))
+    assert answer.header("location") == base + "/stripe/v1/charges/ch_2"
+    assert answer.header("content-location") == "/stripe/v1/charges/ch_3"
+    assert answer.header("link") == (
+        '<%s/stripe/v1/charges?page=2>; rel="next", </stripe/v1/charges?page=1>; rel="first", '
+        '<%s/stripe/v1/charges?page=3>; title="a,b>"; rel=x' % (base, base))
+    answer = curl("http://api.stripe.com/v1/charges/ch_1", "--unix-socket",
+                  w.at("socket")[len("unix:"):], *bearer(token))
+    assert answer.header("location") == "https://api.stripe.com/v1/charges/ch_2"
+    assert "<https://api.stripe.com/v1/charges?page=3>" in answer.header("link")
+
+
+def test_T30_an_answer_that_holds_the_key_is_not_passed_on(w):
+    w.recorder.answer({"*": {"echo": True}})
+    answer = curl(w.at("stripe") + "/v1/charges/ch_1", *bearer(w.issue()))
+    assert (answer.status, answer.json()["code"]) == (502, "response_blocked")
+    assert w.key.encode() not in answer.body and answer.header("x-should-retry") == "false"
+
+
+# ---- T26: what stays behind -------------------------------------------------------------------
+
+
+def test_T26_what_belongs_to_this_hop_or_to_nobody_stays_here(w):
+    options = []
+    for line in ("Cookie: a=b", "Proxy-Authorization: Basic eDp5", "Proxy-Connection: keep-alive",
+                 "X-Forwarded-For: 1.2.3.4", "Forwarded: for=1.2.3.4", "Via: 1.1 x",
+                 "X-Real-IP: 1.2.3.4", "Connection: keep-alive, Idempotency-Key",
+                 "Idempotency-Key: nominated", "TE: trailers", "Accept-Encoding: br",
+                 "Upgrade: h2c", "HTTP2-Settings: AAMAAABk", "X-Unknown: 1", "Accept: text/x"):
+        options += ["-H", line]
+    answer = curl(w.at("stripe") + "/v1/charges/ch_1", *bearer(w.issue()), *options)
+    assert answer.status == 200
+    names = {name.lower() for name, _ in sent(w)["headers"]}
+    assert "accept" in names and "authorization" in names
+    for name in ("cookie", "proxy-authorization", "proxy-connection", "x-forwarded-for", "via",
+                 "forwarded", "x-real-ip", "idempotency-key", "te", "upgrade", "http2-settings",
+                 "x-unknown"):
+        assert name not in names, name
+
+
+@pytest.mark.parametrize("line", ["X-HTTP-Method-Override: DELETE", "X-Original-URL: /v1/refunds",
+                                  "X-Rewrite-URL: /", "X-Host: evil.example", "X-Method: PUT"])
+def test_T18_an_override_of_method_or_url_is_refused_by_name(w, line):
+    answer = curl(w.at("stripe") + "/v1/charges/ch_1", *bearer(w.issue("open")), "-H", line)
+    assert answer.status == 400 and line.split(":")[0].lower() in answer.json()["reason"]
+    assert w.recorder.requests() == []
