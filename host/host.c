@@ -144,6 +144,10 @@ void sp_host_status(struct sp_host *host, struct sp_engine_status *engine,
         .calls_in_flight = sp_egress_in_flight(host->egress),
         .started_ms = host->started_ms,
         .policy_error = host->policy_error,
+        .http = host->http_texts,
+        .n_http = host->http_front ? host->config.n_http : 0,
+        .http_connections =
+            host->http_front ? sp_http_front_n_connections(host->http_front) : 0,
     };
     sp_zap_counts(host->zap, &ret_status->handshakes_allowed, &ret_status->handshakes_refused);
 }
@@ -378,48 +382,6 @@ static sp_status start_fronts(struct sp_host *host, struct sp_error *err)
     return status;
 }
 
-static sp_status start_http(struct sp_host *host, struct sp_error *err)
-{
-    if (host->config.n_http == 0) {
-        return SP_OK;
-    }
-    for (size_t i = 0; i < host->config.n_http; i++) {
-        const struct sp_config_http *http = &host->config.http[i];
-        host->http_listeners[i] = (struct sp_http_listen){
-            .name = http->name,
-            .at = http->listen,
-            .route = {.mode = http->by_token    ? SP_HTTP_TOKEN
-                              : *http->provider ? SP_HTTP_PROVIDER
-                                                : SP_HTTP_PREFIXED,
-                      .provider = sp_text_of(http->provider)},
-            .tls_cert = *http->tls_cert ? http->tls_cert : NULL,
-            .tls_key = *http->tls_key ? http->tls_key : NULL,
-        };
-    }
-    struct sp_http_front_config config = {
-        .loop = &host->loop,
-        .listeners = host->http_listeners,
-        .n_listeners = host->config.n_http,
-        .body_max_bytes = host->config.message_max_bytes,
-        .held_max_bytes = host->config.http_held_bytes,
-        .connections_max = host->config.http_connections,
-        .exchanges_max = host->config.calls_max,
-        .idle_ms = host->config.http_idle_ms,
-        .grace_ms = host->config.http_grace_ms,
-        .admit = sp_ops_http_admit,
-        .handle = sp_ops_http,
-        .refused = on_refused,
-        .user = host,
-    };
-    sp_status status = sp_http_front_new(&config, &host->http_front, err);
-    for (size_t i = 0; !status && i < host->config.n_http; i++) {
-        SP_LOG(&host->log, SP_LOG_INFO, "http.listening",
-               {"listener", sp_text_of(host->config.http[i].name)},
-               {"at", sp_text_of(sp_http_front_at(host->http_front, i))});
-    }
-    return status;
-}
-
 static void on_auto_unsealed(void *user, sp_status status, const struct sp_error *err)
 {
     struct sp_host *host = user;
@@ -499,7 +461,7 @@ static sp_status start_parts(struct sp_host *host, const struct sp_host_options 
         status = start_fronts(host, err);
     }
     if (!status) {
-        status = start_http(host, err);
+        status = sp_ops_http_start(host, err);
     }
     if (!status) {
         status = start_egress(host, err);

@@ -34,7 +34,9 @@ struct sp_host {
     struct sp_zap *zap;
     struct sp_front *client_front, *admin_front;
     struct sp_http_listen http_listeners[SP_CONFIG_HTTP_MAX]; /* as the front takes them */
-    struct sp_http_front *http_front;                         /* NULL: no listener */
+    char http_text[SP_CONFIG_HTTP_MAX][768]; /* where they listen, and how; for status */
+    const char *http_texts[SP_CONFIG_HTTP_MAX];
+    struct sp_http_front *http_front; /* NULL: no listener */
     uint64_t messages_refused;
     int64_t started_ms;
     bool draining;
@@ -67,9 +69,8 @@ void sp_host_status(struct sp_host *host, struct sp_engine_status *engine,
 /* The operations of the two sockets. */
 void sp_ops_client(void *user, struct sp_exchange *exchange);
 void sp_ops_admin(void *user, struct sp_exchange *exchange);
-/* The HTTP front door (front_http.h): admit and handle. */
-bool sp_ops_http_admit(void *user, struct sp_http_exchange *exchange);
-void sp_ops_http(void *user, struct sp_http_exchange *exchange);
+/* The HTTP front door: start the listeners of the configuration, if there are any. */
+sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err);
 /* key.add and key.rotate, which ask the provider first. by: the administrator's name. */
 void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
                     const struct sp_message *message, struct sp_text by);

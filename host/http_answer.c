@@ -193,11 +193,13 @@ static void put_refusal(struct sp_buf *buf, struct sp_http_form form, int status
     sp_buf_init(&problem, 16 << 10);
     put_problem(&problem, status, decision);
     put_status(buf, status, form.close);
-    /* charset means nothing to JSON; without it Octokit does not show a body it has no name for */
-    sp_buf_addf(buf,
-                "content-type: application/problem+json; charset=utf-8\r\ncontent-length: %zu\r\n"
-                "cache-control: no-store\r\n",
-                problem.len);
+    /* charset means nothing to JSON; without it Octokit does not show a body it has no name for
+     */
+    sp_buf_addf(
+        buf,
+        "content-type: application/problem+json; charset=utf-8\r\ncontent-length: %zu\r\n"
+        "cache-control: no-store\r\n",
+        problem.len);
     if (status == 401) { /* git sends its credential only when it is asked for one */
         sp_buf_add_str(buf, "www-authenticate: Bearer realm=\"sallyport\"\r\n"
                             "www-authenticate: Basic realm=\"sallyport\"\r\n");

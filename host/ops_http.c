@@ -94,7 +94,7 @@ static sp_status find_destination(struct op *op, struct sp_decision *decision)
     return SP_OK;
 }
 
-bool sp_ops_http_admit(void *user, struct sp_http_exchange *exchange)
+static bool admit(void *user, struct sp_http_exchange *exchange)
 {
     struct sp_host *host = user;
     struct sp_decision decision = {.code = SP_CODE_OK};
@@ -168,7 +168,7 @@ static void reply(void *user)
     sp_http_exchange_reply(op->exchange);
 }
 
-void sp_ops_http(void *user, struct sp_http_exchange *exchange)
+static void handle(void *user, struct sp_http_exchange *exchange)
 {
     struct op *op = exchange->user;
     struct sp_error err = {""};
@@ -197,4 +197,64 @@ void sp_ops_http(void *user, struct sp_http_exchange *exchange)
     op->proxy.answer = &exchange->reply;
     op->proxy.user = op;
     sp_proxy_start(&op->host->proxy, &op->proxy);
+}
+
+/* ---- start ----------------------------------------------------------------------------------
+ */
+
+static void on_refused(void *user, const char *peer, const char *why)
+{
+    struct sp_host *host = user;
+    (void)peer;
+    (void)why;
+    host->messages_refused++;
+}
+
+sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err)
+{
+    if (host->config.n_http == 0) {
+        return SP_OK;
+    }
+    for (size_t i = 0; i < host->config.n_http; i++) {
+        const struct sp_config_http *http = &host->config.http[i];
+        host->http_listeners[i] = (struct sp_http_listen){
+            .name = http->name,
+            .at = http->listen,
+            .route = {.mode = http->by_token    ? SP_HTTP_TOKEN
+                              : *http->provider ? SP_HTTP_PROVIDER
+                                                : SP_HTTP_PREFIXED,
+                      .provider = sp_text_of(http->provider)},
+            .tls_cert = *http->tls_cert ? http->tls_cert : NULL,
+            .tls_key = *http->tls_key ? http->tls_key : NULL,
+        };
+    }
+    struct sp_http_front_config config = {
+        .loop = &host->loop,
+        .listeners = host->http_listeners,
+        .n_listeners = host->config.n_http,
+        .body_max_bytes = host->config.message_max_bytes,
+        .held_max_bytes = host->config.http_held_bytes,
+        .connections_max = host->config.http_connections,
+        .exchanges_max = host->config.calls_max,
+        .idle_ms = host->config.http_idle_ms,
+        .grace_ms = host->config.http_grace_ms,
+        .admit = admit,
+        .handle = handle,
+        .refused = on_refused,
+        .user = host,
+    };
+    sp_status status = sp_http_front_new(&config, &host->http_front, err);
+    for (size_t i = 0; !status && i < host->config.n_http; i++) {
+        const struct sp_config_http *http = &host->config.http[i];
+        const char *at = sp_http_front_at(host->http_front, i);
+        const char *mode = http->by_token    ? "token"
+                           : *http->provider ? "provider "
+                                             : "prefixed";
+        (void)snprintf(host->http_text[i], sizeof host->http_text[i], "%s: %s, %s%s",
+                       http->name, at, mode, http->provider);
+        host->http_texts[i] = host->http_text[i];
+        SP_LOG(&host->log, SP_LOG_INFO, "http.listening", {"listener", sp_text_of(http->name)},
+               {"at", sp_text_of(at)}, {"mode", sp_text_of(mode)});
+    }
+    return status;
 }

@@ -3,10 +3,13 @@ where the token may stand, what refusals look like, and what of a request stays 
 import base64
 import json
 import os
+import socket
+import ssl
 import subprocess
+import time
 
 import pytest
-from lib import Curve
+from lib import Curve, Host, occurrences
 from world import FORM, world
 
 LISTENERS = {
@@ -302,3 +305,130 @@ def test_T18_an_override_of_method_or_url_is_refused_by_name(w, line):
     answer = curl(w.at("stripe") + "/v1/charges/ch_1", *bearer(w.issue("open")), "-H", line)
     assert answer.status == 400 and line.split(":")[0].lower() in answer.json()["reason"]
     assert w.recorder.requests() == []
+
+
+# ---- TLS, settings ----------------------------------------------------------------------------
+
+
+def certificate(folder, name="localhost"):
+    cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
+                    "-subj", "/CN=" + name, "-addext", "subjectAltName=DNS:" + name],
+                   check=True, capture_output=True, timeout=30)
+    os.chmod(key, 0o600)
+    return cert, key
+
+
+@pytest.fixture
+def tls(tmp_path, recorder):
+    recorder.answer({"*": {"body": '{"id": "ch_1"}', "headers": [
+        ["location", "https://api.stripe.com/v1/x"]]}})
+    cert, key = certificate(tmp_path)
+    settings = {"http tls": {"listen": "127.0.0.1:0", "mode": "provider stripe",
+                             "tls_cert": cert, "tls_key": key},
+                "limits": {"http_grace": "1s"}}
+    with world(tmp_path, recorder.url, settings=settings) as made:
+        made.recorder, made.cert = recorder, cert
+        made.port = int(made.host.http_at("tls").rsplit(":", 1)[1])
+        made.url = "https://localhost:%d" % made.port
+        yield made
+
+
+def test_tls_with_the_certificate_that_the_operator_gave(tls):
+    answer = curl(tls.url + "/v1/charges/ch_1", "--cacert", tls.cert, *bearer(tls.issue()))
+    assert answer.status == 200 and answer.header("location") == tls.url + "/v1/x"
+    done = subprocess.run(["curl", "-sS", "--max-time", "5", tls.url + "/"], capture_output=True,
+                          check=False, timeout=10)
+    assert done.returncode == 60  # the client trusts whom it was told to, and nobody else
+
+
+def test_tls_connections_are_kept_and_carry_large_bodies(tls):
+    tls.recorder.answer({"*": {"body": "b" * (6 << 20)}})
+    context = ssl.create_default_context(cafile=tls.cert)
+    request = ("POST /v1/refunds HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+               "Content-Length: %d\r\n\r\n" % (tls.issue("open"), 3 << 20)).encode()
+    with context.wrap_socket(socket.create_connection(("localhost", tls.port), timeout=20),
+                             server_hostname="localhost") as sock:
+        for _ in range(3):
+            sock.sendall(request + b"a" * (3 << 20))
+            reply, need = b"", 6 << 20
+            while len(reply.partition(b"\r\n\r\n")[2]) < need:
+                reply += sock.recv(1 << 20)
+            assert reply.startswith(b"HTTP/1.1 200")
+    assert [len(request["body"]) for request in tls.recorder.requests()] == [3 << 20] * 3
+
+
+def test_T29_what_is_no_handshake_and_old_tls_end(tls):
+    for first in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b""):
+        with socket.create_connection(("localhost", tls.port), timeout=10) as sock:
+            began = time.monotonic()
+            sock.sendall(first)
+            assert b"HTTP" not in b"".join(iter(lambda: sock.recv(65536), b""))
+            assert time.monotonic() - began < 5
+    old, other = (ssl.create_default_context(cafile=tls.cert) for _ in range(2))
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("DEFAULT:@SECLEVEL=0")
+    other.set_alpn_protocols(["h2"])
+    for context in (old, other):
+        with socket.create_connection(("localhost", tls.port), timeout=10) as sock:
+            with pytest.raises(ssl.SSLError):
+                context.wrap_socket(sock, server_hostname="localhost")
+    assert curl(tls.url + "/v1/charges/ch_1", "--cacert", tls.cert,
+                *bearer(tls.issue())).status == 200
+
+
+@pytest.mark.parametrize("listener, words", [
+    ({"listen": "0.0.0.0:0"}, "in the clear"), ({"listen": "localhost:1"}, "no address"),
+    ({"listen": "127.0.0.1"}, "no address"), ({"listen": "127.0.0.1:70000"}, "no address"),
+    ({"listen": "[::]:0"}, "in the clear"), ({"mode": "token"}, "where to listen"),
+    ({"listen": "127.0.0.1:0", "mode": "anything"}, "no good value"),
+    ({"listen": "127.0.0.1:0", "mode": "provider "}, "no good value"),
+    ({"listen": "127.0.0.1:0", "tls_cert": "x.pem"}, "go together"),
+    ({"listen": "127.0.0.1:0", "tls_cert": "x.pem", "tls_key": "y.pem"}, "no certificate"),
+    ({"listen": "unix:policy"}, "something else than a socket"),
+    ({"listen": "unix:" + "a" * 120}, "longer than"),
+    ({"lisen": "127.0.0.1:0"}, "there is no setting"),
+])
+def test_a_listener_that_cannot_be_is_an_error_that_says_why(tmp_path, listener, words):
+    host = Host(tmp_path / "state", settings={"http x": listener})
+    host.init()
+    host.launch()
+    assert host.process.wait(20) == 2
+    assert words in host.log(), host.log()
+
+
+def test_a_socket_left_behind_is_replaced_and_one_in_use_is_not(tmp_path):
+    settings = {"http x": {"listen": "unix:%s/x.sock" % tmp_path}}
+    with Host(tmp_path / "one", settings=settings) as one, \
+            Host(tmp_path / "two", settings=settings) as two:
+        one.start()
+        two.init()
+        two.launch()
+        assert two.process.wait(20) == 2 and "somebody listens there" in two.log()
+        one.kill9()
+        assert os.path.exists(tmp_path / "x.sock")
+        two.start()
+        assert two.http_at("x") == "unix:%s/x.sock" % tmp_path
+
+
+def test_status_and_doctor_tell_of_the_listeners(w):
+    listed = w.host.cli_json("status")["http"]
+    assert listed[0] == "local: %s, prefixed" % w.at("local")
+    assert listed[1] == "stripe: %s, provider stripe" % w.at("stripe") and len(listed) == 4
+    assert "local: http://127.0.0.1:" in w.host.cli("status")
+
+
+def test_without_a_listener_there_is_none(host):
+    assert host.cli_json("status")["http"] == [] and "http.listening" not in host.log()
+
+
+def test_the_token_and_the_key_are_in_no_log_and_no_file(w):
+    token = w.issue()
+    for options in (bearer(token), ["-u", token + ":"], bearer(token + "A")):
+        curl(w.at("stripe") + "/v1/charges/ch_1", *options)
+        curl(w.at("stripe") + "/v1/nothing?x=%00", *options)
+    w.host.stop()
+    for secret in (w.key, token, base64.b64encode((token + ":").encode()).decode()):
+        assert occurrences(secret, w.host.dir, w.host.log_path) == []
+    assert occurrences(w.key, w.recorder.log) == [w.recorder.log]  # the search does find it
