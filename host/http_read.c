@@ -209,7 +209,7 @@ static int check_length(struct sp_http_reader *reader)
         !only(reader, "transfer-encoding", &coding) || (length.ptr && coding.ptr)) {
         return refuse(reader, 400, "it is not clear how long the body is");
     }
-    for (size_t i = 0; i < length.len; i++) {
+    for (size_t i = 0; length.ptr && i < length.len; i++) {
         if (length.ptr[i] < '0' || length.ptr[i] > '9') {
             return refuse(reader, 400, "Content-Length is no number");
         }
