@@ -124,7 +124,8 @@ const char sp_config_template[] =
     "#[http local]\n"
     "# an address of loopback, any address with TLS, or unix:PATH\n"
     "#listen = 127.0.0.1:7251\n"
-    "# prefixed: /PROVIDER/…; provider NAME: all is that provider's; token: the token says\n"
+    "# prefixed: /PROVIDER/…; provider NAME: all is that provider's; token: the token says;\n"
+    "# health: /healthz, /readyz and /metrics for monitors\n"
     "#mode = prefixed\n"
     "# certificate chain and key in PEM\n"
     "#tls_cert =\n"
@@ -216,7 +217,7 @@ static sp_status listen_set(char field[SP_PATH_MAX_BYTES], const char *base, con
     return status ? status : text_set(field, start, "", path);
 }
 
-/* "prefixed", "token", or "provider stripe". */
+/* "prefixed", "token", "health", or "provider stripe". */
 static sp_status mode_set(struct sp_config_http *http, const char *value)
 {
     static const char start[] = "provider ";
@@ -230,7 +231,8 @@ static sp_status mode_set(struct sp_config_http *http, const char *value)
     }
     http->provider[0] = '\0';
     http->by_token = strcmp(value, "token") == 0;
-    return http->by_token || strcmp(value, "prefixed") == 0 ? SP_OK : SP_EINVAL;
+    http->health = strcmp(value, "health") == 0;
+    return http->by_token || http->health || strcmp(value, "prefixed") == 0 ? SP_OK : SP_EINVAL;
 }
 
 /* into: the structure that the setting's offset is in. */

@@ -340,7 +340,8 @@ static sp_status start_egress(struct sp_host *host, struct sp_error *err)
     };
     sp_status status = sp_egress_new(&config, &host->egress, err);
     if (!status) {
-        host->proxy = (struct sp_proxy){host->engine, host->providers, host->egress};
+        host->proxy =
+            (struct sp_proxy){host->engine, host->providers, host->egress, &host->metrics};
     }
     return status;
 }

@@ -12,6 +12,7 @@
 #include "front_zmq.h"
 #include "log.h"
 #include "message.h"
+#include "metrics.h"
 #include "providers.h"
 #include "proxy.h"
 #include "zap.h"
@@ -38,6 +39,7 @@ struct sp_host {
     const char *http_texts[SP_CONFIG_HTTP_MAX];
     struct sp_http_front *http_front; /* NULL: no listener */
     uint64_t messages_refused;
+    struct sp_metrics metrics;
     int64_t started_ms;
     bool draining;
     char policy_error[2048]; /* why the last reload was refused; empty: it was not */
@@ -71,6 +73,8 @@ void sp_ops_client(void *user, struct sp_exchange *exchange);
 void sp_ops_admin(void *user, struct sp_exchange *exchange);
 /* The HTTP front door: start the listeners of the configuration, if there are any. */
 sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err);
+/* One request of a listener with mode = health; answers it. */
+void sp_ops_health(struct sp_host *host, struct sp_http_exchange *exchange);
 /* key.add and key.rotate, which ask the provider first. by: the administrator's name. */
 void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
                     const struct sp_message *message, struct sp_text by);

@@ -19,7 +19,12 @@
 #include "engine.h"
 #include "http_read.h"
 
-enum sp_http_mode { SP_HTTP_PREFIXED, SP_HTTP_PROVIDER, SP_HTTP_TOKEN };
+enum sp_http_mode {
+    SP_HTTP_PREFIXED,
+    SP_HTTP_PROVIDER,
+    SP_HTTP_TOKEN,
+    SP_HTTP_HEALTH, /* no calls: what monitors ask (ops_health.c) */
+};
 
 struct sp_http_route { /* of a listener */
     enum sp_http_mode mode;

@@ -32,9 +32,12 @@ static void put_refusal(struct op *op, const struct sp_decision *decision)
     sp_http_put_refusal(&op->exchange->reply, form_of(op->host, op->exchange), decision);
 }
 
-/* Refused before the engine judged it, so it is noted here. */
+/* Refused before the engine judged it, so it is noted and counted here. */
 static void note_refusal(struct op *op, const struct sp_decision *decision)
 {
+    sp_metrics_call(&op->host->metrics, &(struct sp_metrics_call){.provider = SP_TEXT(""),
+                                                                  .decision = decision,
+                                                                  .code = decision->code});
     sp_engine_note_refusal(op->host->engine, sp_text_of(op->exchange->peer), decision->code);
     put_refusal(op, decision);
 }
@@ -98,6 +101,9 @@ static bool admit(void *user, struct sp_http_exchange *exchange)
 {
     struct sp_host *host = user;
     struct sp_decision decision = {.code = SP_CODE_OK};
+    if (exchange->route->mode == SP_HTTP_HEALTH) {
+        return true;
+    }
     struct op *op = sp_arena_alloc(&exchange->arena, sizeof *op);
     if (!op) {
         decide(&decision, SP_CODE_BUSY, "out of memory");
@@ -173,7 +179,10 @@ static void handle(void *user, struct sp_http_exchange *exchange)
     struct op *op = exchange->user;
     struct sp_error err = {""};
     struct sp_decision decision = {.code = SP_CODE_OK};
-    (void)user;
+    if (exchange->route->mode == SP_HTTP_HEALTH) {
+        sp_ops_health(user, exchange);
+        return;
+    }
     struct sp_raw_request raw = {
         .method = exchange->request->method,
         .url = sp_http_call_url(&exchange->arena, &op->call, op->upstream_host),
@@ -220,7 +229,8 @@ sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err)
         host->http_listeners[i] = (struct sp_http_listen){
             .name = http->name,
             .at = http->listen,
-            .route = {.mode = http->by_token    ? SP_HTTP_TOKEN
+            .route = {.mode = http->health      ? SP_HTTP_HEALTH
+                              : http->by_token  ? SP_HTTP_TOKEN
                               : *http->provider ? SP_HTTP_PROVIDER
                                                 : SP_HTTP_PREFIXED,
                       .provider = sp_text_of(http->provider)},

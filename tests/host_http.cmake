@@ -5,5 +5,6 @@ endif()
 sallyport_test(unit/test_http_read.c http)
 sallyport_test(unit/test_http_call.c http)
 sallyport_test(unit/test_http_answer.c http)
+sallyport_test(unit/test_metrics.c host)
 
 sallyport_fuzz(fuzz/fuzz_http.c http)

@@ -17,6 +17,7 @@ LISTENERS = {
     "http stripe": {"listen": "127.0.0.1:0", "mode": "provider stripe"},
     "http bytoken": {"listen": "127.0.0.1:0", "mode": "token"},
     "http socket": {"listen": "unix:http.sock", "mode": "provider stripe"},
+    "http health": {"listen": "127.0.0.1:0", "mode": "health"},
 }
 
 
@@ -359,6 +360,7 @@ def test_tls_connections_are_kept_and_carry_large_bodies(tls):
     assert [len(request["body"]) for request in tls.recorder.requests()] == [3 << 20] * 3
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_T29_what_is_no_handshake_and_old_tls_end(tls):
     for first in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b""):
         with socket.create_connection(("localhost", tls.port), timeout=10) as sock:
@@ -415,7 +417,7 @@ def test_a_socket_left_behind_is_replaced_and_one_in_use_is_not(tmp_path):
 def test_status_and_doctor_tell_of_the_listeners(w):
     listed = w.host.cli_json("status")["http"]
     assert listed[0] == "local: %s, prefixed" % w.at("local")
-    assert listed[1] == "stripe: %s, provider stripe" % w.at("stripe") and len(listed) == 4
+    assert listed[1] == "stripe: %s, provider stripe" % w.at("stripe") and len(listed) == 5
     assert "local: http://127.0.0.1:" in w.host.cli("status")
 
 
@@ -432,3 +434,58 @@ def test_the_token_and_the_key_are_in_no_log_and_no_file(w):
     for secret in (w.key, token, base64.b64encode((token + ":").encode()).decode()):
         assert occurrences(secret, w.host.dir, w.host.log_path) == []
     assert occurrences(w.key, w.recorder.log) == [w.recorder.log]  # the search does find it
+
+
+# ---- health and metrics -----------------------------------------------------------------------
+
+
+def test_health_is_asked_without_a_token_on_a_listener_of_its_own(w):
+    at = w.at("health")
+    assert (curl(at + "/healthz").status, curl(at + "/readyz").body) == (200, b"ready\n")
+    assert curl(at + "/healthz", "-I").body == b"" and curl(at + "/healthz", "-I").status == 200
+    assert curl(at + "/stripe/v1/charges/ch_1", *bearer(w.issue("open"))).status == 404
+    assert curl(at + "/healthz", "-X", "POST").status == 405
+    assert curl(w.at("local") + "/healthz").status == 401
+    w.host.cli("seal")
+    assert (curl(at + "/healthz").status, curl(at + "/readyz").status) == (200, 503)
+    assert curl(at + "/readyz").body == b"sealed\n"
+    assert w.recorder.requests() == []
+
+
+def samples(text):
+    """Prometheus' text format: {"name{labels}": value}, with each metric's type told first."""
+    found, typed = {}, set()
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            name, kind = line.split(" ")[2:]
+            assert name not in typed and kind in ("counter", "gauge", "histogram")
+            typed.add(name)
+        elif not line.startswith("# HELP "):
+            name, value = line.rsplit(" ", 1)
+            base = name.split("{")[0]
+            assert base in typed or base.rsplit("_", 1)[0] in typed, line
+            assert name not in found
+            found[name] = float(value)
+    return found
+
+
+def test_metrics_count_calls_by_provider_rule_and_verdict(w):
+    token, url = w.issue(), w.at("stripe") + "/v1/charges/ch_1"
+    for _ in range(3):
+        assert curl(url, *bearer(token)).status == 200
+    assert curl(url, "-X", "DELETE", *bearer(token)).status == 403
+    assert curl(url).status == 401
+    assert w.as_agent().ok("proxy", token=token, method="GET",
+                           url="https://api.stripe.com/v1/charges/ch_1")["status"] == 200
+    answer = curl(w.at("health") + "/metrics")
+    assert answer.header("content-type").startswith("text/plain; version=0.0.4")
+    found = samples(answer.body.decode())
+    calls = 'sallyport_requests_total{provider="%s",scope="support",rule="%s",code="%s"}'
+    assert found[calls % ("stripe", "read", "ok")] == 4
+    assert sum(value for name, value in found.items() if 'code="not_allowed"' in name) == 1
+    assert sum(value for name, value in found.items() if 'code="token_invalid"' in name) == 1
+    assert found["sallyport_upstream_seconds_count"] == 4
+    assert found['sallyport_upstream_seconds_bucket{le="+Inf"}'] == 4
+    assert 0 < found["sallyport_added_seconds_sum"] < 5
+    assert found["sallyport_ready"] == 1 and found["sallyport_keys"] == 2
+    assert token not in answer.body.decode() and w.key not in answer.body.decode()
