@@ -152,6 +152,10 @@ void sp_engine_key_add(struct sp_engine *engine, const struct sp_key_input *inpu
 /* New secrets (and settings) for the same id; hosts and provider stay; tokens are untouched. */
 void sp_engine_key_rotate(struct sp_engine *engine, const struct sp_key_input *input,
                           struct sp_text by, sp_engine_done done, void *user);
+/* Other settings for a key, whose secrets (input's copies of them) and hosts stay. It is
+ * another version, but not a rotation. */
+void sp_engine_key_set(struct sp_engine *engine, const struct sp_key_input *input,
+                       struct sp_text by, sp_engine_done done, void *user);
 void sp_engine_key_remove(struct sp_engine *engine, struct sp_text id, struct sp_text by,
                           sp_engine_done done, void *user);
 
@@ -258,8 +262,14 @@ struct sp_outcome {
  * request id, as soon as it is queued. */
 void sp_engine_finish(struct sp_engine *engine, struct sp_ticket *ticket,
                       const struct sp_outcome *outcome, sp_engine_done done, void *user);
-/* Whether the ticket's token still lives: asked again right before sending, and for streams. */
-bool sp_ticket_alive(const struct sp_ticket *ticket);
+/* Whether the ticket's token still lives, asked again right before sending and while the call
+ * is under way: SP_CODE_OK, _TOKEN_REVOKED, _TOKEN_EXPIRED (its caveats' `until` included),
+ * _CLOCK, _SEALED. */
+enum sp_code sp_ticket_life(const struct sp_ticket *ticket);
+static inline bool sp_ticket_alive(const struct sp_ticket *ticket)
+{
+    return sp_ticket_life(ticket) == SP_CODE_OK;
+}
 
 /* ---- tokens --------------------------------------------------------------------------------
  */

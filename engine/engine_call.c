@@ -200,11 +200,18 @@ static struct sp_ticket *ticket_new(struct sp_engine *engine, struct sp_call *ca
     return t;
 }
 
-bool sp_ticket_alive(const struct sp_ticket *ticket)
+enum sp_code sp_ticket_life(const struct sp_ticket *ticket)
 {
-    struct sp_decision ignored;
-    return ticket->engine->state == SP_ENGINE_READY &&
-           token_lives(ticket->engine, ticket->judged.token, &ignored);
+    struct sp_engine *engine = ticket->engine;
+    struct sp_decision decision;
+    uint64_t until = ticket->judged.until_ms;
+    if (engine->state != SP_ENGINE_READY) {
+        return SP_CODE_SEALED;
+    }
+    if (!token_lives(engine, ticket->judged.token, &decision)) {
+        return decision.code;
+    }
+    return until && (uint64_t)engine_wall(engine) >= until ? SP_CODE_TOKEN_EXPIRED : SP_CODE_OK;
 }
 
 /* ---- records

@@ -72,9 +72,10 @@ static bool note_match(const struct sp_call *call, const struct sp_match *matche
 
 static bool caveats_allow(struct sp_engine *engine, struct sp_call *call,
                           const struct sp_token *parsed, const struct live_token *token,
-                          struct sp_decision *decision)
+                          uint64_t *ret_until_ms, struct sp_decision *decision)
 {
     struct sp_match matched;
+    *ret_until_ms = 0;
     const struct chain *chain = token_chain(engine, parsed);
     if (!chain) {
         decide(decision, SP_CODE_TOKEN_INVALID, "", "a caveat of the token cannot be read");
@@ -93,6 +94,9 @@ static bool caveats_allow(struct sp_engine *engine, struct sp_call *call,
             decide(decision, SP_CODE_TOKEN_EXPIRED, "ask for a new one",
                    "the token was narrowed to a time that is over");
             return false;
+        }
+        if (until && (!*ret_until_ms || until < *ret_until_ms)) {
+            *ret_until_ms = until;
         }
         if (granted) {
             match(engine, call, granted, &matched);
@@ -475,7 +479,7 @@ void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_ju
     }
     char rule[sizeof d->rule];
     memcpy(rule, d->rule, sizeof rule);
-    if (caveats_allow(engine, call, &parsed, token, d)) {
+    if (caveats_allow(engine, call, &parsed, token, &ret_judged->until_ms, d)) {
         memcpy(d->rule, rule, sizeof rule);
     }
 }

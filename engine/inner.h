@@ -207,6 +207,7 @@ struct judged {
     struct key_version *key;
     struct sp_rate_use uses[USES_MAX];
     size_t n_uses;
+    uint64_t until_ms; /* the earliest of the caveats' ends, wall time; 0: none */
 };
 /* Everything up to, and without, the rates. decision->code is OK where the call may be made. */
 void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_judged,

@@ -21,7 +21,8 @@ enum setting_type {
     TYPE_LEVEL,
     TYPE_FORMAT,
     TYPE_LISTEN,
-    TYPE_MODE
+    TYPE_MODE,
+    TYPE_ISOLATION
 };
 
 struct setting {
@@ -37,6 +38,7 @@ static const struct setting settings[] = {
     {"host", "state_dir", TYPE_PATH, AT(state_dir), "."},
     {"host", "policy_dir", TYPE_PATH, AT(policy_dir), "policy"},
     {"host", "plugin_dir", TYPE_PATH, AT(plugin_dir), SALLYPORT_PLUGIN_DIR},
+    {"host", "plugin_isolation", TYPE_ISOLATION, AT(plugins_in_process), "worker"},
     {"host", "client_endpoint", TYPE_TEXT, AT(client_endpoint), "tcp://127.0.0.1:7250"},
     {"host", "admin_endpoint", TYPE_TEXT, AT(admin_endpoint), ""},
     {"host", "key_file", TYPE_PATH, AT(key_file), "unseal.key"},
@@ -82,6 +84,9 @@ const char sp_config_template[] =
     "#state_dir = .\n"
     "#policy_dir = policy\n"
     "#plugin_dir = " SALLYPORT_PLUGIN_DIR "\n"
+    "# worker: each plugin in a sandboxed process; none: in the host's own, with all its "
+    "secrets\n"
+    "#plugin_isolation = worker\n"
     "#client_endpoint = tcp://127.0.0.1:7250\n"
     "# the administration socket; empty: admin.sock in state_dir\n"
     "#admin_endpoint =\n"
@@ -272,6 +277,12 @@ static sp_status setting_set(void *into, const struct setting *setting, const ch
         return listen_set(field, base, value);
     case TYPE_MODE:
         return mode_set(into, value);
+    case TYPE_ISOLATION:
+        if (strcmp(value, "worker") != 0 && strcmp(value, "none") != 0) {
+            return SP_EINVAL;
+        }
+        *(bool *)field = value[0] == 'n';
+        return SP_OK;
     }
     return SP_EINVAL;
 }

@@ -32,6 +32,7 @@ struct sp_config {
     char state_dir[SP_PATH_MAX_BYTES];
     char policy_dir[SP_PATH_MAX_BYTES];
     char plugin_dir[SP_PATH_MAX_BYTES];
+    bool plugins_in_process;                 /* else each in a worker (host/worker/) */
     char client_endpoint[SP_PATH_MAX_BYTES]; /* ZeroMQ: tcp://127.0.0.1:7250 */
     char admin_endpoint[SP_PATH_MAX_BYTES];  /* ipc://STATE/admin.sock */
     char key_file[SP_PATH_MAX_BYTES];        /* unseals at start where it exists; "" = manual */

@@ -118,6 +118,7 @@ static const char *why_cancelled(enum sp_code code)
            : code == SP_CODE_TOKEN_REVOKED
                ? "the token was revoked while the call was under way"
            : code == SP_CODE_TOKEN_EXPIRED ? "the token expired while the call was under way"
+           : code == SP_CODE_SEALED        ? "the host was sealed while the call was under way"
                                            : "the call was cancelled";
 }
 

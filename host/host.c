@@ -2,6 +2,7 @@
 
 #include "curve_file.h"
 #include "policy_files.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,7 @@
 #include <zmq.h>
 
 enum {
-    TICK_MS = 1000,
+    TICK_MS = 500, /* half of what a revoked token may take to be cut off (T66) */
     PATH_ROOM = SP_PATH_MAX_BYTES + 64,
     JOBS_MAX = 65536,
     ANSWER_MAX_BYTES = 1 << 20,
@@ -211,6 +212,9 @@ static void on_tick(uv_timer_t *timer)
         return;
     }
     sp_engine_tick(host->engine);
+    if (host->proxy.egress) {
+        sp_proxy_cut(&host->proxy);
+    }
     if (!sp_zap_healthy(host->zap)) {
         SP_LOG(&host->log, SP_LOG_ERROR, "zap.dead",
                {"effect", SP_TEXT("nobody can connect; restart the host")});
@@ -340,8 +344,10 @@ static sp_status start_egress(struct sp_host *host, struct sp_error *err)
     };
     sp_status status = sp_egress_new(&config, &host->egress, err);
     if (!status) {
-        host->proxy =
-            (struct sp_proxy){host->engine, host->providers, host->egress, &host->metrics};
+        host->proxy = (struct sp_proxy){.engine = host->engine,
+                                        .providers = host->providers,
+                                        .egress = host->egress,
+                                        .metrics = &host->metrics};
     }
     return status;
 }
@@ -436,21 +442,30 @@ static void start_events(struct sp_host *host)
     (void)uv_signal_start(&host->on_hup, on_hup, SIGHUP);
 }
 
+static sp_status start_providers(struct sp_host *host, const struct sp_host_options *options,
+                                 struct sp_error *err)
+{
+    char pins[PATH_ROOM], program[SP_WORKER_PATH_BYTES];
+    sp_worker_program(program);
+    const struct sp_worker_config worker = {.loop = &host->loop, .program = program};
+    struct sp_providers_config config = {.folder = host->config.plugin_dir,
+                                         .pins_path = state_path(host, "plugins.pins", pins),
+                                         .dev = options->dev_plugins,
+                                         .worker =
+                                             host->config.plugins_in_process ? NULL : &worker,
+                                         .log = &host->log};
+    return sp_providers_new(&config, &host->providers, err);
+}
+
 static sp_status start_parts(struct sp_host *host, const struct sp_host_options *options,
                              struct sp_error *err)
 {
-    char pins[PATH_ROOM];
     sp_status status = lock_folder(host, err);
     if (!status) {
         status = start_engine(host, err);
     }
     if (!status) {
-        struct sp_providers_config config = {.folder = host->config.plugin_dir,
-                                             .pins_path =
-                                                 state_path(host, "plugins.pins", pins),
-                                             .dev = options->dev_plugins,
-                                             .log = &host->log};
-        status = sp_providers_new(&config, &host->providers, err);
+        status = start_providers(host, options, err);
     }
     if (!status) {
         status = sp_zap_new(host->zmq_context, &host->zap, err);
@@ -514,8 +529,9 @@ static void close_handle(uv_handle_t *handle, void *user)
 
 void sp_host_stop(struct sp_host *host)
 {
-    /* In the order of who calls whom: calls in flight end into the engine, the engine's last
-     * callbacks answer through the fronts. */
+    /* In the order of who calls whom: questions to providers end into calls, calls in flight
+     * end into the engine, the engine's last callbacks answer through the fronts. */
+    sp_providers_stop(host->providers);
     sp_egress_free(host->egress);
     if (host->engine) {
         sp_engine_close(host->engine);

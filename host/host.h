@@ -75,7 +75,8 @@ void sp_ops_admin(void *user, struct sp_exchange *exchange);
 sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err);
 /* One request of a listener with mode = health; answers it. */
 void sp_ops_health(struct sp_host *host, struct sp_http_exchange *exchange);
-/* key.add and key.rotate, which ask the provider first. by: the administrator's name. */
+/* key.add, key.rotate and key.set, which ask the provider first. by: the administrator's name.
+ */
 void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
                     const struct sp_message *message, struct sp_text by);
 

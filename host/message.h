@@ -32,6 +32,7 @@ enum sp_op {
     SP_OP_KEY_CHECK,
     SP_OP_KEY_ADD,
     SP_OP_KEY_ROTATE,
+    SP_OP_KEY_SET,
     SP_OP_KEY_LIST,
     SP_OP_KEY_SHOW,
     SP_OP_KEY_REMOVE,
@@ -93,6 +94,8 @@ struct sp_message_key { /* key.* */
     size_t n_settings;
     const struct sp_key_setting *secrets; /* name and plaintext, in the message itself */
     size_t n_secrets;
+    const struct sp_text *unset; /* key.set: names of settings that go */
+    size_t n_unset;
     struct sp_text url; /* key.test; empty: the root of the key's host */
 };
 struct sp_message_client { /* client.* */

@@ -6,6 +6,7 @@
 #include "plugin_file.h"
 #include "plugin_host.h"
 #include "plugin_key.h"
+#include "plugin_library.h"
 #include "plugin_symbol.h"
 
 #include <dlfcn.h>
@@ -176,20 +177,18 @@ static sp_status entry_find(void *library, const char *path, entry_point *ret_en
 
 /* The library must not be closed again, whatever happens: its code may have left a thread, a
  * handler, a pointer. */
-static sp_status library_open(struct sp_plugin_file *file, const char *path,
-                              entry_point *ret_entry, struct sp_error *err)
+static sp_status library_open(int fd, const char *path, entry_point *ret_entry,
+                              struct sp_error *err)
 {
     char name[64];
-    (void)snprintf(name, sizeof name, "/proc/self/fd/%d", file->fd);
+    (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
     void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (!library) {
         const char *why = dlerror();
         char text[256];
         sp_shown(sp_text_of(why ? why : "no reason given"), text, sizeof text);
-        sp_plugin_file_done(file, false);
         return sp_fail(err, SP_EINVAL, "plugin %s: cannot be loaded: %s", path, text);
     }
-    sp_plugin_file_done(file, true);
     return entry_find(library, path, ret_entry, err);
 }
 
@@ -211,58 +210,16 @@ static sp_status table_check(const struct sallyport_plugin *table, const char *p
     return SP_OK;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return sp_text_cmp(*(const struct sp_text *)a, *(const struct sp_text *)b);
-}
-
-/* Scopes name actions, so a name has to mean one. */
-static sp_status actions_are_unique(const struct sp_manifest *manifest, const char *path,
-                                    struct sp_error *err)
-{
-    sp_status status = SP_OK;
-    struct sp_text *names = calloc(manifest->n_actions + 1, sizeof *names);
-    if (!names) {
-        return sp_fail(err, SP_ENOMEM, "plugin %s: out of memory", path);
-    }
-    for (size_t i = 0; i < manifest->n_actions; i++) {
-        names[i] = manifest->actions[i].name;
-    }
-    qsort(names, manifest->n_actions, sizeof *names, by_name);
-    for (size_t i = 1; !status && i < manifest->n_actions; i++) {
-        if (sp_text_eq(names[i], names[i - 1])) {
-            status = sp_fail(err, SP_EINVAL, "plugin %s: its action %s is there twice", path,
-                             names[i].ptr);
-        }
-    }
-    free(names);
-    return status;
-}
-
 static sp_status describe(struct plugin *plugin, struct sp_error *err)
 {
     struct sp_plugin_host *host = &plugin->host;
-    struct sp_manifest *manifest = &host->manifest;
     uint64_t call = sp_hook_begin(host, SP_HOOK_DESCRIBE, &plugin->arena, NULL);
     int32_t returned = plugin->table->describe(&host->table, call);
     sp_status status = sp_hook_end(host, returned, err);
     if (status) {
         return status;
     }
-    if (!host->named) {
-        return sp_fail(err, SP_EINVAL,
-                       "plugin %s: its describe hook pushed no manifest; call push_manifest",
-                       host->path);
-    }
-    manifest->hosts = host->hosts.items;
-    manifest->n_hosts = host->hosts.n;
-    manifest->request_headers = host->request_headers.items;
-    manifest->n_request_headers = host->request_headers.n;
-    manifest->fields = host->fields.items;
-    manifest->n_fields = host->fields.n;
-    manifest->actions = host->actions.items;
-    manifest->n_actions = host->actions.n;
-    return actions_are_unique(manifest, host->path, err);
+    return sp_plugin_manifest_done(host, err);
 }
 
 static sp_status table_get(struct plugin *plugin, entry_point entry, struct sp_error *err)
@@ -279,9 +236,9 @@ static sp_status table_get(struct plugin *plugin, entry_point entry, struct sp_e
 }
 
 /* The file's checks, with the path in front of what the parser says. */
-static sp_status file_read(const char *path, const struct sp_plugin_rules *rules,
-                           struct sp_plugin_file *ret_file, struct sp_elf_info *ret_info,
-                           struct sp_error *err)
+static sp_status file_check(const char *path, const struct sp_plugin_rules *rules,
+                            struct sp_plugin_file *ret_file, struct sp_elf_info *ret_info,
+                            struct sp_error *err)
 {
     struct sp_error why = {""};
     sp_status status = sp_plugin_file_read(path, rules, ret_file, err);
@@ -296,38 +253,38 @@ static sp_status file_read(const char *path, const struct sp_plugin_rules *rules
     return status;
 }
 
-sp_status sp_plugin_load(const char *path, const struct sp_plugin_rules *rules,
+sp_status sp_plugin_file_check(const char *path, const struct sp_plugin_rules *rules,
+                               struct sp_plugin_file *ret_file, struct sp_error *err)
+{
+    struct sp_elf_info info;
+    return file_check(path, rules, ret_file, &info, err);
+}
+
+sp_status sp_plugin_open(int fd, const char *path, const struct sp_plugin_rules *rules,
                          struct sp_provider **ret_provider, struct sp_error *err)
 {
-    struct sp_plugin_file file;
-    struct sp_elf_info info;
     entry_point entry = NULL;
-    sp_status status = file_read(path, rules, &file, &info, err);
-    if (status) {
-        return status;
-    }
     struct plugin *plugin = calloc(1, sizeof *plugin);
-    if (plugin) {
-        sp_arena_init(&plugin->arena, MANIFEST_MAX_BYTES);
-        plugin->provider.path = sp_arena_copy(&plugin->arena, sp_text_of(path)).ptr;
+    if (!plugin) {
+        return sp_fail(err, SP_ENOMEM, "plugin %s: out of memory", path);
     }
-    if (!plugin || !plugin->provider.path) {
-        sp_plugin_file_done(&file, false);
-        status = sp_fail(err, SP_ENOMEM, "plugin %s: out of memory", path);
-        goto out;
-    }
-    memcpy(plugin->provider.hash, file.hash, sizeof file.hash);
+    sp_arena_init(&plugin->arena, MANIFEST_MAX_BYTES);
     plugin->provider.ops = &plugin_ops;
     plugin->provider.manifest = &plugin->host.manifest;
-    sp_plugin_host_init(&plugin->host, plugin->provider.path, rules);
-    status = library_open(&file, path, &entry, err);
+    plugin->provider.path = sp_arena_copy(&plugin->arena, sp_text_of(path)).ptr;
+    sp_status status = plugin->provider.path
+                           ? SP_OK
+                           : sp_fail(err, SP_ENOMEM, "plugin %s: out of memory", path);
+    if (!status) {
+        sp_plugin_host_init(&plugin->host, plugin->provider.path, rules);
+        status = library_open(fd, path, &entry, err);
+    }
     if (!status) {
         status = table_get(plugin, entry, err);
     }
     if (!status) {
         status = describe(plugin, err);
     }
-out:
     if (status) {
         plugin_free(&plugin->provider);
         return status;
@@ -336,12 +293,30 @@ out:
     return SP_OK;
 }
 
+sp_status sp_plugin_load(const char *path, const struct sp_plugin_rules *rules,
+                         struct sp_provider **ret_provider, struct sp_error *err)
+{
+    struct sp_plugin_file file;
+    sp_status status = sp_plugin_file_check(path, rules, &file, err);
+    if (status) {
+        return status;
+    }
+    status = sp_plugin_open(file.fd, path, rules, ret_provider, err);
+    if (!status) {
+        memcpy((*ret_provider)->hash, file.hash, sizeof file.hash);
+    }
+    /* A library that was opened is never closed, so its descriptor must not come to name
+     * another; one descriptor for each refused library is the price. */
+    sp_plugin_file_done(&file, true);
+    return status;
+}
+
 sp_status sp_plugin_inspect(const char *path, struct sp_plugin_info *ret_info,
                             struct sp_error *err)
 {
     struct sp_plugin_file file;
     struct sp_elf_info info;
-    sp_status status = file_read(path, NULL, &file, &info, err);
+    sp_status status = file_check(path, NULL, &file, &info, err);
     if (!status) {
         *ret_info =
             (struct sp_plugin_info){.abi_major = info.abi_major, .abi_minor = info.abi_minor};

@@ -3,6 +3,7 @@
 #include "plugin_check.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 const char *sp_hook_name(enum sp_hook hook)
 {
@@ -167,4 +168,54 @@ sp_status sp_hook_end(struct sp_plugin_host *host, int32_t returned, struct sp_e
                    "provider %s: its %s hook failed with %" PRId32
                    " and gave no reason; ask the plugin's author",
                    id, sp_hook_name(hook), returned);
+}
+
+/* ---- the manifest -------------------------------------------------------------------------
+ */
+
+static int by_name(const void *a, const void *b)
+{
+    return sp_text_cmp(*(const struct sp_text *)a, *(const struct sp_text *)b);
+}
+
+/* Scopes name actions, so a name has to mean one. */
+static sp_status actions_are_unique(const struct sp_manifest *manifest, const char *path,
+                                    struct sp_error *err)
+{
+    sp_status status = SP_OK;
+    struct sp_text *names = calloc(manifest->n_actions + 1, sizeof *names);
+    if (!names) {
+        return sp_fail(err, SP_ENOMEM, "plugin %s: out of memory", path);
+    }
+    for (size_t i = 0; i < manifest->n_actions; i++) {
+        names[i] = manifest->actions[i].name;
+    }
+    qsort(names, manifest->n_actions, sizeof *names, by_name);
+    for (size_t i = 1; !status && i < manifest->n_actions; i++) {
+        if (sp_text_eq(names[i], names[i - 1])) {
+            status = sp_fail(err, SP_EINVAL, "plugin %s: its action %s is there twice", path,
+                             names[i].ptr);
+        }
+    }
+    free(names);
+    return status;
+}
+
+sp_status sp_plugin_manifest_done(struct sp_plugin_host *host, struct sp_error *err)
+{
+    struct sp_manifest *manifest = &host->manifest;
+    if (!host->named) {
+        return sp_fail(err, SP_EINVAL,
+                       "plugin %s: its describe hook pushed no manifest; call push_manifest",
+                       host->path);
+    }
+    manifest->hosts = host->hosts.items;
+    manifest->n_hosts = host->hosts.n;
+    manifest->request_headers = host->request_headers.items;
+    manifest->n_request_headers = host->request_headers.n;
+    manifest->fields = host->fields.items;
+    manifest->n_fields = host->fields.n;
+    manifest->actions = host->actions.items;
+    manifest->n_actions = host->actions.n;
+    return actions_are_unique(manifest, host->path, err);
 }

@@ -63,6 +63,10 @@ uint64_t sp_hook_begin(struct sp_plugin_host *host, enum sp_hook hook, struct sp
 /* End it: SP_OK only where the hook returned SALLYPORT_OK and nothing was refused. */
 sp_status sp_hook_end(struct sp_plugin_host *host, int32_t returned, struct sp_error *err);
 
+/* After describe has ended well, before anything else is begun: the manifest takes over the
+ * lists. SP_EINVAL where there was none, or where it has an action twice. */
+sp_status sp_plugin_manifest_done(struct sp_plugin_host *host, struct sp_error *err);
+
 /* A hook's name, for people. */
 const char *sp_hook_name(enum sp_hook hook);
 /* Whether the caller is on the one thread on which the host runs this plugin's hooks. */

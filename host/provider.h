@@ -1,9 +1,10 @@
 /* sp_provider: how the host talks to a provider, whatever stands behind it.
  *
- * Today a plugin loaded into this process stands behind the table (host/plugin.c); a worker
- * process can, without a caller noticing: every operation answers through a callback, now or
- * later, on the host's loop thread, exactly once. A provider never sees a secret: it is told
- * the names of the secrets that a key holds, and its plan says where they go.
+ * A worker process stands behind the table (host/worker/), or a plugin loaded into this process
+ * (host/plugin.c), and a caller does not notice which: every operation answers through a
+ * callback, now or later, on the host's loop thread, exactly once. A provider never sees a
+ * secret: it is told the names of the secrets that a key holds, and its plan says where they
+ * go.
  */
 #ifndef SP_PROVIDER_H
 #define SP_PROVIDER_H
@@ -156,7 +157,10 @@ struct sp_provider_ops {
                   sp_provider_checked done, void *user);
     void (*plan)(struct sp_provider *provider, const struct sp_key_view *key,
                  sp_provider_planned done, void *user);
-    void (*free)(struct sp_provider *provider);
+    /* NULL: nothing to stop. Else: answer every question that is open with an error, take no
+     * more, and close what it has in the loop, which has to run until that is closed. */
+    void (*stop)(struct sp_provider *provider);
+    void (*free)(struct sp_provider *provider); /* after stop */
 };
 
 struct sp_provider { /* the head of whatever implements it */

@@ -2,6 +2,7 @@
 
 #include "egress.h"
 #include "pins.h"
+#include "worker.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -92,6 +93,13 @@ static bool hides_setting(const struct sp_manifest *manifest)
     return false;
 }
 
+static void stop_one(struct sp_provider *provider)
+{
+    if (provider->ops->stop) {
+        provider->ops->stop(provider);
+    }
+}
+
 static void load_one(struct sp_providers *providers, const struct sp_providers_config *config,
                      const struct sp_plugin_rules *rules, const char *name)
 {
@@ -99,7 +107,8 @@ static void load_one(struct sp_providers *providers, const struct sp_providers_c
     (void)snprintf(path, sizeof path, "%s/%s", config->folder, name);
     struct sp_error why = {""};
     struct sp_provider *provider = NULL;
-    if (sp_plugin_load(path, rules, &provider, &why)) {
+    if (config->worker ? sp_worker_load(path, rules, config->worker, &provider, &why)
+                       : sp_plugin_load(path, rules, &provider, &why)) {
         SP_LOG(config->log, SP_LOG_ERROR, "plugin.refused", {"path", sp_text_of(path)},
                {"reason", sp_text_of(why.text)});
         return;
@@ -109,6 +118,7 @@ static void load_one(struct sp_providers *providers, const struct sp_providers_c
         SP_LOG(config->log, SP_LOG_ERROR, "plugin.refused", {"path", sp_text_of(path)},
                {"reason", hides ? SP_TEXT("a field is called like a setting of the host's own")
                                 : SP_TEXT("another plugin has this provider id")});
+        stop_one(provider);
         provider->ops->free(provider);
         return;
     }
@@ -140,6 +150,11 @@ sp_status sp_providers_new(const struct sp_providers_config *config,
         SP_LOG(
             config->log, SP_LOG_WARNING, "plugin.dev",
             {"warning", SP_TEXT("--dev-plugins: hashes are NOT checked; never in production")});
+    }
+    if (!config->worker) {
+        SP_LOG(config->log, SP_LOG_WARNING, "plugin.isolation",
+               {"warning", SP_TEXT("plugin_isolation = none: plugins share the host's memory, "
+                                   "and its secrets")});
     }
     struct sp_plugin_rules rules = {.dev = config->dev,
                                     .pins = (const uint8_t(*)[32])pins->hashes,
@@ -334,6 +349,13 @@ void sp_providers_forget(struct sp_providers *providers, struct sp_text key_id)
         *place = cached->next;
         sp_plan_unref(cached->ref);
         free(cached);
+    }
+}
+
+void sp_providers_stop(struct sp_providers *providers)
+{
+    for (size_t i = 0; providers && i < providers->n; i++) {
+        stop_one(providers->list[i]);
     }
 }
 

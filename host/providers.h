@@ -10,17 +10,23 @@
 #include "provider.h"
 
 struct sp_providers;
+struct sp_worker_config; /* worker.h */
 
 struct sp_providers_config {
     const char *folder;    /* every *.so in it is loaded */
     const char *pins_path; /* pins.h */
     bool dev;              /* --dev-plugins */
+    /* NULL: plugins run in this process. */
+    const struct sp_worker_config *worker;
     const struct sp_log *log;
 };
 /* A library that is refused is logged with its reason and left out; the others are loaded. */
 sp_status sp_providers_new(const struct sp_providers_config *config,
                            struct sp_providers **ret_providers, struct sp_error *err);
-void sp_providers_free(struct sp_providers *providers);
+/* Every question that is open is answered with an error, and no more are taken. Before the loop
+ * ends, which closes what the providers have in it. NULL is fine. */
+void sp_providers_stop(struct sp_providers *providers);
+void sp_providers_free(struct sp_providers *providers); /* after stop */
 
 size_t sp_providers_n(const struct sp_providers *providers);
 struct sp_provider *sp_providers_at(const struct sp_providers *providers, size_t i);

@@ -15,15 +15,36 @@ struct flight {
     size_t n_headers;
     struct sp_text *dropped;
     size_t n_dropped;
+    uint64_t transfer;            /* egress's id, once it is sent */
+    struct flight *next, **place; /* of proxy->flights; place NULL: not in it */
     uint64_t began_ns;
 };
+
+static void list_add(struct flight *flight)
+{
+    struct flight **first = &flight->proxy->flights;
+    flight->next = *first;
+    flight->place = first;
+    if (flight->next) {
+        flight->next->place = &flight->next;
+    }
+    *first = flight;
+}
+
+static void list_remove(struct flight *flight)
+{
+    *flight->place = flight->next;
+    if (flight->next) {
+        flight->next->place = flight->place;
+    }
+    flight->place = NULL;
+}
 
 static void count(const struct flight *flight, const struct sp_proxied *result)
 {
     const struct sp_decision *decision = result->refusal ? result->refusal : result->decision;
-    if (!flight->proxy->metrics ||
-        !decision) { /* a stored answer was counted when it was made */
-        return;
+    if (!flight->proxy->metrics || !decision) {
+        return; /* a stored answer was counted when it was made */
     }
     sp_metrics_call(flight->proxy->metrics,
                     &(struct sp_metrics_call){
@@ -77,6 +98,7 @@ static void give_up(struct flight *flight, enum sp_outcome_kind kind, enum sp_co
 static void on_reply(void *user, const struct sp_reply *reply)
 {
     struct flight *flight = user;
+    list_remove(flight);
     if (reply->code != SP_CODE_OK) {
         give_up(flight, reply->sent ? SP_OUTCOME_UNKNOWN : SP_OUTCOME_NOT_SENT, reply->code,
                 reply->reason);
@@ -145,10 +167,11 @@ static void on_plan(void *user, struct sp_plan_ref *plan, const struct sp_error 
                            .headers = flight->headers,
                            .n_headers = flight->n_headers};
     struct sp_error why = {""};
-    uint64_t id;
     sp_status status =
-        sp_egress_send(flight->proxy->egress, &send, on_reply, flight, &id, &why);
-    if (status) {
+        sp_egress_send(flight->proxy->egress, &send, on_reply, flight, &flight->transfer, &why);
+    if (!status) {
+        list_add(flight);
+    } else {
         give_up(flight, SP_OUTCOME_NOT_SENT,
                 status == SP_EBUSY    ? SP_CODE_BUSY
                 : status == SP_EINVAL ? SP_CODE_BAD_REQUEST
@@ -194,4 +217,14 @@ void sp_proxy_start(struct sp_proxy *proxy, struct sp_proxy_call *call)
     flight->call = call;
     flight->began_ns = uv_hrtime();
     sp_engine_begin(proxy->engine, &call->call, on_begun, flight);
+}
+
+void sp_proxy_cut(struct sp_proxy *proxy)
+{
+    for (struct flight *flight = proxy->flights; flight; flight = flight->next) {
+        enum sp_code life = sp_ticket_life(flight->ticket);
+        if (life != SP_CODE_OK) { /* its callback comes later, and takes it off the list */
+            sp_egress_cancel(proxy->egress, flight->transfer, life);
+        }
+    }
 }

@@ -15,6 +15,7 @@ struct sp_proxy { /* borrowed parts; lives as long as the host */
     struct sp_providers *providers;
     struct sp_egress *egress;
     struct sp_metrics *metrics; /* may be NULL: nobody counts */
+    struct flight *flights; /* proxy.c's: calls that are with an upstream */
 };
 
 /* How a call ended. Exactly one of refusal, stored and reply is set. */
@@ -40,5 +41,9 @@ struct sp_proxy_call {
 
 /* call, its request, its arena and its answer must live until done. */
 void sp_proxy_start(struct sp_proxy *proxy, struct sp_proxy_call *call);
+
+/* Cut the calls under way whose token was revoked or has expired: to be called every so often,
+ * and after a revocation. */
+void sp_proxy_cut(struct sp_proxy *proxy);
 
 #endif

@@ -1,6 +1,7 @@
 /* sallyportd: options, limits of the process, and the life of one host. */
 #include "host.h"
 
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,8 @@ static const char help[] =
 /* No core, no ptrace by the same user (T59), no more memory than the operator gave. */
 static void harden(void)
 {
+    (void)signal(SIGPIPE,
+                 SIG_IGN); /* a peer that went away is an error where it is written to */
     const struct rlimit none = {0, 0};
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)prctl(PR_SET_DUMPABLE, 0);

@@ -15,7 +15,7 @@ function(bad_plugin name source)
   set_property(GLOBAL APPEND PROPERTY BAD_PLUGINS ${name})
 endfunction()
 foreach(name habits major newer no_note no_symbol null_function null_table reason short_table
-             silent twice two_notes)
+             silent twice two_notes worker)
   bad_plugin(bad_${name} bad_${name}.c)
 endforeach()
 bad_plugin(bad_nothing bad_nothing.c)
@@ -47,6 +47,33 @@ foreach(test load elf abi push check providers)
   add_dependencies(test_plugin_${test} ${BAD_PLUGINS} stripe github rest template)
 endforeach()
 
+sallyport_test(unit/test_worker.c worker Sallyport::PluginSDK)
+target_compile_definitions(test_worker PRIVATE BAD_DIR="${BAD_DIR}"
+  WORKER="$<TARGET_FILE:sallyport-worker>" STRIPE_SO="$<TARGET_FILE:stripe>"
+  GITHUB_SO="$<TARGET_FILE:github>" REST_SO="$<TARGET_FILE:rest>")
+target_include_directories(test_worker PRIVATE plugins)
+add_dependencies(test_worker ${BAD_PLUGINS} stripe github rest sallyport-worker)
+
+# What was built for 1.0 runs today, and what is built today runs in a host of 1.0 (abi/README.md).
+add_library(abi_v1_0 MODULE abi/v1.0/plugin.c)
+target_include_directories(abi_v1_0 PRIVATE abi/v1.0/include)
+target_link_libraries(abi_v1_0 PRIVATE sallyport_flags)
+set_target_properties(abi_v1_0 PROPERTIES PREFIX "" SUFFIX ".so" SKIP_BUILD_RPATH ON
+                      LIBRARY_OUTPUT_DIRECTORY ${BAD_DIR})
+add_custom_command(TARGET abi_v1_0 POST_BUILD COMMAND chmod go-w ${BAD_DIR} $<TARGET_FILE:abi_v1_0>)
+target_compile_definitions(test_worker PRIVATE ABI_SO="$<TARGET_FILE:abi_v1_0>")
+add_dependencies(test_worker abi_v1_0)
+sallyport_test(unit/test_abi.c ${CMAKE_DL_LIBS})
+target_include_directories(test_abi BEFORE PRIVATE abi/v1.0/include)
+target_compile_definitions(test_abi PRIVATE STRIPE_SO="$<TARGET_FILE:stripe>"
+  GITHUB_SO="$<TARGET_FILE:github>" REST_SO="$<TARGET_FILE:rest>")
+add_dependencies(test_abi stripe github rest)
+foreach(check frozen breaks report)
+  add_test(NAME abi_${check} COMMAND ${CMAKE_CURRENT_LIST_DIR}/abi/check ${check})
+  set_tests_properties(abi_${check} PROPERTIES ENVIRONMENT CC=${CMAKE_C_COMPILER}
+                       SKIP_RETURN_CODE 77)
+endforeach()
+
 # The header, in every language that it promises.
 foreach(language c/c99 c/c11 c/c17 c++/c++11 c++/c++17)
   get_filename_component(std ${language} NAME)
@@ -67,6 +94,7 @@ add_test(NAME plugin_builds_from_the_installed_sdk_alone
 add_executable(test_plugin_outside unit/test_plugin_outside.c)
 target_link_libraries(test_plugin_outside PRIVATE plugin_loader sallyport_flags)
 
+sallyport_fuzz(fuzz/fuzz_worker.c worker_frames)
 sallyport_fuzz(fuzz/fuzz_elf_note.c plugin_loader)
 if(TARGET fuzz_elf_note)
   target_compile_definitions(fuzz_elf_note PRIVATE TEMPLATE_SO="$<TARGET_FILE:template>")

@@ -4,6 +4,7 @@
 #include "crypto.h"
 #include "pins.h"
 #include "provider.h"
+#include "worker.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -41,7 +42,16 @@ static int run_check(struct cli *cli, int argc, char **argv)
     struct sp_error err = {""};
     struct sp_provider *provider = NULL;
     struct sp_plugin_rules rules = {.dev = true, .owner_uid = (uint32_t)geteuid()};
-    if (sp_plugin_load(args.items[0], &rules, &provider, &err)) {
+    char program[SP_WORKER_PATH_BYTES];
+    uv_loop_t loop;
+    sp_worker_program(program);
+    if (uv_loop_init(&loop)) {
+        return cli_error(CLI_INTERNAL, "out of memory or file descriptors");
+    }
+    struct sp_worker_config worker = {.loop = &loop, .program = program};
+    if (sp_worker_load(args.items[0], &rules, &worker, &provider, &err)) {
+        (void)uv_run(&loop, UV_RUN_DEFAULT);
+        (void)uv_loop_close(&loop);
         return cli_error(CLI_NO, "%s", err.text);
     }
     const struct sp_manifest *m = provider->manifest;
@@ -58,6 +68,9 @@ static int run_check(struct cli *cli, int argc, char **argv)
             args.items[0], (int)m->id.len, m->id.ptr, (int)m->version.len, m->version.ptr,
             m->n_fields, m->n_actions, hex);
     }
+    provider->ops->stop(provider);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&loop);
     provider->ops->free(provider);
     return CLI_YES;
 }

@@ -8,7 +8,7 @@ _sallyport() {
         esac
     done
     case $noun in
-    key) word='add list show test rotate remove' ;;
+    key) word='add list show test rotate set remove' ;;
     client) word='keygen add list remove' ;;
     token) word='issue list inspect narrow revoke' ;;
     policy) word='check diff explain' ;;

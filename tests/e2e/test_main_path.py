@@ -1,6 +1,7 @@
 """The main path over real sockets: a key is registered, a scope compiled, a token issued, and calls
 made with it; and every way past it that the design names is refused."""
 import os
+import threading
 import time
 
 import pytest
@@ -244,3 +245,52 @@ principal bots {
             error = agent.refused("proxy", token=bot, method="GET",
                                   url=url.replace("acme/site", "octocat/hello-world"))
             assert error["code"] == "not_allowed"
+
+
+def cut_off(w, end, **issue):
+    """A call that the upstream would answer after 20 s; end(token) ends its token meanwhile."""
+    w.recorder.answer({"*": {"body": "{}", "delay_ms": 20000}})
+    token, outcome = w.issue(**issue), {}
+
+    def call():
+        start = time.monotonic()
+        outcome["error"] = w.as_agent().refused("proxy", token=token, method="GET", url=CHARGE)
+        outcome["after"] = time.monotonic() - start
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    try:
+        begun = time.monotonic()
+        while not w.recorder.requests():
+            assert time.monotonic() - begun < 10
+            time.sleep(0.02)
+        end(token)
+    finally:
+        caller.join(30)
+    return outcome
+
+
+def test_T66_a_revocation_cuts_the_call_that_is_under_way(w):
+    ended = {}
+
+    def revoke(token):
+        w.host.client(w.desk).ok("revoke", token=token)
+        ended["at"] = time.monotonic()
+
+    outcome = cut_off(w, revoke)
+    assert outcome["error"]["code"] == "token_revoked"
+    assert time.monotonic() - ended["at"] < 2  # it is cut within a second; the rest is the test's
+    assert "while the call was under way" in outcome["error"]["reason"]
+
+
+def test_T66_expiry_cuts_the_call_that_is_under_way(w):
+    outcome = cut_off(w, lambda token: None, ttl="2s")
+    assert outcome["error"]["code"] == "token_expired"
+    assert outcome["after"] < 5
+
+
+def test_T66_the_end_of_a_caveat_cuts_the_call_that_is_under_way(w):
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3))
+    outcome = cut_off(w, lambda token: None, narrow='until "%s"' % until)
+    assert outcome["error"]["code"] == "token_expired"
+    assert outcome["after"] < 6

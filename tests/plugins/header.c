@@ -1,5 +1,6 @@
 /* Compiled, not run: every header of the SDK, in whatever language the test asks for. */
 #include <sallyport/catalogue.h>
+#include <sallyport/fake_host.h>
 #include <sallyport/help.h>
 #include <sallyport/http.h>
 #include <sallyport/lease.h>

@@ -1,0 +1,767 @@
+/* The host's side of a worker: a queue of questions, one process, a deadline. */
+#include "frames.h"
+#include "plugin_check.h"
+#include "plugin_key.h"
+#include "plugin_library.h"
+#include "process.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    MANIFEST_MAX_BYTES = 16 << 20,
+    CALL_MAX_BYTES = 512 << 10,
+    ANSWER_TREE_MAX_BYTES =
+        80 << 20, /* what the strict reader may use for a frame, and lists */
+    READ_BYTES = 64 << 10,
+};
+
+struct question {
+    enum worker_question what;
+    struct sp_arena arena; /* the key; a plan is copied into it, and goes with it */
+    struct sp_key_view key;
+    struct sp_told_key told; /* checked, with fallbacks: what pushed hosts are checked by */
+    union {
+        sp_provider_checked checked;
+        sp_provider_planned planned;
+    } done;
+    void *user;
+    struct question *next;
+};
+
+/* The socket's handle outlives its process: the loop closes it when it gets to. */
+struct line {
+    uv_pipe_t pipe;
+    struct worker *worker; /* NULL once it is closed */
+    struct sp_buf in;
+    char chunk[READ_BYTES]; /* what is read at a time */
+};
+
+struct worker {
+    struct sp_provider provider; /* first: callers hold a pointer to it */
+    struct sp_plugin_host host;  /* checks what comes in, and holds the manifest */
+    struct sp_arena arena;       /* the manifest, path, program */
+    const char *program;
+    uint64_t deadline_ms;
+    int library_fd;
+
+    uv_loop_t *loop;
+    uv_timer_t deadline;
+    pid_t pid; /* 0: none runs */
+    struct line *line;
+    bool loading; /* the answer to come is that to the load of a restart */
+    bool asked;   /* the first question of the queue is with the worker */
+    unsigned n_logs;
+    struct question *first, **last;
+    size_t n_waiting;
+    unsigned n_failures; /* in a row */
+    uint64_t rest_until_ms;
+    struct sp_error last_failure;
+    bool stopped;
+    enum { TIMER_NONE, TIMER_OPEN, TIMER_CLOSING } timer;
+    bool freed; /* as soon as the timer is closed */
+};
+
+static void pump(struct worker *w);
+
+/* ---- questions ----------------------------------------------------------------------------
+ */
+
+static void question_free(struct question *q)
+{
+    sp_arena_done(&q->arena);
+    free(q);
+}
+
+static void question_fail(struct question *q, sp_status status, const struct sp_error *err)
+{
+    if (q->what == WORKER_CHECK) {
+        q->done.checked(q->user, status, NULL, 0, err);
+    } else {
+        q->done.planned(q->user, status, NULL, err);
+    }
+    question_free(q);
+}
+
+static struct question *take_first(struct worker *w)
+{
+    struct question *q = w->first;
+    w->first = q->next;
+    w->n_waiting--;
+    if (!w->first) {
+        w->last = &w->first;
+    }
+    return q;
+}
+
+/* A copy of what the caller only lends. */
+static sp_status keep_key(struct question *q, const struct sp_key_view *key)
+{
+    struct sp_setting *settings = sp_arena_array(&q->arena, key->n_settings, sizeof *settings);
+    struct sp_text *secrets = sp_arena_array(&q->arena, key->n_secrets, sizeof *secrets);
+    q->key = *key;
+    q->key.id = sp_arena_copy(&q->arena, key->id);
+    bool good = settings && secrets && q->key.id.ptr;
+    for (size_t i = 0; good && i < key->n_settings; i++) {
+        settings[i].name = sp_arena_copy(&q->arena, key->settings[i].name);
+        settings[i].value = sp_arena_copy(&q->arena, key->settings[i].value);
+        good = settings[i].name.ptr && settings[i].value.ptr;
+    }
+    for (size_t i = 0; good && i < key->n_secrets; i++) {
+        secrets[i] = sp_arena_copy(&q->arena, key->secrets[i]);
+        good = secrets[i].ptr;
+    }
+    q->key.settings = settings;
+    q->key.secrets = secrets;
+    return good ? SP_OK : SP_ENOMEM;
+}
+
+/* ---- the process --------------------------------------------------------------------------
+ */
+
+static void on_line_closed(uv_handle_t *handle)
+{
+    struct line *line = handle->data;
+    sp_buf_done(&line->in);
+    free(line);
+}
+
+/* Kill the worker; how it ended is told. */
+static void end_process(struct worker *w, char ret_how[WORKER_END_BYTES])
+{
+    if (w->line) {
+        w->line->worker = NULL;
+        uv_close((uv_handle_t *)&w->line->pipe, on_line_closed);
+        w->line = NULL;
+    }
+    if (w->timer == TIMER_OPEN) {
+        (void)uv_timer_stop(&w->deadline);
+    }
+    (void)snprintf(ret_how, WORKER_END_BYTES, "is gone");
+    if (w->pid) {
+        worker_end(w->pid, ret_how);
+        w->pid = 0;
+    }
+    w->asked = w->loading = false;
+}
+
+/* The worker is not to be trusted any further: why is what it did; NULL: it went by itself. The
+ * question that it had fails, the others wait for the next one. */
+static void fail_worker(struct worker *w, const char *why)
+{
+    char how[WORKER_END_BYTES];
+    bool asked = w->asked, loading = w->loading;
+    struct question *q = asked || loading ? w->first : NULL;
+    end_process(w, how);
+    unsigned doublings = w->n_failures < 16 ? w->n_failures : 16;
+    uint64_t rest = (uint64_t)SP_WORKER_BACKOFF_MS << doublings;
+    rest = rest < SP_WORKER_BACKOFF_MAX_MS ? rest : SP_WORKER_BACKOFF_MAX_MS;
+    w->n_failures++;
+    w->rest_until_ms = uv_now(w->loop) + rest;
+    const char *hook = loading                   ? " in its describe hook"
+                       : !q                      ? ""
+                       : q->what == WORKER_CHECK ? " in its check hook"
+                                                 : " in its plan hook";
+    (void)sp_fail(&w->last_failure, SP_EIO,
+                  "provider %s: its plugin %s%s%s; it is started again when it is needed",
+                  w->provider.manifest->id.ptr, why ? why : how, why ? " and was killed" : "",
+                  hook);
+    if (w->host.log) {
+        w->host.log(w->host.log_user, w->provider.manifest->id, SALLYPORT_LOG_ERROR,
+                    sp_text_of(w->last_failure.text));
+    }
+    if (q) {
+        struct sp_error err = w->last_failure;
+        question_fail(take_first(w), SP_EIO, &err);
+    }
+    pump(w);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    fail_worker(timer->data, "hung");
+}
+
+/* ---- answers ------------------------------------------------------------------------------
+ */
+
+/* A failure that was reported, fit for the caller. */
+static sp_status reported(const struct worker_said *said, struct sp_error *err)
+{
+    char reason[SP_PLUGIN_LINE_MAX + 1];
+    sp_shown(said->reason, reason, sizeof reason);
+    return sp_fail(err, said->status < SP_EUNSUPPORTED ? SP_EINVAL : said->status, "%s",
+                   reason);
+}
+
+/* Push what was answered through the host's own checks. */
+static sp_status take_answer(struct worker *w, struct question *q,
+                             const struct worker_said *said, struct sp_arena *tree,
+                             struct sp_error *err)
+{
+    enum sp_hook hook = q->what == WORKER_CHECK ? SP_HOOK_CHECK : SP_HOOK_PLAN;
+    if (said->status) {
+        return reported(said, err);
+    }
+    uint64_t call = sp_hook_begin(&w->host, hook, &q->arena, &q->told.view);
+    struct sp_error form = {""};
+    sp_status status = worker_replay(&w->host, call, q->what, tree, &said->answer, &form);
+    if (status) {
+        (void)sp_hook_end(&w->host, SALLYPORT_OK, NULL);
+        return sp_fail(err, SP_ECORRUPT, "%s", form.text);
+    }
+    return sp_hook_end(&w->host, SALLYPORT_OK, err);
+}
+
+static void give_hosts(struct worker *w, struct question *q)
+{
+    struct sp_error err = {""};
+    if (w->host.hosts.n == 0) {
+        (void)sp_fail(&err, SP_EINVAL, "provider %s: its check hook named no host for this key",
+                      w->provider.manifest->id.ptr);
+        question_fail(q, SP_EINVAL, &err);
+        return;
+    }
+    q->done.checked(q->user, SP_OK, w->host.hosts.items, w->host.hosts.n, NULL);
+    question_free(q);
+}
+
+static void give_plan(struct worker *w, struct question *q)
+{
+    struct sp_error err = {""};
+    const struct sp_plugin_host *pushed = &w->host;
+    if (pushed->placements.n == 0) {
+        (void)sp_fail(&err, SP_EINVAL, "provider %s: its plan puts no secret anywhere",
+                      w->provider.manifest->id.ptr);
+        question_fail(q, SP_EINVAL, &err);
+        return;
+    }
+    struct sp_plan plan = {.arena = q->arena,
+                           .placements = pushed->placements.items,
+                           .n_placements = pushed->placements.n,
+                           .headers = pushed->headers.items,
+                           .n_headers = pushed->headers.n,
+                           .defaults = pushed->defaults.items,
+                           .n_defaults = pushed->defaults.n};
+    sp_provider_planned planned = q->done.planned;
+    void *user = q->user;
+    free(q); /* but for its arena */
+    planned(user, SP_OK, &plan, NULL);
+}
+
+/* The first question has its answer. A callback may ask again, or stop us. */
+static void answered(struct worker *w, const struct worker_said *said, struct sp_arena *tree)
+{
+    struct sp_error err = {""};
+    struct question *q = w->first;
+    sp_status status = take_answer(w, q, said, tree, &err);
+    if (status == SP_ECORRUPT) { /* no plugin says this, only a worker that was taken over */
+        fail_worker(w, "broke the worker's protocol");
+        return;
+    }
+    (void)uv_timer_stop(&w->deadline);
+    w->asked = false;
+    w->n_failures = 0;
+    q = take_first(w);
+    if (status == SP_ENOMEM) { /* what it has lost is lost: the next one starts afresh */
+        char how[WORKER_END_BYTES];
+        end_process(w, how);
+    }
+    if (status) {
+        question_fail(q, status, &err);
+    } else if (q->what == WORKER_CHECK) {
+        give_hosts(w, q);
+    } else {
+        give_plan(w, q);
+    }
+}
+
+static void say_log(struct worker *w, const struct worker_said *said)
+{
+    char line[SP_PLUGIN_LINE_MAX + 1];
+    sp_shown(said->text, line, sizeof line);
+    if (w->host.log && w->n_logs <= WORKER_LOGS_MAX) {
+        w->host.log(w->host.log_user, w->provider.manifest->id, said->level, sp_text_of(line));
+    }
+}
+
+/* One frame; false where the worker has to go. Afterwards w->line may be another, or none. */
+static bool take_frame(struct worker *w, struct sp_text map)
+{
+    struct sp_arena tree;
+    struct worker_said said;
+    struct sp_error err = {""};
+    sp_arena_init(&tree, ANSWER_TREE_MAX_BYTES);
+    bool good = (w->asked || w->loading) &&
+                worker_read_said(&tree, map, &said, &err) == SP_OK &&
+                (!said.is_log || ++w->n_logs <= WORKER_LOGS_MAX);
+    if (good && said.is_log) {
+        say_log(w, &said);
+    } else if (good && w->loading) { /* a restart: its manifest is known */
+        good = said.status == SP_OK;
+        w->loading = !good;
+        (void)uv_timer_stop(&w->deadline);
+    } else if (good) {
+        answered(w, &said, &tree);
+    }
+    sp_arena_done(&tree);
+    return good;
+}
+
+static void take_frames(struct line *line)
+{
+    struct worker *w;
+    while ((w = line->worker) != NULL) {
+        struct sp_text map;
+        size_t taken;
+        sp_status status = worker_frame_cut(sp_buf_text(&line->in), &map, &taken);
+        if (status == SP_EBUSY) {
+            pump(w);
+            return;
+        }
+        if (status || !take_frame(w, map)) {
+            fail_worker(w, "broke the worker's protocol");
+            return;
+        }
+        memmove(line->in.ptr, line->in.ptr + taken, line->in.len - taken);
+        line->in.len -= taken;
+        if (line->worker) {
+            pump(line->worker);
+        }
+    }
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
+{
+    struct line *line = handle->data;
+    (void)suggested;
+    *ret_buf = uv_buf_init(line->chunk, sizeof line->chunk);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct line *line = stream->data;
+    struct worker *w = line->worker;
+    if (n > 0 && w) {
+        sp_buf_add(&line->in, buf->base, (size_t)n);
+        if (line->in.failed) {
+            fail_worker(w, "said more than an answer can be");
+        } else {
+            take_frames(line);
+        }
+    } else if (n < 0 && w) {
+        fail_worker(w, NULL);
+    }
+}
+
+/* ---- asking -------------------------------------------------------------------------------
+ */
+
+struct sending {
+    uv_write_t request; /* first */
+    struct sp_buf frame;
+};
+
+static void on_sent(uv_write_t *request, int status)
+{
+    struct sending *sending = (struct sending *)request;
+    (void)status; /* a worker that is gone is noticed by reading */
+    sp_buf_done(&sending->frame);
+    free(sending);
+}
+
+static sp_status send_question(struct worker *w, enum worker_question what,
+                               const struct sp_key_view *key)
+{
+    struct sending *sending = calloc(1, sizeof *sending);
+    if (!sending) {
+        return SP_ENOMEM;
+    }
+    sp_buf_init(&sending->frame, CALL_MAX_BYTES);
+    worker_put_question(&sending->frame, what, key);
+    uv_buf_t bytes = uv_buf_init(sending->frame.ptr, (unsigned)sending->frame.len);
+    if (sending->frame.failed ||
+        uv_write(&sending->request, (uv_stream_t *)&w->line->pipe, &bytes, 1, on_sent)) {
+        sp_buf_done(&sending->frame);
+        free(sending);
+        return SP_ETOOBIG;
+    }
+    w->n_logs = 0;
+    (void)uv_timer_start(&w->deadline, on_deadline, w->deadline_ms, 0);
+    return SP_OK;
+}
+
+/* Hand the socket to the loop; it is closed on failure, too. */
+static sp_status open_line(struct worker *w, int socket, struct sp_error *err)
+{
+    struct line *line = calloc(1, sizeof *line);
+    if (!line || uv_pipe_init(w->loop, &line->pipe, 0)) {
+        free(line);
+        (void)close(socket);
+        return sp_fail(err, SP_ENOMEM, "out of memory");
+    }
+    line->pipe.data = line;
+    line->worker = w;
+    sp_buf_init(&line->in, WORKER_FRAME_MAX_BYTES + READ_BYTES);
+    w->line = line;
+    if (uv_pipe_open(&line->pipe, socket)) {
+        (void)close(socket);
+        return sp_fail(err, SP_EIO, "a socket cannot be watched");
+    }
+    return uv_read_start((uv_stream_t *)&line->pipe, on_alloc, on_read)
+               ? sp_fail(err, SP_EIO, "a socket cannot be read")
+               : SP_OK;
+}
+
+/* Another process, after one has ended. It loads the library and then gets the question. */
+static sp_status restart(struct worker *w, struct sp_error *err)
+{
+    int socket = -1;
+    sp_status status =
+        worker_start(w->program, w->provider.path, w->library_fd, &w->pid, &socket, err);
+    if (!status) {
+        status = open_line(w, socket, err);
+    }
+    if (!status) {
+        status = send_question(w, WORKER_LOAD, NULL);
+        w->loading = status == SP_OK;
+    }
+    return status;
+}
+
+static bool rests(const struct worker *w)
+{
+    return w->pid == 0 && uv_now(w->loop) < w->rest_until_ms;
+}
+
+/* Get the first question to the worker, if it is free. */
+static void pump(struct worker *w)
+{
+    while (w->first && !w->asked && !w->loading && !w->stopped) {
+        struct sp_error err = {""};
+        sp_status status = SP_OK;
+        if (rests(w)) {
+            err = w->last_failure;
+            question_fail(take_first(w), SP_EBUSY, &err);
+            continue;
+        }
+        if (!w->pid) {
+            status = restart(w, &err);
+        } else {
+            status = send_question(w, w->first->what, &w->first->key);
+            w->asked = status == SP_OK;
+            if (status) {
+                (void)sp_fail(&err, status, "the question is too large, or memory is short");
+            }
+        }
+        if (status) {
+            char how[WORKER_END_BYTES];
+            end_process(w, how);
+            question_fail(take_first(w), status, &err);
+        }
+    }
+}
+
+static void ask(struct worker *w, enum worker_question what, const struct sp_key_view *key,
+                struct question *q)
+{
+    struct sp_error err = {""};
+    q->what = what;
+    sp_arena_init(&q->arena, CALL_MAX_BYTES);
+    sp_status status = keep_key(q, key);
+    status =
+        status ? status : sp_key_tell(&q->arena, w->provider.manifest, &q->key, &q->told, &err);
+    if (!status && (w->stopped || w->n_waiting == SP_WORKER_QUEUE_MAX)) {
+        status = sp_fail(&err, SP_EBUSY, "provider %s: %s", w->provider.manifest->id.ptr,
+                         w->stopped ? "the host is stopping" : "too many questions wait");
+    }
+    if (status) {
+        question_fail(q, status, &err);
+        return;
+    }
+    *w->last = q;
+    w->last = &q->next;
+    w->n_waiting++;
+    pump(w);
+}
+
+static void out_of_memory(struct sp_error *ret_err)
+{
+    (void)sp_fail(ret_err, SP_ENOMEM, "out of memory");
+}
+
+static void worker_check(struct sp_provider *provider, const struct sp_key_view *key,
+                         sp_provider_checked done, void *user)
+{
+    struct question *q = calloc(1, sizeof *q);
+    if (!q) {
+        struct sp_error err;
+        out_of_memory(&err);
+        done(user, SP_ENOMEM, NULL, 0, &err);
+        return;
+    }
+    q->done.checked = done;
+    q->user = user;
+    ask((struct worker *)provider, WORKER_CHECK, key, q);
+}
+
+static void worker_plan(struct sp_provider *provider, const struct sp_key_view *key,
+                        sp_provider_planned done, void *user)
+{
+    struct question *q = calloc(1, sizeof *q);
+    if (!q) {
+        struct sp_error err;
+        out_of_memory(&err);
+        done(user, SP_ENOMEM, NULL, &err);
+        return;
+    }
+    q->done.planned = done;
+    q->user = user;
+    ask((struct worker *)provider, WORKER_PLAN, key, q);
+}
+
+/* ---- the end ------------------------------------------------------------------------------
+ */
+
+static void release(struct worker *w)
+{
+    if (w->library_fd >= 0) {
+        (void)close(w->library_fd);
+    }
+    sp_arena_done(&w->arena);
+    free(w);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct worker *w = handle->data;
+    w->timer = TIMER_NONE;
+    if (w->freed) {
+        release(w);
+    }
+}
+
+static void worker_stop(struct sp_provider *provider)
+{
+    struct worker *w = (struct worker *)provider;
+    char how[WORKER_END_BYTES];
+    struct sp_error err = {""};
+    w->stopped = true;
+    end_process(w, how);
+    if (w->timer == TIMER_OPEN) {
+        w->timer = TIMER_CLOSING;
+        uv_close((uv_handle_t *)&w->deadline, on_timer_closed);
+    }
+    (void)sp_fail(&err, SP_EBUSY, "the host is stopping");
+    while (w->first) {
+        question_fail(take_first(w), SP_EBUSY, &err);
+    }
+}
+
+static void worker_free(struct sp_provider *provider)
+{
+    struct worker *w = (struct worker *)provider;
+    w->freed = true;
+    if (w->timer == TIMER_NONE) {
+        release(w);
+    }
+}
+
+static const struct sp_provider_ops worker_ops = {
+    .check = worker_check,
+    .plan = worker_plan,
+    .stop = worker_stop,
+    .free = worker_free,
+};
+
+/* ---- loading ------------------------------------------------------------------------------
+ */
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Wait until the socket is ready; false past the deadline. */
+static bool wait_for(int socket, short events, uint64_t until_ms)
+{
+    struct pollfd fd = {.fd = socket, .events = events};
+    uint64_t now = now_ms();
+    while (now < until_ms) {
+        int n = poll(&fd, 1, (int)(until_ms - now));
+        if (n > 0 || (n < 0 && errno != EINTR)) {
+            return n > 0;
+        }
+        now = now_ms();
+    }
+    return false;
+}
+
+/* At the start there is no loop yet: ask for the manifest and wait. What the worker logs until
+ * then is in its answer's reason, if it fails. */
+static sp_status ask_to_load(struct worker *w, int socket, struct sp_buf *in,
+                             struct sp_arena *tree, struct worker_said *ret_said,
+                             size_t *ret_taken, struct sp_error *err)
+{
+    uint64_t until_ms = now_ms() + w->deadline_ms;
+    struct sp_buf out;
+    char chunk[READ_BYTES];
+    struct sp_text map;
+    sp_buf_init(&out, CALL_MAX_BYTES);
+    worker_put_question(&out, WORKER_LOAD, NULL);
+    ssize_t sent = out.failed ? -1 : send(socket, out.ptr, out.len, MSG_NOSIGNAL);
+    bool good = sent == (ssize_t)out.len; /* a few bytes into an empty socket */
+    sp_buf_done(&out);
+    for (unsigned n_logs = 0; good && n_logs <= WORKER_LOGS_MAX;) {
+        sp_status status = worker_frame_cut(sp_buf_text(in), &map, ret_taken);
+        if (status == SP_OK) {
+            good = worker_read_said(tree, map, ret_said, err) == SP_OK;
+            if (!good || !ret_said->is_log) {
+                return good ? SP_OK : SP_EINVAL;
+            }
+            say_log(w, ret_said);
+            n_logs++;
+            memmove(in->ptr, in->ptr + *ret_taken, in->len - *ret_taken);
+            in->len -= *ret_taken;
+            sp_arena_reset(tree);
+            continue;
+        }
+        if (status != SP_EBUSY || !wait_for(socket, POLLIN, until_ms)) {
+            return sp_fail(err, SP_EIO, "it gave no manifest within %u ms",
+                           (unsigned)w->deadline_ms);
+        }
+        ssize_t got = recv(socket, chunk, sizeof chunk, 0);
+        good = got > 0;
+        sp_buf_add(in, chunk, good ? (size_t)got : 0);
+        good = good && !in->failed;
+    }
+    return sp_fail(err, SP_EIO, "its worker went away, or said too much");
+}
+
+static sp_status take_manifest(struct worker *w, const struct worker_said *said,
+                               struct sp_arena *tree, struct sp_error *err)
+{
+    if (said->status) {
+        return reported(said, err);
+    }
+    uint64_t call = sp_hook_begin(&w->host, SP_HOOK_DESCRIBE, &w->arena, NULL);
+    sp_status status = worker_replay(&w->host, call, WORKER_LOAD, tree, &said->answer, err);
+    sp_status ended = sp_hook_end(&w->host, SALLYPORT_OK, status ? NULL : err);
+    status = status ? status : ended;
+    return status ? status : sp_plugin_manifest_done(&w->host, err);
+}
+
+static sp_status load(struct worker *w, struct sp_error *err)
+{
+    struct sp_error why = {""};
+    char how[WORKER_END_BYTES];
+    struct worker_said said = {.is_log = false};
+    struct sp_arena tree;
+    struct sp_buf in;
+    int socket = -1;
+    size_t taken = 0;
+    sp_status status =
+        worker_start(w->program, w->provider.path, w->library_fd, &w->pid, &socket, err);
+    if (status) {
+        return status;
+    }
+    sp_arena_init(&tree, ANSWER_TREE_MAX_BYTES);
+    sp_buf_init(&in, WORKER_FRAME_MAX_BYTES + READ_BYTES);
+    status = ask_to_load(w, socket, &in, &tree, &said, &taken, &why);
+    status = status ? status : take_manifest(w, &said, &tree, &why);
+    if (!status) {
+        status = open_line(w, socket, &why);
+        socket = -1;
+    }
+    sp_buf_done(&in);
+    sp_arena_done(&tree);
+    if (!status) {
+        return SP_OK;
+    }
+    if (socket >= 0) {
+        (void)close(socket);
+    }
+    end_process(w, how);
+    /* The plugin's own words name it already. */
+    return said.status ? sp_fail(err, status, "%s", why.text)
+                       : sp_fail(err, status, "plugin %s: %s (its worker %s)", w->provider.path,
+                                 why.text, how);
+}
+
+sp_status sp_worker_load(const char *path, const struct sp_plugin_rules *rules,
+                         const struct sp_worker_config *config,
+                         struct sp_provider **ret_provider, struct sp_error *err)
+{
+    struct sp_plugin_file file;
+    sp_status status = sp_plugin_file_check(path, rules, &file, err);
+    if (status) {
+        return status;
+    }
+    struct worker *w = calloc(1, sizeof *w);
+    if (!w) {
+        sp_plugin_file_done(&file, false);
+        return sp_fail(err, SP_ENOMEM, "plugin %s: out of memory", path);
+    }
+    sp_arena_init(&w->arena, MANIFEST_MAX_BYTES);
+    w->provider = (struct sp_provider){.ops = &worker_ops, .manifest = &w->host.manifest};
+    w->provider.path = sp_arena_copy(&w->arena, sp_text_of(path)).ptr;
+    w->program = sp_arena_copy(&w->arena, sp_text_of(config->program)).ptr;
+    memcpy(w->provider.hash, file.hash, sizeof file.hash);
+    w->library_fd = file.fd;
+    sp_plugin_file_done(&file, true);
+    w->loop = config->loop;
+    w->last = &w->first;
+    w->deadline_ms = config->deadline_ms ? config->deadline_ms : SP_WORKER_DEADLINE_MS;
+    sp_plugin_host_init(&w->host, w->provider.path, rules);
+    status = w->provider.path && w->program
+                 ? SP_OK
+                 : sp_fail(err, SP_ENOMEM, "plugin %s: out of memory", path);
+    if (!status) {
+        (void)uv_timer_init(w->loop, &w->deadline); /* cannot fail */
+        w->deadline.data = w;
+        w->timer = TIMER_OPEN;
+        status = load(w, err);
+    }
+    if (status) {
+        worker_stop(&w->provider);
+        worker_free(&w->provider);
+        return status;
+    }
+    *ret_provider = &w->provider;
+    return SP_OK;
+}
+
+#ifndef SALLYPORT_WORKER
+#define SALLYPORT_WORKER "/usr/libexec/sallyport/sallyport-worker"
+#endif
+
+void sp_worker_program(char ret_path[SP_WORKER_PATH_BYTES])
+{
+    static const char name[] = "sallyport-worker";
+    ssize_t len = readlink("/proc/self/exe", ret_path, SP_WORKER_PATH_BYTES - sizeof name);
+    if (len > 0) {
+        ret_path[len] = '\0';
+        char *file = strrchr(ret_path, '/');
+        if (file) {
+            memcpy(file + 1, name, sizeof name);
+            if (access(ret_path, X_OK) == 0) {
+                return;
+            }
+        }
+    }
+    (void)snprintf(ret_path, SP_WORKER_PATH_BYTES, "%s", SALLYPORT_WORKER);
+}
+
+int sp_worker_pid(const struct sp_provider *provider)
+{
+    return provider->ops == &worker_ops ? (int)((const struct worker *)provider)->pid : 0;
+}

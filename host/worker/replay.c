@@ -1,0 +1,251 @@
+/* What a worker answered, pushed through the functions that a plugin in this process would
+ * call: each text, number and list meets the checks that are there already. Here is only form.
+ */
+#include "frames.h"
+
+/* ---- form -------------------------------------------------------------------------------- */
+
+static const struct sp_wire_value *array(const struct sp_wire_value *value, size_t n)
+{
+    return value && value->kind == SP_WIRE_ARRAY && value->as.array.n == n
+               ? value->as.array.items
+               : NULL;
+}
+
+static bool text(const struct sp_wire_value *value, struct sallyport_text *ret_text)
+{
+    if (value->kind != SP_WIRE_STR && value->kind != SP_WIRE_BIN) {
+        return false;
+    }
+    *ret_text = (struct sallyport_text){value->as.text.ptr, value->as.text.len};
+    return true;
+}
+
+static bool number(const struct sp_wire_value *value, uint32_t *ret_number)
+{
+    if (value->kind != SP_WIRE_INT || value->as.integer < 0 || value->as.integer > UINT32_MAX) {
+        return false;
+    }
+    *ret_number = (uint32_t)value->as.integer;
+    return true;
+}
+
+enum formed { FORMED, ILL_FORMED, NO_MEMORY };
+
+/* An array of pointers to structures, as the ABI wants lists: `size` bytes each. */
+static enum formed list(struct sp_arena *arena, const struct sp_wire_value *value, size_t size,
+                        void **ret_items, const void ***ret_pointers, uint32_t *ret_n)
+{
+    if (value->kind != SP_WIRE_ARRAY || value->as.array.n > UINT32_MAX) {
+        return ILL_FORMED;
+    }
+    size_t n = value->as.array.n;
+    char *items = sp_arena_array(arena, n, size);
+    const void **pointers = sp_arena_array(arena, n, sizeof *pointers);
+    if (!items || !pointers) {
+        return NO_MEMORY;
+    }
+    for (size_t i = 0; i < n; i++) {
+        pointers[i] = items + i * size;
+    }
+    *ret_items = items;
+    *ret_pointers = pointers;
+    *ret_n = (uint32_t)n;
+    return FORMED;
+}
+
+static enum formed field(struct sp_arena *arena, const struct sp_wire_value *value,
+                         struct sallyport_field *ret_field)
+{
+    const struct sp_wire_value *v = array(value, 10);
+    struct sallyport_field to = {.size = sizeof to};
+    struct sallyport_prefix *prefixes;
+    const void **pointers;
+    void *items;
+    if (!v || !number(&v[0], &to.type) || !number(&v[1], &to.flags) ||
+        !number(&v[2], &to.charset) || !number(&v[3], &to.min_bytes) ||
+        !number(&v[4], &to.max_bytes) || !text(&v[5], &to.name) ||
+        !text(&v[6], &to.description) || !text(&v[7], &to.fallback) ||
+        !text(&v[8], &to.derives)) {
+        return ILL_FORMED;
+    }
+    enum formed formed =
+        list(arena, &v[9], sizeof *prefixes, &items, &pointers, &to.n_prefixes);
+    prefixes = formed == FORMED ? items : NULL;
+    for (uint32_t i = 0; formed == FORMED && i < to.n_prefixes; i++) {
+        const struct sp_wire_value *pair = array(&v[9].as.array.items[i], 2);
+        prefixes[i] = (struct sallyport_prefix){.size = sizeof prefixes[i]};
+        if (!pair || !text(&pair[0], &prefixes[i].prefix) ||
+            !text(&pair[1], &prefixes[i].label)) {
+            formed = ILL_FORMED;
+        }
+    }
+    if (formed == FORMED) {
+        to.prefixes = (const struct sallyport_prefix *const *)pointers;
+        *ret_field = to;
+    }
+    return formed;
+}
+
+static enum formed action(struct sp_arena *arena, const struct sp_wire_value *value,
+                          struct sallyport_action *ret_action)
+{
+    const struct sp_wire_value *v = array(value, 5);
+    struct sallyport_action to = {.size = sizeof to};
+    struct sallyport_action_field *fields;
+    const void **pointers;
+    void *items;
+    if (!v || !number(&v[0], &to.flags) || !text(&v[1], &to.name) || !text(&v[2], &to.method) ||
+        !text(&v[3], &to.path)) {
+        return ILL_FORMED;
+    }
+    enum formed formed = list(arena, &v[4], sizeof *fields, &items, &pointers, &to.n_fields);
+    fields = formed == FORMED ? items : NULL;
+    for (uint32_t i = 0; formed == FORMED && i < to.n_fields; i++) {
+        const struct sp_wire_value *pair = array(&v[4].as.array.items[i], 2);
+        fields[i] = (struct sallyport_action_field){.size = sizeof fields[i]};
+        if (!pair || !text(&pair[0], &fields[i].name) || !text(&pair[1], &fields[i].type)) {
+            formed = ILL_FORMED;
+        }
+    }
+    if (formed == FORMED) {
+        to.fields = (const struct sallyport_action_field *const *)pointers;
+        *ret_action = to;
+    }
+    return formed;
+}
+
+/* ---- pushes ------------------------------------------------------------------------------ */
+
+struct replay {
+    struct sp_plugin_host *host;
+    uint64_t call;
+    struct sp_arena *arena;
+    bool out_of_memory;
+};
+
+/* Each pushes one item: false where it has not the form. A refused push is in the host's call.
+ */
+typedef bool (*push_one)(struct replay *r, const struct sp_wire_value *value);
+
+static bool each(struct replay *r, const struct sp_wire_value *answer, const char *name,
+                 push_one push)
+{
+    const struct sp_wire_value *value = sp_wire_get(answer, name);
+    if (!value || value->kind != SP_WIRE_ARRAY) {
+        return false;
+    }
+    bool good = true;
+    for (size_t i = 0; good && i < value->as.array.n; i++) {
+        good = push(r, &value->as.array.items[i]);
+    }
+    return good;
+}
+
+static bool formed_well(struct replay *r, enum formed formed)
+{
+    r->out_of_memory = r->out_of_memory || formed == NO_MEMORY;
+    return formed == FORMED;
+}
+
+static bool push_host(struct replay *r, const struct sp_wire_value *value)
+{
+    struct sallyport_text name;
+    if (!text(value, &name)) {
+        return false;
+    }
+    (void)sp_push_host(&r->host->table, r->call, &name);
+    return true;
+}
+
+static bool push_request_header(struct replay *r, const struct sp_wire_value *value)
+{
+    struct sallyport_text name;
+    if (!text(value, &name)) {
+        return false;
+    }
+    (void)sp_push_request_header(&r->host->table, r->call, &name);
+    return true;
+}
+
+static bool push_field(struct replay *r, const struct sp_wire_value *value)
+{
+    struct sallyport_field to;
+    if (!formed_well(r, field(r->arena, value, &to))) {
+        return false;
+    }
+    (void)sp_push_field(&r->host->table, r->call, &to);
+    return true;
+}
+
+static bool push_action(struct replay *r, const struct sp_wire_value *value)
+{
+    struct sallyport_action to;
+    if (!formed_well(r, action(r->arena, value, &to))) {
+        return false;
+    }
+    (void)sp_push_action(&r->host->table, r->call, &to);
+    return true;
+}
+
+static bool push_manifest(struct replay *r, const struct sp_wire_value *answer)
+{
+    const struct sp_wire_value *v = array(sp_wire_get(answer, "manifest"), 3);
+    struct sallyport_manifest to = {.size = sizeof to};
+    if (!v || !text(&v[0], &to.id) || !text(&v[1], &to.version) ||
+        !text(&v[2], &to.description)) {
+        return false;
+    }
+    (void)sp_push_manifest(&r->host->table, r->call, &to);
+    return each(r, answer, "hosts", push_host) &&
+           each(r, answer, "request_headers", push_request_header) &&
+           each(r, answer, "fields", push_field) && each(r, answer, "actions", push_action);
+}
+
+static bool push_placement(struct replay *r, const struct sp_wire_value *value)
+{
+    const struct sp_wire_value *v = array(value, 5);
+    struct sallyport_placement to = {.size = sizeof to};
+    if (!v || !number(&v[0], &to.place) || !number(&v[1], &to.flags) ||
+        !text(&v[2], &to.name) || !text(&v[3], &to.prefix) || !text(&v[4], &to.template_text)) {
+        return false;
+    }
+    (void)sp_push_placement(&r->host->table, r->call, &to);
+    return true;
+}
+
+static bool push_header(struct replay *r, const struct sp_wire_value *value)
+{
+    const struct sp_wire_value *v = array(value, 3);
+    struct sallyport_header to = {.size = sizeof to};
+    if (!v || !number(&v[0], &to.kind) || !text(&v[1], &to.name) || !text(&v[2], &to.value)) {
+        return false;
+    }
+    (void)sp_push_header(&r->host->table, r->call, &to);
+    return true;
+}
+
+sp_status worker_replay(struct sp_plugin_host *host, uint64_t call,
+                        enum worker_question question, struct sp_arena *arena,
+                        const struct sp_wire_value *answer, struct sp_error *err)
+{
+    struct replay r = {host, call, arena, false};
+    bool good = false;
+    switch (question) {
+    case WORKER_LOAD:
+        good = push_manifest(&r, answer);
+        break;
+    case WORKER_CHECK:
+        good = each(&r, answer, "hosts", push_host);
+        break;
+    case WORKER_PLAN:
+        good = each(&r, answer, "placements", push_placement) &&
+               each(&r, answer, "headers", push_header);
+        break;
+    }
+    if (good) {
+        return SP_OK;
+    }
+    return r.out_of_memory ? sp_fail(err, SP_ENOMEM, "out of memory")
+                           : sp_fail(err, SP_EINVAL, "an answer of the wrong form");
+}

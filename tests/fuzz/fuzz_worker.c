@@ -1,0 +1,81 @@
+/* What a worker that was taken over may say: no answer gets past the host's checks, crashes it,
+ * or costs more memory than promised. The first byte chooses the question, the rest is the map
+ * of the answer. What was taken has the shape that the rest of the host counts on. And the
+ * questions' reader, which a worker uses, on the same bytes. */
+#include "frames.h"
+#include "plugin_check.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { TREE_MAX_BYTES = 8 << 20, CALL_MAX_BYTES = 512 << 10 };
+
+static void require(bool good)
+{
+    if (!good) {
+        abort();
+    }
+}
+
+static void check_lists(const struct sp_plugin_host *host)
+{
+    const struct sp_placement *placements = host->placements.items;
+    const struct sp_setting *headers = host->headers.items;
+    const struct sp_text *hosts = host->hosts.items;
+    for (size_t i = 0; i < host->placements.n; i++) {
+        struct sp_text secret = SP_TEXT("api_key");
+        require(!sp_template_refused(placements[i].template, &secret, 1));
+        require(placements[i].place == SP_PLACE_QUERY ||
+                !sp_header_is_forbidden(placements[i].name));
+    }
+    for (size_t i = 0; i < host->headers.n; i++) {
+        require(sp_is_header_name(headers[i].name) && sp_is_header_value(headers[i].value));
+        require(!sp_header_is_credential(headers[i].name));
+    }
+    for (size_t i = 0; i < host->hosts.n; i++) {
+        require(sp_is_visible(hosts[i]));
+    }
+}
+
+static void replay(enum worker_question question, struct sp_arena *tree,
+                   const struct worker_said *said)
+{
+    static const enum sp_hook hooks[] = {SP_HOOK_DESCRIBE, SP_HOOK_CHECK, SP_HOOK_PLAN};
+    struct sp_text secret = SP_TEXT("api_key");
+    struct sp_key_view key = {SP_TEXT("k"), 1, NULL, 0, &secret, 1};
+    struct sp_plugin_rules rules = {.dev = true};
+    struct sp_plugin_host host;
+    struct sp_arena arena;
+    struct sp_error err = {""};
+    sp_arena_init(&arena, CALL_MAX_BYTES);
+    sp_plugin_host_init(&host, "fuzz.so", &rules);
+    uint64_t call = sp_hook_begin(&host, hooks[question], &arena, &key);
+    sp_status status = worker_replay(&host, call, question, tree, &said->answer, &err);
+    require(status == SP_OK || err.text[0]);
+    if (!sp_hook_end(&host, SALLYPORT_OK, &err) && !status) {
+        check_lists(&host);
+        (void)(question == WORKER_LOAD && sp_plugin_manifest_done(&host, &err));
+    }
+    sp_arena_done(&arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct worker_said said;
+    struct worker_asked asked;
+    struct sp_arena tree;
+    struct sp_error err = {""};
+    if (size == 0) {
+        return 0;
+    }
+    struct sp_text map = {(const char *)data + 1, size - 1};
+    sp_arena_init(&tree, TREE_MAX_BYTES);
+    if (!worker_read_said(&tree, map, &said, &err) && !said.is_log && said.status == SP_OK) {
+        replay((enum worker_question)(data[0] % 3), &tree, &said);
+    }
+    sp_arena_reset(&tree);
+    (void)worker_read_question(&tree, map, &asked, &err);
+    sp_arena_done(&tree);
+    return 0;
+}
