@@ -211,6 +211,20 @@ struct sp_call {
 void sp_engine_check(struct sp_engine *engine, struct sp_call *call,
                      struct sp_decision *ret_decision);
 
+/* Where a call goes whose client names no host (the HTTP front door): to a host of the keys of
+ * the token's scope that are of this provider; empty: the scope's keys must all be of one.
+ * named is the host that the client believes to speak to: it is taken where a key has it; else
+ * the first host of the keys, where they agree on it. Token and binding are judged first
+ * (uniformly, as everywhere), life and rules by sp_engine_begin. The host is valid until the
+ * next call. */
+struct sp_destination {
+    struct sp_text provider; /* empty: any */
+    struct sp_text named;
+};
+void sp_engine_route(struct sp_engine *engine, const struct sp_call *call,
+                     const struct sp_destination *to, struct sp_decision *ret_decision,
+                     struct sp_text *ret_host);
+
 /* ---- proxied calls -------------------------------------------------------------------------
  */
 

@@ -173,6 +173,65 @@ static struct key_version *choose_key(const struct sp_engine *engine,
     return found;
 }
 
+static bool agrees(struct sp_text *first, struct sp_text text)
+{
+    if (!first->ptr) {
+        *first = text;
+    }
+    return sp_text_eq(*first, text);
+}
+
+/* Of the scope's keys that are asked for: their one provider and host. */
+static void choose_host(const struct sp_engine *engine, const struct sp_call *call,
+                        const struct sp_scope *scope, const struct sp_destination *to,
+                        struct sp_decision *decision, struct sp_text *ret_host)
+{
+    struct sp_text provider = {NULL, 0}, first = {NULL, 0};
+    bool one_provider = true, one_host = true, named = false;
+    for (size_t i = 0; i < sp_scope_n_keys(scope); i++) {
+        const struct key_version *key = key_find(engine, sp_scope_key(scope, i));
+        if (!key || key->public.n_hosts == 0 ||
+            (to->provider.len && !sp_text_eq(key->public.provider, to->provider)) ||
+            (call->key.len && !sp_text_eq(key->public.id, call->key))) {
+            continue;
+        }
+        one_provider = agrees(&provider, key->public.provider) && one_provider;
+        one_host = agrees(&first, key->public.hosts[0]) && one_host;
+        named = named || covers(key, to->named);
+    }
+    if (!first.ptr) {
+        decide(decision, SP_CODE_KEY_NOT_IN_SCOPE, "ask for a token of another scope",
+               call->key.len ? "the scope has no such key here"
+                             : "the token's scope has no key of this provider");
+    } else if (!one_provider) {
+        decide(decision, SP_CODE_AMBIGUOUS_KEY, "use a listener of that provider",
+               "the token's scope has keys of two providers");
+    } else if (!named && !one_host) {
+        decide(decision, SP_CODE_AMBIGUOUS_KEY, "name one in the header Sallyport-Key",
+               "the token's scope has keys for two hosts");
+    } else {
+        *ret_host = named ? to->named : first;
+    }
+}
+
+void sp_engine_route(struct sp_engine *engine, const struct sp_call *call,
+                     const struct sp_destination *to, struct sp_decision *ret_decision,
+                     struct sp_text *ret_host)
+{
+    struct sp_token parsed;
+    struct live_token *token = NULL;
+    *ret_decision = (struct sp_decision){.code = SP_CODE_OK};
+    if (!token_prove(engine, call->arena, call->token, true, &parsed, &token, ret_decision)) {
+        return;
+    }
+    if (token->bind[0] && !sp_text_is(call->curve, token->bind)) {
+        decide(ret_decision, SP_CODE_TOKEN_BINDING, "use the client key that it was issued for",
+               "the token is bound to another client key");
+        return;
+    }
+    choose_host(engine, call, token->scope->scope, to, ret_decision, ret_host);
+}
+
 /* ---- rates
  * ----------------------------------------------------------------------------------- */
 

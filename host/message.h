@@ -163,6 +163,9 @@ struct sp_message_status {
     uint64_t calls_in_flight;
     int64_t started_ms;
     const char *policy_error; /* why the last reload was refused; empty: it was not */
+    const char *const *http;  /* where the HTTP front door listens */
+    size_t n_http;
+    uint64_t http_connections;
 };
 void sp_message_put_status(struct sp_buf *buf, struct sp_text id, enum sp_door door,
                            const struct sp_message_status *status);

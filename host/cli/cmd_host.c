@@ -411,6 +411,12 @@ static int run_doctor(struct cli *cli, int argc, char **argv)
                      "host.key is its owner's alone", "chmod 600 it");
     faults += report(is_private(cli_path(cli, "admin.key", path, sizeof path), 077),
                      "admin.key is its owner's alone", "chmod 600 it");
+    for (size_t i = 0; read && i < config.n_http; i++) {
+        if (*config.http[i].tls_key) {
+            faults += report(is_private(config.http[i].tls_key, 077),
+                             "an HTTP listener's tls_key is its owner's alone", "chmod 600 it");
+        }
+    }
     struct rlimit limit;
     faults += report(getrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
                          (limit.rlim_cur >= 4 << 20 || geteuid() == 0),
