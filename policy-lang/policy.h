@@ -29,6 +29,21 @@ enum {
 /* ---- compile ------------------------------------------------------------------------------
  */
 
+/* What a provider's catalogue says of its API, as far as rules are concerned. */
+struct sp_catalogue_action {
+    struct sp_text name; /* "refunds.create" */
+    struct sp_text path; /* "/v1/refunds/{refund}"; {x...} is one or more segments */
+    unsigned method;     /* one bit */
+    bool escalates;      /* only a literal allow reaches it */
+};
+struct sp_catalogue {
+    struct sp_text provider;     /* "stripe" */
+    const struct sp_text *hosts; /* canonical */
+    size_t n_hosts;
+    const struct sp_catalogue_action *actions;
+    size_t n_actions;
+};
+
 /* What the compiler may ask about the world outside the sources. Any hook may be NULL: then
  * what it would check is taken as right (checking a file on an author's machine). */
 struct sp_world {
@@ -41,6 +56,9 @@ struct sp_world {
      * makes `use` an error. The text is borrowed until compilation ends. */
     sp_status (*read_use)(void *user, const char *from, struct sp_text name,
                           struct sp_source *ret_source, struct sp_error *err);
+    /* The catalogues of key `id`, with the hosts that the key is for; 0 where there is none.
+     * Borrowed while compiling. NULL: no action is known, so none escalates. */
+    size_t (*catalogues)(void *user, struct sp_text id, const struct sp_catalogue **ret_list);
 };
 
 /* Compile sources as one policy. Diagnostics (errors and warnings) go to diags; a policy comes
@@ -110,6 +128,8 @@ struct sp_rule; /* one allow or deny */
 size_t sp_scope_n_rules(const struct sp_scope *scope);
 const struct sp_rule *sp_scope_rule(const struct sp_scope *scope, size_t i);
 bool sp_rule_denies(const struct sp_rule *rule);
+/* A deny that the compiler added, since a catalogue says that an action escalates. */
+bool sp_rule_is_implied(const struct sp_rule *rule);
 /* "@refund" without the at sign; a rule without a label is called by its number ("rule 3"). */
 struct sp_text sp_rule_label(const struct sp_rule *rule);
 unsigned sp_rule_methods(const struct sp_rule *rule);
@@ -132,11 +152,13 @@ sp_status sp_scope_parse(struct sp_text canonical, struct sp_scope **ret_scope,
  * ever; without rules it restricts nothing but the time. */
 sp_status sp_caveat_parse(struct sp_text text, struct sp_scope **ret_scope,
                           struct sp_error *err);
-/* What the JSON scope form says: keys, methods (bits), hosts, all paths below the root, a
+/* What the JSON scope form says, without what the policy's catalogues (policy may be NULL) say
+ * escalates: keys, methods (bits), hosts, all paths below the root, a
  * rate, a life. Hosts must be canonical. */
-sp_status sp_scope_of_domains(struct sp_text name, const struct sp_text *keys, size_t n_keys,
-                              unsigned methods, const struct sp_text *hosts, size_t n_hosts,
-                              uint32_t per_minute, uint64_t ttl_ms, struct sp_scope **ret_scope,
+sp_status sp_scope_of_domains(const struct sp_policy *policy, struct sp_text name,
+                              const struct sp_text *keys, size_t n_keys, unsigned methods,
+                              const struct sp_text *hosts, size_t n_hosts, uint32_t per_minute,
+                              uint64_t ttl_ms, struct sp_scope **ret_scope,
                               struct sp_error *err);
 /* For frozen, parsed and built scopes only; NULL is fine. */
 void sp_scope_free(struct sp_scope *scope);

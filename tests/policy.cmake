@@ -4,6 +4,7 @@ sallyport_test(unit/test_lexer.c policy)
 sallyport_test(unit/test_parser.c policy)
 sallyport_test(unit/test_scope_files.c policy)
 sallyport_test(unit/test_check.c policy)
+sallyport_test(unit/test_escalates.c policy)
 sallyport_test(unit/test_match.c policy)
 target_link_options(test_match PRIVATE
   -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)

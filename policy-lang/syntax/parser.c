@@ -209,8 +209,16 @@ static bool parse_scope_statement(struct parser *p, struct sp_scope *scope)
         parser_is(p, "rate")) {
         return parse_setting(p, scope);
     }
-    if (parser_is(p, "budget") || parser_is(p, "escalates")) {
-        not_enforced(p, parser_is(p, "budget") ? "budget" : "escalates");
+    if (parser_is(p, "escalates")) {
+        if (!scope->last_rule || scope->last_rule->denies || scope->last_rule->escalates) {
+            return parser_error(p, "E048", NULL, "escalates belongs behind an allow, once");
+        }
+        scope->last_rule->escalates = true;
+        parser_advance(p);
+        return true;
+    }
+    if (parser_is(p, "budget")) {
+        not_enforced(p, "budget");
         parser_recover(p);
         return true;
     }
