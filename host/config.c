@@ -58,6 +58,8 @@ static const struct setting settings[] = {
     {"audit", "rotate", TYPE_SIZE, AT(audit_rotate_bytes), "64M"},
 };
 
+const char sp_config_plugin_dir[] = SALLYPORT_PLUGIN_DIR;
+
 const char sp_config_template[] =
     "# sallyport: settings of one host. Every line shows the default; remove the '#' to "
     "change\n"

@@ -265,4 +265,47 @@ enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp
 enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
                                     struct sp_error *why);
 
+/* ---- blast --------------------------------------------------------------------------------
+ *
+ * What a scope can reach of the actions that catalogues name. Worst first: what escalates, what
+ * deletes, what writes, what reads. */
+enum sp_blast_class {
+    SP_BLAST_ESCALATES,
+    SP_BLAST_DELETES,
+    SP_BLAST_WRITES,
+    SP_BLAST_READS,
+};
+
+struct sp_blast_item { /* one action through one allow */
+    const struct sp_catalogue *catalogue;
+    const struct sp_catalogue_action *action;
+    enum sp_blast_class class;
+    const struct sp_rule *rule;
+    struct sp_text url;     /* the part of the rule's pattern that is the action's */
+    struct sp_text where;   /* the rule's condition, canonical; empty: none */
+    size_t n_denies;        /* denies of the scope that may take away a part of it */
+    struct sp_text example; /* a request that is allowed; empty where url says it all */
+    bool proved;            /* false: too hard; taken for reached */
+};
+
+struct sp_blast {
+    struct sp_arena arena;
+    struct sp_blast_item *items;
+    size_t n_items;
+    size_t n_reached, n_actions; /* of the catalogues whose hosts the scope names */
+    /* Allows on hosts with a catalogue, against all its actions: SP_INCLUDED, they reach
+     * nothing else; SP_NOT_INCLUDED, outside is a request of no action; SP_TOO_HARD. */
+    enum sp_inclusion within;
+    struct sp_text outside;
+    const struct sp_text *unknown_hosts; /* that the scope allows, and no catalogue knows */
+    size_t n_unknown_hosts;
+};
+
+/* Exact but for what is not `proved`: each action that an allow overlaps is shown by a request
+ * that the scope was really asked about, or is left out by proof. For frozen scopes. ret_blast
+ * borrows from scope and catalogues. SP_ENOMEM. */
+sp_status sp_scope_blast(const struct sp_scope *scope, const struct sp_catalogue *catalogues,
+                         size_t n_catalogues, struct sp_blast *ret_blast);
+void sp_blast_done(struct sp_blast *blast);
+
 #endif

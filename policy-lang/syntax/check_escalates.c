@@ -422,8 +422,8 @@ static void warn(struct guarding *g, bool knows)
         if (g->n_cut[i] > 0) {
             sp_diags_add(g->c->diags, SP_SEVERITY_WARNING, "W192", rule->span,
                          "write a literal allow for each that is meant",
-                         "this allow does not reach %zu actions that the catalogue marks as "
-                         "escalating",
+                         "this allow does not reach what the catalogue marks as escalating "
+                         "(%zu denies)",
                          g->n_cut[i]);
         } else if (g->reaches[i] && !rule->escalates) {
             check_warning(g->c, "W190", rule->span,
