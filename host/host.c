@@ -63,6 +63,11 @@ static size_t known_catalogues(void *user, struct sp_text id,
     *ret_list = provider ? sp_catalogues_add(&knowledge->catalogues, provider->manifest,
                                              key->hosts, key->n_hosts)
                          : NULL;
+    if (key) {
+        /* Its hosts stay: nobody takes a key off the engine's list while this thread compiles.
+         */
+        sp_key_unref(knowledge->host->engine, key);
+    }
     return *ret_list != NULL;
 }
 
