@@ -277,6 +277,11 @@ bool sp_rule_denies(const struct sp_rule *rule)
     return rule->denies;
 }
 
+bool sp_rule_is_implied(const struct sp_rule *rule)
+{
+    return rule_is_implied(rule);
+}
+
 struct sp_text sp_rule_label(const struct sp_rule *rule)
 {
     return rule->label;

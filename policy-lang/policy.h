@@ -29,6 +29,21 @@ enum {
 /* ---- compile ------------------------------------------------------------------------------
  */
 
+/* What a provider's catalogue says of its API, as far as rules are concerned. */
+struct sp_catalogue_action {
+    struct sp_text name; /* "refunds.create" */
+    struct sp_text path; /* "/v1/refunds/{refund}"; {x...} is one or more segments */
+    unsigned method;     /* one bit */
+    bool escalates;      /* only a literal allow reaches it */
+};
+struct sp_catalogue {
+    struct sp_text provider;     /* "stripe" */
+    const struct sp_text *hosts; /* canonical */
+    size_t n_hosts;
+    const struct sp_catalogue_action *actions;
+    size_t n_actions;
+};
+
 /* What the compiler may ask about the world outside the sources. Any hook may be NULL: then
  * what it would check is taken as right (checking a file on an author's machine). */
 struct sp_world {
@@ -41,6 +56,9 @@ struct sp_world {
      * makes `use` an error. The text is borrowed until compilation ends. */
     sp_status (*read_use)(void *user, const char *from, struct sp_text name,
                           struct sp_source *ret_source, struct sp_error *err);
+    /* The catalogues of key `id`, with the hosts that the key is for; 0 where there is none.
+     * Borrowed while compiling. NULL: no action is known, so none escalates. */
+    size_t (*catalogues)(void *user, struct sp_text id, const struct sp_catalogue **ret_list);
 };
 
 /* Compile sources as one policy. Diagnostics (errors and warnings) go to diags; a policy comes
@@ -127,6 +145,8 @@ struct sp_rule; /* one allow or deny */
 size_t sp_scope_n_rules(const struct sp_scope *scope);
 const struct sp_rule *sp_scope_rule(const struct sp_scope *scope, size_t i);
 bool sp_rule_denies(const struct sp_rule *rule);
+/* A deny that the compiler added, since a catalogue says that an action escalates. */
+bool sp_rule_is_implied(const struct sp_rule *rule);
 /* "@refund" without the at sign; a rule without a label is called by its number ("rule 3"). */
 struct sp_text sp_rule_label(const struct sp_rule *rule);
 unsigned sp_rule_methods(const struct sp_rule *rule);
@@ -150,11 +170,13 @@ sp_status sp_scope_parse(struct sp_text canonical, struct sp_scope **ret_scope,
  * rules fire as ever; without rules it restricts nothing but the time. */
 sp_status sp_caveat_parse(struct sp_text text, struct sp_scope **ret_scope,
                           struct sp_error *err);
-/* What the JSON scope form says: keys, methods (bits), hosts, all paths below the root, a
+/* What the JSON scope form says, without what the policy's catalogues (policy may be NULL) say
+ * escalates: keys, methods (bits), hosts, all paths below the root, a
  * rate, a life. Hosts must be canonical. */
-sp_status sp_scope_of_domains(struct sp_text name, const struct sp_text *keys, size_t n_keys,
-                              unsigned methods, const struct sp_text *hosts, size_t n_hosts,
-                              uint32_t per_minute, uint64_t ttl_ms, struct sp_scope **ret_scope,
+sp_status sp_scope_of_domains(const struct sp_policy *policy, struct sp_text name,
+                              const struct sp_text *keys, size_t n_keys, unsigned methods,
+                              const struct sp_text *hosts, size_t n_hosts, uint32_t per_minute,
+                              uint64_t ttl_ms, struct sp_scope **ret_scope,
                               struct sp_error *err);
 /* For frozen, parsed and built scopes only; NULL is fine. */
 void sp_scope_free(struct sp_scope *scope);
@@ -260,5 +282,48 @@ enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp
 /* The same for a narrowed token, without the witness, and with fewer steps: a client waits. */
 enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
                                     struct sp_error *why);
+
+/* ---- blast --------------------------------------------------------------------------------
+ *
+ * What a scope can reach of the actions that catalogues name. Worst first: what escalates, what
+ * deletes, what writes, what reads. */
+enum sp_blast_class {
+    SP_BLAST_ESCALATES,
+    SP_BLAST_DELETES,
+    SP_BLAST_WRITES,
+    SP_BLAST_READS,
+};
+
+struct sp_blast_item { /* one action through one allow */
+    const struct sp_catalogue *catalogue;
+    const struct sp_catalogue_action *action;
+    enum sp_blast_class class;
+    const struct sp_rule *rule;
+    struct sp_text url;     /* the part of the rule's pattern that is the action's */
+    struct sp_text where;   /* the rule's condition, canonical; empty: none */
+    size_t n_denies;        /* denies of the scope that may take away a part of it */
+    struct sp_text example; /* a request that is allowed; empty where url says it all */
+    bool proved;            /* false: too hard; taken for reached */
+};
+
+struct sp_blast {
+    struct sp_arena arena;
+    struct sp_blast_item *items;
+    size_t n_items;
+    size_t n_reached, n_actions; /* of the catalogues whose hosts the scope names */
+    /* Allows on hosts with a catalogue, against all its actions: SP_INCLUDED, they reach
+     * nothing else; SP_NOT_INCLUDED, outside is a request of no action; SP_TOO_HARD. */
+    enum sp_inclusion within;
+    struct sp_text outside;
+    const struct sp_text *unknown_hosts; /* that the scope allows, and no catalogue knows */
+    size_t n_unknown_hosts;
+};
+
+/* Exact but for what is not `proved`: each action that an allow overlaps is shown by a request
+ * that the scope was really asked about, or is left out by proof. For frozen scopes. ret_blast
+ * borrows from scope and catalogues. SP_ENOMEM. */
+sp_status sp_scope_blast(const struct sp_scope *scope, const struct sp_catalogue *catalogues,
+                         size_t n_catalogues, struct sp_blast *ret_blast);
+void sp_blast_done(struct sp_blast *blast);
 
 #endif

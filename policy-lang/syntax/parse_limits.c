@@ -47,7 +47,7 @@ static bool parse_measure(struct parser *p, struct budget *budget)
         return true;
     }
     if (!parser_take(p, "sum")) {
-        return parser_error(p, "E048", "sum(body.amount) or count",
+        return parser_error(p, "E049", "sum(body.amount) or count",
                             "what a budget measures belongs here");
     }
     budget->public.sums = true;
@@ -55,7 +55,7 @@ static bool parse_measure(struct parser *p, struct budget *budget)
         return false;
     }
     if (budget->field.source >= FIELD_HEADER || budget->field.quantifier != QUANTIFIER_NONE) {
-        sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E048", budget->field.span,
+        sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E049", budget->field.span,
                      "write one field: body.x or query.x",
                      "only a field of the body or the query can be summed");
     }
@@ -77,7 +77,7 @@ static bool parse_window(struct parser *p, uint64_t *ret_ms)
     }
     return p->token.kind == TOKEN_AMOUNT
                ? parse_duration(p, ret_ms)
-               : parser_error(p, "E048", "minute, hour, day, week, or a duration: 30d",
+               : parser_error(p, "E049", "minute, hour, day, week, or a duration: 30d",
                               "a budget's window belongs here");
 }
 
@@ -87,7 +87,7 @@ bool parse_budget(struct parser *p, struct budget **ret_budget)
     struct budget *budget = parser_alloc(p, sizeof *budget);
     int64_t limit;
     if (*ret_budget) {
-        return parser_error(p, "E048", NULL, "a second budget belongs nowhere");
+        return parser_error(p, "E049", NULL, "a second budget belongs nowhere");
     }
     if (!budget || !parse_measure(p, budget) || !parser_expect(p, "<=", "behind the measure")) {
         return false;

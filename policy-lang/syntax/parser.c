@@ -4,13 +4,6 @@
 /* ---- small statements ----------------------------------------------------------------------
  */
 
-static void not_enforced(struct parser *p, const char *what)
-{
-    sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E090", parser_span(p),
-                 "remove it; what it should limit would not be limited",
-                 "'%s' is not enforced by this version", what);
-}
-
 static bool parse_methods(struct parser *p, unsigned *ret_methods)
 {
     static const char *const names[] = {"GET",   "HEAD",   "POST",   "PUT",
@@ -174,8 +167,11 @@ static bool parse_scope_statement(struct parser *p, struct sp_scope *scope)
         return parse_setting(p, scope);
     }
     if (parser_is(p, "escalates")) {
-        not_enforced(p, "escalates");
-        parser_recover(p);
+        if (!scope->last_rule || scope->last_rule->denies || scope->last_rule->escalates) {
+            return parser_error(p, "E048", NULL, "escalates belongs behind an allow, once");
+        }
+        scope->last_rule->escalates = true;
+        parser_advance(p);
         return true;
     }
     if (parser_is(p, "expect")) {
@@ -184,9 +180,9 @@ static bool parse_scope_statement(struct parser *p, struct sp_scope *scope)
     if (p->token.kind == TOKEN_LABEL || parser_is(p, "allow") || parser_is(p, "deny")) {
         return parse_rule(p, scope);
     }
-    static const char *const words[] = {"key",   "ttl",  "rate",   "mode",
-                                        "allow", "deny", "expect", "budget"};
-    return parser_error_near(p, "E040", words, 8, "key ttl rate budget mode allow deny expect",
+    static const char *const words[] = {"key",  "ttl",    "rate",   "mode",     "allow",
+                                        "deny", "expect", "budget", "escalates"};
+    return parser_error_near(p, "E040", words, 9, "key ttl rate budget mode allow deny expect",
                              "a statement of a scope belongs here");
 }
 

@@ -306,7 +306,7 @@ static void T14_the_json_form_cannot_reach_further_than_the_grant(void **state)
         {host, SP_METHOD_GET, 30, 14400001, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(sp_scope_of_domains(SP_TEXT("json"), &key, 1, cases[i].methods,
+        assert_int_equal(sp_scope_of_domains(NULL, SP_TEXT("json"), &key, 1, cases[i].methods,
                                              &cases[i].host, 1, cases[i].per_minute,
                                              cases[i].ttl_ms, &json, &why),
                          SP_OK);
