@@ -125,6 +125,8 @@ extern const struct cli_command cli_host_commands[], cli_key_commands[], cli_cli
 
 /* `policy diff`, which stands in cli_policy_commands (cmd_diff.c). */
 int cli_run_policy_diff(struct cli *cli, int argc, char **argv);
+/* `policy fmt` (cmd_fmt.c). */
+int cli_run_policy_fmt(struct cli *cli, int argc, char **argv);
 
 /* Paths below the state folder. The result is static to the call's buffer. */
 const char *cli_path(const struct cli *cli, const char *name, char *buffer, size_t room);

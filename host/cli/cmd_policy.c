@@ -208,5 +208,12 @@ const struct cli_command cli_policy_commands[] = {
      "proved, or refuted by a request that both versions were really asked about.\n"
      "Exit status 0: nothing changes, 1: something does, or it is too hard to prove.\n",
      cli_run_policy_diff},
+    {"policy", "fmt", "FILE… [--check]", "Write scope files in their one layout",
+     "FILE may be a folder, or - for standard input, which is printed to standard output. "
+     "Files\n"
+     "are replaced at once or not at all, and only where something changes; their names are\n"
+     "printed. A file that does not parse is left as it is. Comments and groups stay.\n"
+     "  --check            change nothing; exit status 1 where something would change\n",
+     cli_run_policy_fmt},
     {0},
 };
