@@ -127,6 +127,8 @@ extern const struct cli_command cli_host_commands[], cli_key_commands[], cli_cli
 int cli_run_policy_diff(struct cli *cli, int argc, char **argv);
 /* `policy fmt` (cmd_fmt.c). */
 int cli_run_policy_fmt(struct cli *cli, int argc, char **argv);
+/* `policy lsp` (cmd_lsp.c). */
+int cli_run_policy_lsp(struct cli *cli, int argc, char **argv);
 
 /* Paths below the state folder. The result is static to the call's buffer. */
 const char *cli_path(const struct cli *cli, const char *name, char *buffer, size_t room);

@@ -215,5 +215,9 @@ const struct cli_command cli_policy_commands[] = {
      "printed. A file that does not parse is left as it is. Comments and groups stay.\n"
      "  --check            change nothing; exit status 1 where something would change\n",
      cli_run_policy_fmt},
+    {"policy", "lsp", "", "Serve an editor: the Language Server Protocol on standard input",
+     "An editor starts it; docs/editors.md says how. It reads the files that a document uses,\n"
+     "writes none, and asks no host.\n",
+     cli_run_policy_lsp},
     {0},
 };

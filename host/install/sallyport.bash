@@ -11,7 +11,7 @@ _sallyport() {
     key) word='add list show test rotate remove' ;;
     client) word='keygen add list remove' ;;
     token) word='issue list inspect narrow revoke' ;;
-    policy) word='check diff explain fmt' ;;
+    policy) word='check diff explain fmt lsp' ;;
     plugin) word='list check pin' ;;
     audit) word='tail verify' ;;
     '') word='init status doctor unseal seal reload backup key client token call check policy plugin audit' ;;
