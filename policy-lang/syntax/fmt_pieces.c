@@ -52,7 +52,7 @@ static bool read_gap(struct sp_arena *arena, struct sp_text gap, bool first,
         return false;
     }
     for (size_t i = 0; i < gap.len; i++) {
-        if (gap.ptr[i] == '#') {
+        if (gap.ptr[i] == '#' && piece->n_notes < room) {
             struct sp_text rest = {gap.ptr + i, gap.len - i};
             rest.len = comment_len(rest);
             piece->notes[piece->n_notes++] =
