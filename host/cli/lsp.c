@@ -241,7 +241,7 @@ static void on_request(struct lsp *lsp, const char *method, json_t *id, const js
             if (strcmp(method, requests[i].method) != 0) {
                 continue;
             }
-            r.doc = lsp_doc_find(lsp, uri_of(params));
+            r.doc = uri_of(params) ? lsp_doc_find(lsp, uri_of(params)) : NULL;
             if (!r.doc) {
                 reply_error(lsp, id, INVALID_PARAMS, "this document is not open");
             } else if (requests[i].at_position &&

@@ -18,7 +18,7 @@ enum {
     LSP_HEAD_MAX_BYTES = 4096, /* of one message's header lines together */
     LSP_DOCS_MAX = 256,
     LSP_FILES_MAX = 256,   /* that one answer looks at: a document and what it uses */
-    LSP_ANSWER_MAX = 1000, /* places in one answer */
+    LSP_ANSWER_MAX = 1000, /* names in one completion */
     LSP_PATH_ROOM = 2048,
 };
 
@@ -75,6 +75,13 @@ json_t *lsp_uri(struct lsp *lsp, const char *path);
 /* Lines and UTF-16 code units, as LSP counts, from bytes and back. Positions outside of the
  * text are moved into it. */
 json_t *lsp_range(struct sp_text text, struct sp_span span);
+/* The same for one after the other: those in the order of the text cost one pass together. */
+struct lsp_cursor {
+    struct sp_text text; /* the rest begins as zero */
+    size_t at;
+    json_int_t line, units;
+};
+json_t *lsp_next_range(struct lsp_cursor *cursor, struct sp_span span);
 bool lsp_offset(struct sp_text text, const json_t *position, size_t *ret_offset);
 
 /* ---- answers -------------------------------------------------------------------------------

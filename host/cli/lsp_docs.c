@@ -69,7 +69,7 @@ json_t *lsp_uri(struct lsp *lsp, const char *path)
 
 struct lsp_doc *lsp_doc_find(struct lsp *lsp, const char *uri)
 {
-    for (size_t i = 0; uri && i < lsp->n_docs; i++) {
+    for (size_t i = 0; i < lsp->n_docs; i++) {
         if (strcmp(lsp->docs[i].uri, uri) == 0) {
             return &lsp->docs[i];
         }
@@ -187,26 +187,34 @@ static unsigned units_of(char c)
     return byte >= 0xf0 ? 2 : (byte & 0xc0) != 0x80;
 }
 
-static json_t *position(struct sp_text text, size_t offset)
+static json_t *position(struct lsp_cursor *c, size_t offset)
 {
-    json_int_t line = 0, units = 0;
-    for (size_t i = 0; i < text.len && i < offset;) {
-        size_t end = line_end(text, i);
-        if (end > 0 && i + end <= offset) {
-            line++;
-            units = 0;
-        } else {
-            units += end ? 0 : units_of(text.ptr[i]);
-        }
-        i += end ? end : 1;
+    if (offset < c->at) {
+        *c = (struct lsp_cursor){.text = c->text};
     }
-    return json_pack("{s:I, s:I}", "line", line, "character", units);
+    while (c->at < c->text.len && c->at < offset) {
+        size_t end = line_end(c->text, c->at);
+        if (end > 0 && c->at + end > offset) {
+            break; /* between \r and \n: the line's end */
+        }
+        c->line += end > 0;
+        c->units = end ? 0 : c->units + units_of(c->text.ptr[c->at]);
+        c->at += end ? end : 1;
+    }
+    return json_pack("{s:I, s:I}", "line", c->line, "character", c->units);
+}
+
+json_t *lsp_next_range(struct lsp_cursor *cursor, struct sp_span span)
+{
+    json_t *start = position(cursor, span.start);
+    return json_pack("{s:o, s:o}", "start", start, "end",
+                     position(cursor, (size_t)span.start + span.len));
 }
 
 json_t *lsp_range(struct sp_text text, struct sp_span span)
 {
-    return json_pack("{s:o, s:o}", "start", position(text, span.start), "end",
-                     position(text, (size_t)span.start + span.len));
+    struct lsp_cursor cursor = {.text = text};
+    return lsp_next_range(&cursor, span);
 }
 
 bool lsp_offset(struct sp_text text, const json_t *position, size_t *ret_offset)

@@ -180,12 +180,14 @@ json_t *lsp_references(struct lsp *lsp, const struct lsp_doc *doc, size_t offset
     const struct sp_symbol *symbol = family ? symbol_at(family, offset) : NULL;
     json_t *found = json_array();
     for (size_t i = 0; symbol && i < family->n; i++) {
-        const struct sp_symbols *list = &family->files[i].symbols;
-        for (size_t k = 0; k < list->n && json_array_size(found) < LSP_ANSWER_MAX; k++) {
-            if (sp_symbols_same(&list->items[k], symbol) &&
-                (declared || !list->items[k].defines)) {
-                (void)json_array_append_new(found,
-                                            location(&family->files[i], list->items[k].span));
+        const struct file *file = &family->files[i];
+        struct lsp_cursor cursor = {.text = file->text};
+        for (size_t k = 0; k < file->symbols.n; k++) {
+            const struct sp_symbol *one = &file->symbols.items[k];
+            if (sp_symbols_same(one, symbol) && (declared || !one->defines)) {
+                json_t *range = lsp_next_range(&cursor, one->span);
+                (void)json_array_append_new(
+                    found, json_pack("{s:O, s:o}", "uri", file->uri, "range", range));
             }
         }
     }
@@ -255,10 +257,11 @@ json_t *lsp_rename(struct lsp *lsp, const struct lsp_doc *doc, size_t offset,
     }
     for (size_t i = 0; changes && i < family->n; i++) {
         const struct file *file = &family->files[i];
+        struct lsp_cursor cursor = {.text = file->text};
         json_t *edits = json_array();
         for (size_t k = 0; k < file->symbols.n; k++) {
             if (sp_symbols_same(&file->symbols.items[k], symbol)) {
-                json_t *range = lsp_range(file->text, file->symbols.items[k].span);
+                json_t *range = lsp_next_range(&cursor, file->symbols.items[k].span);
                 (void)json_array_append_new(edits,
                                             json_pack("{s:o, s:s#}", "range", range, "newText",
                                                       name.ptr, (int)name.len));
