@@ -152,6 +152,10 @@ void sp_engine_key_add(struct sp_engine *engine, const struct sp_key_input *inpu
 /* New secrets (and settings) for the same id; hosts and provider stay; tokens are untouched. */
 void sp_engine_key_rotate(struct sp_engine *engine, const struct sp_key_input *input,
                           struct sp_text by, sp_engine_done done, void *user);
+/* Other settings for a key, whose secrets (input's copies of them) and hosts stay. It is
+ * another version, but not a rotation. */
+void sp_engine_key_set(struct sp_engine *engine, const struct sp_key_input *input,
+                       struct sp_text by, sp_engine_done done, void *user);
 void sp_engine_key_remove(struct sp_engine *engine, struct sp_text id, struct sp_text by,
                           sp_engine_done done, void *user);
 
@@ -206,6 +210,20 @@ struct sp_call {
 /* `check`: the verdict, with nothing taken and nothing sent. */
 void sp_engine_check(struct sp_engine *engine, struct sp_call *call,
                      struct sp_decision *ret_decision);
+
+/* Where a call goes whose client names no host (the HTTP front door): to a host of the keys of
+ * the token's scope that are of this provider; empty: the scope's keys must all be of one.
+ * named is the host that the client believes to speak to: it is taken where a key has it; else
+ * the first host of the keys, where they agree on it. Token and binding are judged first
+ * (uniformly, as everywhere), life and rules by sp_engine_begin. The host is valid until the
+ * next call. */
+struct sp_destination {
+    struct sp_text provider; /* empty: any */
+    struct sp_text named;
+};
+void sp_engine_route(struct sp_engine *engine, const struct sp_call *call,
+                     const struct sp_destination *to, struct sp_decision *ret_decision,
+                     struct sp_text *ret_host);
 
 /* ---- proxied calls -------------------------------------------------------------------------
  */

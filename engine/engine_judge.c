@@ -173,26 +173,115 @@ static struct key_version *choose_key(const struct sp_engine *engine,
     return found;
 }
 
+static bool agrees(struct sp_text *first, struct sp_text text)
+{
+    if (!first->ptr) {
+        *first = text;
+    }
+    return sp_text_eq(*first, text);
+}
+
+/* Of the scope's keys that are asked for: their one provider and host. */
+static void choose_host(const struct sp_engine *engine, const struct sp_call *call,
+                        const struct sp_scope *scope, const struct sp_destination *to,
+                        struct sp_decision *decision, struct sp_text *ret_host)
+{
+    struct sp_text provider = {NULL, 0}, first = {NULL, 0};
+    bool one_provider = true, one_host = true, named = false;
+    for (size_t i = 0; i < sp_scope_n_keys(scope); i++) {
+        const struct key_version *key = key_find(engine, sp_scope_key(scope, i));
+        if (!key || key->public.n_hosts == 0 ||
+            (to->provider.len && !sp_text_eq(key->public.provider, to->provider)) ||
+            (call->key.len && !sp_text_eq(key->public.id, call->key))) {
+            continue;
+        }
+        one_provider = agrees(&provider, key->public.provider) && one_provider;
+        one_host = agrees(&first, key->public.hosts[0]) && one_host;
+        named = named || covers(key, to->named);
+    }
+    if (!first.ptr) {
+        decide(decision, SP_CODE_KEY_NOT_IN_SCOPE, "ask for a token of another scope",
+               call->key.len ? "the scope has no such key here"
+                             : "the token's scope has no key of this provider");
+    } else if (!one_provider) {
+        decide(decision, SP_CODE_AMBIGUOUS_KEY, "use a listener of that provider",
+               "the token's scope has keys of two providers");
+    } else if (!named && !one_host) {
+        decide(decision, SP_CODE_AMBIGUOUS_KEY, "name one in the header Sallyport-Key",
+               "the token's scope has keys for two hosts");
+    } else {
+        *ret_host = named ? to->named : first;
+    }
+}
+
+void sp_engine_route(struct sp_engine *engine, const struct sp_call *call,
+                     const struct sp_destination *to, struct sp_decision *ret_decision,
+                     struct sp_text *ret_host)
+{
+    struct sp_token parsed;
+    struct live_token *token = NULL;
+    *ret_decision = (struct sp_decision){.code = SP_CODE_OK};
+    if (!token_prove(engine, call->arena, call->token, true, &parsed, &token, ret_decision)) {
+        return;
+    }
+    if (token->bind[0] && !sp_text_is(call->curve, token->bind)) {
+        decide(ret_decision, SP_CODE_TOKEN_BINDING, "use the client key that it was issued for",
+               "the token is bound to another client key");
+        return;
+    }
+    choose_host(engine, call, token->scope->scope, to, ret_decision, ret_host);
+}
+
 /* ---- rates
  * ----------------------------------------------------------------------------------- */
 
-static void add_use(struct judged *judged, struct sp_rate rate, const char *principal,
-                    const char *scope, struct sp_text label, const uint8_t *root)
+/* What is counted together: root, where it is one token's. */
+static void bucket_of_limit(const char *principal, const char *scope, struct sp_text label,
+                            const uint8_t *root, bool is_budget, uint8_t ret_bucket[16])
 {
     struct sp_hash hash;
     uint8_t digest[SP_HASH_BYTES];
-    if (!rate.count) {
-        return;
-    }
     sp_hash_init(&hash, NULL);
     sp_hash_part(&hash, principal, strlen(principal));
     sp_hash_part(&hash, scope, strlen(scope));
     sp_hash_part(&hash, label.ptr, label.len);
     sp_hash_part(&hash, root, root ? SP_TOKEN_ID_BYTES : 0);
+    if (is_budget) {
+        sp_hash_part(&hash, "budget", 6);
+    }
     sp_hash_done(&hash, digest);
-    struct sp_rate_use *use = &judged->uses[judged->n_uses++];
-    memcpy(use->bucket, digest, sizeof use->bucket);
-    use->rate = rate;
+    memcpy(ret_bucket, digest, 16);
+}
+
+static void add_use(struct judged *judged, struct sp_rate rate, const char *principal,
+                    const char *scope, struct sp_text label, const uint8_t *root)
+{
+    if (rate.count) {
+        struct sp_rate_use *use = &judged->uses[judged->n_uses++];
+        bucket_of_limit(principal, scope, label, root, false, use->bucket);
+        use->rate = rate;
+    }
+}
+
+/* False where the request does not say what it takes. The checker has made sure that it does
+ * wherever the rule applies; under `mode observe` a scope's sum may meet one that does not. */
+static bool add_budget(struct judged *judged, const struct sp_budget *budget,
+                       const struct sp_call *call, const struct live_token *token,
+                       struct sp_text label)
+{
+    uint64_t amount;
+    if (!budget) {
+        return true;
+    }
+    if (sp_budget_takes(budget, call->request, &amount)) {
+        return false;
+    }
+    struct sp_budget_use *use = &judged->budgets[judged->n_budgets++];
+    *use = (struct sp_budget_use){
+        .limit = budget->limit, .window_ms = budget->window_ms, .amount = amount};
+    bucket_of_limit(token->principal, token->scope_name, label,
+                    budget->per_token ? token->id : NULL, true, use->bucket);
+    return true;
 }
 
 bool judge_rates(struct sp_engine *engine, const struct judged *judged, bool take,
@@ -228,6 +317,22 @@ void record_uses(struct sp_buf *buf, const struct judged *judged)
         sp_hex_encode(use->bucket, sizeof use->bucket, hex);
         sp_buf_addf(buf, "%s\"%s:%" PRIu32 "/%" PRIu64 "/%" PRIu32 "\"", i ? "," : "", hex,
                     use->rate.count, use->rate.window_ms, use->rate.burst);
+    }
+    sp_buf_add_byte(buf, ']');
+}
+
+/* "hex:amount" for each. */
+void record_budgets(struct sp_buf *buf, const struct judged *judged)
+{
+    char hex[33];
+    if (judged->n_budgets == 0) {
+        return;
+    }
+    sp_buf_add_str(buf, ",\"budgets\":[");
+    for (size_t i = 0; i < judged->n_budgets; i++) {
+        const struct sp_budget_use *use = &judged->budgets[i];
+        sp_hex_encode(use->bucket, sizeof use->bucket, hex);
+        sp_buf_addf(buf, "%s\"%s:%" PRIu64 "\"", i ? "," : "", hex, use->amount);
     }
     sp_buf_add_byte(buf, ']');
 }
@@ -372,6 +477,14 @@ static bool own_scope_allows(struct sp_engine *engine, struct sp_call *call,
     if (matched.rule && matched.allowed) {
         add_use(judged, sp_rule_rate(matched.rule), token->principal, token->scope_name,
                 sp_rule_label(matched.rule), NULL);
+    }
+    if (!add_budget(judged, sp_scope_budget(scope), call, token, SP_TEXT("")) ||
+        (matched.rule && matched.allowed &&
+         !add_budget(judged, sp_rule_budget(matched.rule), call, token,
+                     sp_rule_label(matched.rule)))) {
+        decide(decision, SP_CODE_NOT_ALLOWED, "",
+               "the request does not say what it would take of the budget");
+        return false;
     }
     if (token->narrow) {
         struct sp_match narrow;

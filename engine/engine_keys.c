@@ -316,7 +316,7 @@ struct putting {
     struct key_version *version; /* the job's until it is in the table */
     struct sp_buf hosts, settings, box;
     uint32_t ring;
-    bool add;
+    enum putting_how { PUT_ADD, PUT_ROTATE, PUT_SET } how;
     char id[SP_NAME_MAX_BYTES + 1];
 };
 
@@ -338,8 +338,8 @@ static sp_status put_work(struct sp_job *job, struct sp_store *store)
 {
     const struct putting *p = ((struct simple_job *)job)->payload;
     struct sp_key_row row = row_of(p);
-    return p->add ? sp_store_key_add(store, &row, &job->err)
-                  : sp_store_key_rotate(store, &row, &job->err);
+    return p->how == PUT_ADD ? sp_store_key_add(store, &row, &job->err)
+                             : sp_store_key_rotate(store, &row, &job->err);
 }
 
 static void table_put(struct sp_engine *engine, struct key_version *version)
@@ -404,7 +404,7 @@ static sp_status version_make(struct sp_engine *engine, const struct sp_key_inpu
     v->public.provider = sp_arena_copy(&v->arena, old ? old->public.provider : input->provider);
     v->public.version = old ? old->public.version + 1 : 1;
     v->public.created_ms = old ? old->public.created_ms : now;
-    v->public.rotated_ms = now;
+    v->public.rotated_ms = p->how == PUT_SET ? old->public.rotated_ms : now;
     /* provider and hosts are fixed when a key is added */
     const struct sp_text *hosts = old ? old->public.hosts : input->hosts;
     size_t n_hosts = old ? old->public.n_hosts : input->n_hosts;
@@ -470,16 +470,18 @@ static const char *put_fault(const struct sp_engine *engine, const struct sp_key
 }
 
 static void put(struct sp_engine *engine, const struct sp_key_input *input, struct sp_text by,
-                bool add, sp_engine_done done, void *user)
+                enum putting_how how, sp_engine_done done, void *user)
 {
+    static const char *const records[] = {"key.add", "key.rotate", "key.set"};
     struct sp_error err = {""};
     struct key_version *old = key_find(engine, input->id);
     struct putting *p = calloc(1, sizeof *p);
     struct put_end *end = calloc(1, sizeof *end);
     sp_status status = p && end ? SP_OK : SP_ENOMEM;
-    const char *fault = status ? "out of memory" : put_fault(engine, input, old, add, &status);
+    const char *fault =
+        status ? "out of memory" : put_fault(engine, input, old, how == PUT_ADD, &status);
     if (!fault) {
-        p->add = add;
+        p->how = how;
         sp_buf_init(&p->hosts, 64 << 10);
         sp_buf_init(&p->settings, 256 << 10);
         sp_buf_init(&p->box, 64 << 10);
@@ -507,7 +509,7 @@ static void put(struct sp_engine *engine, const struct sp_key_input *input, stru
     if (job) {
         job->payload = p;
         job->job.work = put_work;
-        record_begin(&job->job.records, add ? "key.add" : "key.rotate");
+        record_begin(&job->job.records, records[how]);
         record_text(&job->job.records, "key", p->version->public.id);
         record_text(&job->job.records, "provider", p->version->public.provider);
         record_number(&job->job.records, "key_version", p->version->public.version);
@@ -521,13 +523,19 @@ static void put(struct sp_engine *engine, const struct sp_key_input *input, stru
 void sp_engine_key_add(struct sp_engine *engine, const struct sp_key_input *input,
                        struct sp_text by, sp_engine_done done, void *user)
 {
-    put(engine, input, by, true, done, user);
+    put(engine, input, by, PUT_ADD, done, user);
 }
 
 void sp_engine_key_rotate(struct sp_engine *engine, const struct sp_key_input *input,
                           struct sp_text by, sp_engine_done done, void *user)
 {
-    put(engine, input, by, false, done, user);
+    put(engine, input, by, PUT_ROTATE, done, user);
+}
+
+void sp_engine_key_set(struct sp_engine *engine, const struct sp_key_input *input,
+                       struct sp_text by, sp_engine_done done, void *user)
+{
+    put(engine, input, by, PUT_SET, done, user);
 }
 
 static sp_status remove_work(struct sp_job *job, struct sp_store *store)

@@ -20,6 +20,8 @@ enum setting_type {
     TYPE_COUNT,
     TYPE_LEVEL,
     TYPE_FORMAT,
+    TYPE_LISTEN,
+    TYPE_MODE,
     TYPE_ISOLATION
 };
 
@@ -46,6 +48,10 @@ static const struct setting settings[] = {
     {"limits", "message_max", TYPE_SIZE, AT(message_max_bytes), "16M"},
     {"limits", "calls", TYPE_COUNT, AT(calls_max), "1024"},
     {"limits", "calls_per_client", TYPE_COUNT, AT(calls_max_per_client), "256"},
+    {"limits", "http_connections", TYPE_COUNT, AT(http_connections), "1024"},
+    {"limits", "http_held", TYPE_SIZE, AT(http_held_bytes), "256M"},
+    {"limits", "http_idle", TYPE_DURATION, AT(http_idle_ms), "60s"},
+    {"limits", "http_grace", TYPE_DURATION, AT(http_grace_ms), "10s"},
     {"limits", "memory_max", TYPE_SIZE, AT(memory_max_bytes), "4G"},
     {"limits", "ttl_default", TYPE_DURATION, AT(ttl_default_ms), "1h"},
     {"limits", "ttl_max", TYPE_DURATION, AT(ttl_max_ms), "24h"},
@@ -56,6 +62,16 @@ static const struct setting settings[] = {
     {"upstream", "slots_per_key", TYPE_COUNT, AT(upstream_slots_per_key), "64"},
     {"upstream", "ca_file", TYPE_PATH, AT(ca_file), ""},
     {"audit", "rotate", TYPE_SIZE, AT(audit_rotate_bytes), "64M"},
+};
+
+/* Of a section [http NAME]. */
+#define HTTP_AT(field) offsetof(struct sp_config_http, field)
+
+static const struct setting http_settings[] = {
+    {"http", "listen", TYPE_LISTEN, HTTP_AT(listen), ""},
+    {"http", "mode", TYPE_MODE, 0, "prefixed"},
+    {"http", "tls_cert", TYPE_PATH, HTTP_AT(tls_cert), ""},
+    {"http", "tls_key", TYPE_PATH, HTTP_AT(tls_key), ""},
 };
 
 const char sp_config_template[] =
@@ -89,6 +105,10 @@ const char sp_config_template[] =
     "#message_max = 16M\n"
     "#calls = 1024\n"
     "#calls_per_client = 256\n"
+    "#http_connections = 1024\n"
+    "#http_held = 256M\n"
+    "#http_idle = 60s\n"
+    "#http_grace = 10s\n"
     "#memory_max = 4G\n"
     "#ttl_default = 1h\n"
     "#ttl_max = 24h\n"
@@ -103,7 +123,18 @@ const char sp_config_template[] =
     "#ca_file =\n"
     "\n"
     "[audit]\n"
-    "#rotate = 64M\n";
+    "#rotate = 64M\n"
+    "\n"
+    "# Listeners of the HTTP front door; there is none by default. One section each:\n"
+    "#[http local]\n"
+    "# an address of loopback, any address with TLS, or unix:PATH\n"
+    "#listen = 127.0.0.1:7251\n"
+    "# prefixed: /PROVIDER/…; provider NAME: all is that provider's; token: the token says;\n"
+    "# health: /healthz, /readyz and /metrics for monitors\n"
+    "#mode = prefixed\n"
+    "# certificate chain and key in PEM\n"
+    "#tls_cert =\n"
+    "#tls_key =\n";
 
 struct unit {
     const char *name;
@@ -178,10 +209,42 @@ static sp_status level_set(enum sp_log_level *field, const char *value)
     return SP_EINVAL;
 }
 
-static sp_status setting_set(struct sp_config *config, const struct setting *setting,
-                             const char *base, const char *value)
+/* A socket's path may be relative to the file's folder, as every path here. */
+static sp_status listen_set(char field[SP_PATH_MAX_BYTES], const char *base, const char *value)
 {
-    void *field = (char *)config + setting->offset;
+    static const char start[] = "unix:";
+    char path[SP_PATH_MAX_BYTES];
+    size_t skip = sizeof start - 1;
+    if (strncmp(value, start, skip) != 0 || !value[skip]) {
+        return text_set(field, "", "", value);
+    }
+    sp_status status = path_set(path, base, value + skip);
+    return status ? status : text_set(field, start, "", path);
+}
+
+/* "prefixed", "token", "health", or "provider stripe". */
+static sp_status mode_set(struct sp_config_http *http, const char *value)
+{
+    static const char start[] = "provider ";
+    const char *name =
+        strncmp(value, start, sizeof start - 1) == 0 ? value + sizeof start - 1 : NULL;
+    if (name) {
+        name += strspn(name, " ");
+        int n = snprintf(http->provider, sizeof http->provider, "%s", name);
+        return n > 0 && (size_t)n < sizeof http->provider && !strchr(name, ' ') ? SP_OK
+                                                                                : SP_EINVAL;
+    }
+    http->provider[0] = '\0';
+    http->by_token = strcmp(value, "token") == 0;
+    http->health = strcmp(value, "health") == 0;
+    return http->by_token || http->health || strcmp(value, "prefixed") == 0 ? SP_OK : SP_EINVAL;
+}
+
+/* into: the structure that the setting's offset is in. */
+static sp_status setting_set(void *into, const struct setting *setting, const char *base,
+                             const char *value)
+{
+    void *field = (char *)into + setting->offset;
     switch (setting->type) {
     case TYPE_PATH:
         return path_set(field, base, value);
@@ -210,6 +273,10 @@ static sp_status setting_set(struct sp_config *config, const struct setting *set
         }
         *(bool *)field = value[0] == 'j';
         return SP_OK;
+    case TYPE_LISTEN:
+        return listen_set(field, base, value);
+    case TYPE_MODE:
+        return mode_set(into, value);
     case TYPE_ISOLATION:
         if (strcmp(value, "worker") != 0 && strcmp(value, "none") != 0) {
             return SP_EINVAL;
@@ -235,18 +302,55 @@ static struct sp_error *fault(struct reading *reading)
     return err;
 }
 
+/* The listener of a section [http NAME], made where it is new; NULL past their number. */
+static struct sp_config_http *listener_of(struct sp_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->n_http; i++) {
+        if (strcmp(config->http[i].name, name) == 0) {
+            return &config->http[i];
+        }
+    }
+    if (config->n_http == SP_CONFIG_HTTP_MAX || !*name ||
+        strlen(name) >= sizeof config->http[0].name) {
+        return NULL;
+    }
+    struct sp_config_http *http = &config->http[config->n_http++];
+    (void)snprintf(http->name, sizeof http->name, "%s", name);
+    return http;
+}
+
+static int put_setting(struct reading *reading, void *into, const struct setting *setting,
+                       const char *value)
+{
+    if (!setting_set(into, setting, reading->base, value)) {
+        return 1;
+    }
+    (void)sp_fail(fault(reading), SP_EINVAL,
+                  "'%s' is no good value for %s (the default is '%s')", value, setting->name,
+                  setting->fallback);
+    return 0;
+}
+
 /* 0 stops nothing, but makes ini_parse return the line of the first fault. */
 static int on_setting(void *user, const char *section, const char *name, const char *value)
 {
+    static const char http[] = "http ";
     struct reading *reading = user;
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         if (strcmp(section, settings[i].section) == 0 && strcmp(name, settings[i].name) == 0) {
-            if (!setting_set(reading->config, &settings[i], reading->base, value)) {
-                return 1;
+            return put_setting(reading, reading->config, &settings[i], value);
+        }
+    }
+    bool of_http = strncmp(section, http, sizeof http - 1) == 0;
+    for (size_t i = 0; of_http && i < sizeof http_settings / sizeof *http_settings; i++) {
+        if (strcmp(name, http_settings[i].name) == 0) {
+            struct sp_config_http *into =
+                listener_of(reading->config, section + sizeof http - 1);
+            if (into) {
+                return put_setting(reading, into, &http_settings[i], value);
             }
-            (void)sp_fail(fault(reading), SP_EINVAL,
-                          "'%s' is no good value for %s (the default is '%s')", value, name,
-                          settings[i].fallback);
+            (void)sp_fail(fault(reading), SP_ETOOBIG, "more than %d listeners, or none named",
+                          SP_CONFIG_HTTP_MAX);
             return 0;
         }
     }
@@ -293,6 +397,12 @@ sp_status sp_config_read(const char *path, struct sp_config *ret_config, struct 
         return result > 0
                    ? sp_fail(err, SP_EINVAL, "%s: line %d is not `name = value`", path, result)
                    : sp_fail(err, SP_EIO, "%s: cannot be read: %s", path, strerror(errno));
+    }
+    for (size_t i = 0; i < config.n_http; i++) {
+        if (!*config.http[i].listen) {
+            return sp_fail(err, SP_EINVAL, "%s: [http %s] says not where to listen", path,
+                           config.http[i].name);
+        }
     }
     if (!*config.admin_endpoint) {
         int n = snprintf(config.admin_endpoint, sizeof config.admin_endpoint,

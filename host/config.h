@@ -12,7 +12,21 @@
 
 #include <stdint.h>
 
-enum { SP_PATH_MAX_BYTES = 1024 };
+enum {
+    SP_PATH_MAX_BYTES = 1024,
+    SP_CONFIG_HTTP_MAX = 8, /* listeners */
+    SP_CONFIG_NAME_MAX_BYTES = 64,
+};
+
+/* [http NAME]: one listener of the HTTP front door. There is none by default. */
+struct sp_config_http {
+    char name[SP_CONFIG_NAME_MAX_BYTES];
+    char listen[SP_PATH_MAX_BYTES]; /* 127.0.0.1:7251, [::1]:7251, unix:/PATH */
+    bool by_token;                  /* mode = token: the token's scope names the provider */
+    bool health;                    /* mode = health: what monitors ask, and nothing else */
+    char provider[SP_CONFIG_NAME_MAX_BYTES]; /* mode = provider NAME; else empty: prefixed */
+    char tls_cert[SP_PATH_MAX_BYTES], tls_key[SP_PATH_MAX_BYTES]; /* "": no TLS */
+};
 
 struct sp_config {
     char state_dir[SP_PATH_MAX_BYTES];
@@ -35,6 +49,11 @@ struct sp_config {
     uint64_t audit_rotate_bytes;
     uint64_t drain_ms;         /* SIGTERM: how long calls in flight may take */
     uint64_t memory_max_bytes; /* RLIMIT_AS of the process; 0: none */
+    struct sp_config_http http[SP_CONFIG_HTTP_MAX];
+    size_t n_http;
+    uint64_t http_connections;
+    uint64_t http_held_bytes; /* requests and answers, over all connections */
+    uint64_t http_idle_ms, http_grace_ms;
 };
 
 /* path: the file; its folder becomes the base of relative paths. */

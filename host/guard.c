@@ -1,25 +1,7 @@
-#include "guard.h"
-
+#include "guard_inner.h"
 #include "placement.h"
 
 #include <sodium.h>
-
-/* One pass finds all needles: the eight bytes at each place, ASCII case folded away, are looked
- * up in a small bitmap; only where the bitmap knows them is a needle compared. */
-enum { WINDOW = 8, FILTER_BITS = 12 };
-
-struct needle {
-    size_t start, len; /* in bytes */
-    bool fold;         /* hexadecimal: either case */
-    uint64_t window;   /* its first eight bytes, folded */
-};
-
-struct sp_guard {
-    struct sp_wipe_buf bytes; /* all needles, one behind the other */
-    struct needle *needles;
-    size_t n, room;
-    uint8_t filter[(1 << FILTER_BITS) / 8];
-};
 
 static uint64_t window_at(const char *ptr)
 {
@@ -203,7 +185,7 @@ static bool found_in(const struct sp_guard *guard, struct sp_text text)
     return false;
 }
 
-static int hex_digit(char c)
+int guard_hex_digit(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'
            : c >= 'a' && c <= 'f' ? c - 'a' + 10
@@ -219,7 +201,7 @@ static int hex_number(const char *ptr, size_t left, size_t n)
         return -1;
     }
     for (size_t i = 0; i < n; i++) {
-        int digit = hex_digit(ptr[i]);
+        int digit = guard_hex_digit(ptr[i]);
         if (digit < 0) {
             return -1;
         }
@@ -245,7 +227,7 @@ static size_t undo_percent(char *ptr, size_t len)
     return out;
 }
 
-static size_t put_utf8(char *ptr, int code)
+size_t guard_put_utf8(char *ptr, int code)
 {
     if (code < 0x80) {
         ptr[0] = (char)code;
@@ -274,7 +256,7 @@ static size_t undo_json(char *ptr, size_t len)
             ptr[out++] = bytes[letter - letters];
             i++;
         } else if (code >= 0) {
-            out += put_utf8(ptr + out, code);
+            out += guard_put_utf8(ptr + out, code);
             i += 5;
         } else {
             ptr[out++] = ptr[i];

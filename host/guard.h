@@ -31,4 +31,23 @@ void sp_guard_free(struct sp_guard *guard);
  */
 sp_status sp_guard_check(const struct sp_guard *guard, struct sp_text text);
 
+/* ---- an answer that goes on as it comes -----------------------------------------------------
+ *
+ * The same search, over pieces of any size. What could be the beginning of a needle is held
+ * back only once it is long, at least 20 bytes or half of it, so that the delay tells nothing
+ * to whom does not hold that much of the key already; what is shorter goes on at once.
+ */
+struct sp_guard_stream;
+
+/* guard must live longer. SP_ENOMEM. */
+sp_status sp_guard_stream_new(const struct sp_guard *guard,
+                              struct sp_guard_stream **ret_stream);
+void sp_guard_stream_free(struct sp_guard_stream *stream);
+/* Look at the next bytes. SP_OK: *ret_held of the last bytes so far have to wait; they may be
+ * more than text. SP_EDENIED: the key is in it, and no byte more may go on. */
+sp_status sp_guard_stream_feed(struct sp_guard_stream *stream, struct sp_text text,
+                               size_t *ret_held);
+/* No more comes. SP_OK: what was held may go on. SP_EDENIED. */
+sp_status sp_guard_stream_end(struct sp_guard_stream *stream);
+
 #endif

@@ -145,6 +145,10 @@ void sp_host_status(struct sp_host *host, struct sp_engine_status *engine,
         .calls_in_flight = sp_egress_in_flight(host->egress),
         .started_ms = host->started_ms,
         .policy_error = host->policy_error,
+        .http = host->http_texts,
+        .n_http = host->http_front ? host->config.n_http : 0,
+        .http_connections =
+            host->http_front ? sp_http_front_n_connections(host->http_front) : 0,
     };
     sp_zap_counts(host->zap, &ret_status->handshakes_allowed, &ret_status->handshakes_refused);
 }
@@ -195,7 +199,8 @@ static void on_engine_wake(uv_async_t *async)
 static void check_drained(struct sp_host *host)
 {
     if (host->draining && sp_front_n_open(host->client_front) == 0 &&
-        sp_front_n_open(host->admin_front) == 0) {
+        sp_front_n_open(host->admin_front) == 0 &&
+        (!host->http_front || sp_http_front_n_open(host->http_front) == 0)) {
         uv_stop(&host->loop);
     }
 }
@@ -234,6 +239,9 @@ static void on_stop_signal(uv_signal_t *signal, int number)
         return;
     }
     host->draining = true;
+    if (host->http_front) {
+        sp_http_front_stop(host->http_front);
+    }
     (void)sd_notify(0, "STOPPING=1");
     SP_LOG(&host->log, SP_LOG_INFO, "draining", {"reason", SP_TEXT("signal")});
     (void)uv_timer_start(&host->drain, on_drain_over, host->config.drain_ms, 0);
@@ -257,10 +265,10 @@ static void on_busy(void *user, struct sp_buf *reply)
                            SP_TEXT(""));
 }
 
-static void on_refused(void *user, const char *curve, const char *why)
+static void on_refused(void *user, const char *peer, const char *why)
 {
     struct sp_host *host = user;
-    (void)curve;
+    (void)peer;
     (void)why;
     host->messages_refused++;
 }
@@ -316,8 +324,12 @@ static uint16_t endpoint_port(const char *endpoint)
 /* After the fronts: their ports are never an upstream's. */
 static sp_status start_egress(struct sp_host *host, struct sp_error *err)
 {
-    const uint16_t own_ports[] = {endpoint_port(sp_front_endpoint(host->client_front)),
-                                  endpoint_port(sp_front_endpoint(host->admin_front))};
+    uint16_t own_ports[2 + SP_CONFIG_HTTP_MAX] = {
+        endpoint_port(sp_front_endpoint(host->client_front)),
+        endpoint_port(sp_front_endpoint(host->admin_front))};
+    for (size_t i = 0; i < host->config.n_http; i++) {
+        own_ports[2 + i] = sp_http_front_port(host->http_front, i);
+    }
     struct sp_egress_config config = {
         .loop = &host->loop,
         .connect_ms = host->config.upstream_connect_ms,
@@ -328,12 +340,14 @@ static sp_status start_egress(struct sp_host *host, struct sp_error *err)
         .slots_per_key = host->config.upstream_slots_per_key,
         .ca_file = *host->config.ca_file ? host->config.ca_file : NULL,
         .own_ports = own_ports,
-        .n_own_ports = sizeof own_ports / sizeof *own_ports,
+        .n_own_ports = 2 + host->config.n_http,
     };
     sp_status status = sp_egress_new(&config, &host->egress, err);
     if (!status) {
-        host->proxy = (struct sp_proxy){
-            .engine = host->engine, .providers = host->providers, .egress = host->egress};
+        host->proxy = (struct sp_proxy){.engine = host->engine,
+                                        .providers = host->providers,
+                                        .egress = host->egress,
+                                        .metrics = &host->metrics};
     }
     return status;
 }
@@ -463,6 +477,9 @@ static sp_status start_parts(struct sp_host *host, const struct sp_host_options 
         status = start_fronts(host, err);
     }
     if (!status) {
+        status = sp_ops_http_start(host, err);
+    }
+    if (!status) {
         status = start_egress(host, err);
     }
     return status;
@@ -522,6 +539,7 @@ void sp_host_stop(struct sp_host *host)
     }
     sp_front_free(host->client_front);
     sp_front_free(host->admin_front);
+    sp_http_front_free(host->http_front);
     (void)uv_run(&host->loop, UV_RUN_NOWAIT);
     uv_walk(&host->loop, close_handle, NULL);
     (void)uv_run(&host->loop, UV_RUN_DEFAULT);

@@ -8,9 +8,11 @@
 #include "config.h"
 #include "egress.h"
 #include "engine.h"
+#include "front_http.h"
 #include "front_zmq.h"
 #include "log.h"
 #include "message.h"
+#include "metrics.h"
 #include "providers.h"
 #include "proxy.h"
 #include "zap.h"
@@ -32,7 +34,12 @@ struct sp_host {
     struct sp_proxy proxy;
     struct sp_zap *zap;
     struct sp_front *client_front, *admin_front;
+    struct sp_http_listen http_listeners[SP_CONFIG_HTTP_MAX]; /* as the front takes them */
+    char http_text[SP_CONFIG_HTTP_MAX][768]; /* where they listen, and how; for status */
+    const char *http_texts[SP_CONFIG_HTTP_MAX];
+    struct sp_http_front *http_front; /* NULL: no listener */
     uint64_t messages_refused;
+    struct sp_metrics metrics;
     int64_t started_ms;
     bool draining;
     char policy_error[2048]; /* why the last reload was refused; empty: it was not */
@@ -64,7 +71,12 @@ void sp_host_status(struct sp_host *host, struct sp_engine_status *engine,
 /* The operations of the two sockets. */
 void sp_ops_client(void *user, struct sp_exchange *exchange);
 void sp_ops_admin(void *user, struct sp_exchange *exchange);
-/* key.add and key.rotate, which ask the provider first. by: the administrator's name. */
+/* The HTTP front door: start the listeners of the configuration, if there are any. */
+sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err);
+/* One request of a listener with mode = health; answers it. */
+void sp_ops_health(struct sp_host *host, struct sp_http_exchange *exchange);
+/* key.add, key.rotate and key.set, which ask the provider first. by: the administrator's name.
+ */
 void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
                     const struct sp_message *message, struct sp_text by);
 

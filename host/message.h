@@ -32,6 +32,7 @@ enum sp_op {
     SP_OP_KEY_CHECK,
     SP_OP_KEY_ADD,
     SP_OP_KEY_ROTATE,
+    SP_OP_KEY_SET,
     SP_OP_KEY_LIST,
     SP_OP_KEY_SHOW,
     SP_OP_KEY_REMOVE,
@@ -93,6 +94,8 @@ struct sp_message_key { /* key.* */
     size_t n_settings;
     const struct sp_key_setting *secrets; /* name and plaintext, in the message itself */
     size_t n_secrets;
+    const struct sp_text *unset; /* key.set: names of settings that go */
+    size_t n_unset;
     struct sp_text url; /* key.test; empty: the root of the key's host */
 };
 struct sp_message_client { /* client.* */
@@ -160,6 +163,9 @@ struct sp_message_status {
     uint64_t calls_in_flight;
     int64_t started_ms;
     const char *policy_error; /* why the last reload was refused; empty: it was not */
+    const char *const *http;  /* where the HTTP front door listens */
+    size_t n_http;
+    uint64_t http_connections;
 };
 void sp_message_put_status(struct sp_buf *buf, struct sp_text id, enum sp_door door,
                            const struct sp_message_status *status);

@@ -77,6 +77,12 @@ static const struct sp_message_field key_rotate_fields[] = {
     {"secrets", MAP, true, 0, SP_SECRET_MAX_BYTES, "the new secrets (str to bin or str)"},
 };
 
+static const struct sp_message_field key_set_fields[] = {
+    {"id", STR, true, 1, NAME, "the key's id"},
+    {"settings", MAP, false, 0, 8192, "settings to change (str to str); others stay"},
+    {"unset", ARRAY, false, 1, NAME, "names of settings to drop (array of str)"},
+};
+
 static const struct sp_message_field key_fields[] = {
     {"id", STR, true, 1, NAME, "the key's id"},
 };
@@ -133,7 +139,7 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
          "version, protocol, state, ready, seal?, reason?, memory_locked?, writes?, "
          "zap_healthy?, keys?, clients?, scopes?, tokens?, calls_open?, "
          "calls_in_flight?, audit_seq?, handshakes_allowed?, handshakes_refused?, "
-         "messages_refused?, started?, policy_error?"},
+         "messages_refused?, started?, policy_error?, http?, http_connections?"},
     [SP_OP_UNSEAL] = {"unseal", SP_DOOR_ADMIN, "Open the seal.", FIELDS(unseal_fields), ""},
     [SP_OP_SEAL] = {"seal", SP_DOOR_ADMIN, "Drop all plaintext keys from memory.", NO_FIELDS,
                     ""},
@@ -145,6 +151,9 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
     [SP_OP_KEY_ROTATE] = {"key.rotate", SP_DOOR_ADMIN,
                           "Replace a key's secrets; its tokens stay as they are.",
                           FIELDS(key_rotate_fields), KEY_REPLY},
+    [SP_OP_KEY_SET] = {"key.set", SP_DOOR_ADMIN,
+                       "Change a key's settings; its secrets, hosts and tokens stay.",
+                       FIELDS(key_set_fields), KEY_REPLY},
     [SP_OP_KEY_LIST] = {"key.list", SP_DOOR_ADMIN, "The registered keys.", NO_FIELDS, "keys"},
     [SP_OP_KEY_SHOW] = {"key.show", SP_DOOR_ADMIN, "One key, without its secrets.",
                         FIELDS(key_fields), KEY_REPLY},

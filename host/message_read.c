@@ -373,6 +373,11 @@ static bool read_key(struct request *r)
     key->id = text(r, "id");
     key->provider = text(r, "provider");
     key->url = text(r, "url");
+    const struct sp_wire_value *unset = get(r, "unset");
+    if (unset && !read_texts(r, unset, &r->op->fields[field_index(r, "unset")], &key->unset,
+                             &key->n_unset)) {
+        return false;
+    }
     return read_settings(r, "settings", false, &key->settings, &key->n_settings) &&
            read_settings(r, "secrets", true, &key->secrets, &key->n_secrets);
 }
@@ -402,6 +407,7 @@ static bool read_op(struct request *r)
     case SP_OP_KEY_CHECK:
     case SP_OP_KEY_ADD:
     case SP_OP_KEY_ROTATE:
+    case SP_OP_KEY_SET:
     case SP_OP_KEY_SHOW:
     case SP_OP_KEY_REMOVE:
     case SP_OP_KEY_TEST:

@@ -259,6 +259,7 @@ static void dispatch(struct op *op)
     case SP_OP_KEY_CHECK:
     case SP_OP_KEY_ADD:
     case SP_OP_KEY_ROTATE:
+    case SP_OP_KEY_SET:
         sp_ops_key_put(host, op->exchange, m, op->by);
         break;
     case SP_OP_KEY_LIST:

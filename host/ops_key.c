@@ -1,5 +1,5 @@
-/* key.add and key.rotate: the settings are split between host and plugin and checked, the
- * provider names the hosts, and only then do the secrets move into guarded memory. */
+/* key.add, key.rotate and key.set: the settings are split between host and plugin and checked,
+ * the provider names the hosts, and only then do the secrets move into guarded memory. */
 #include "host.h"
 
 #include <stdio.h>
@@ -10,13 +10,13 @@ struct putting {
     struct sp_host *host;
     struct sp_exchange *exchange;
     const struct sp_message_key *message;
-    const struct sp_key *old; /* rotate: the version that stands */
+    const struct sp_key *old; /* rotate, set: the version that stands */
     struct sp_text by;
     struct sp_provider *provider;
     struct sp_key_input input;
     struct sp_key_setting *settings; /* of input; FIELDS_MAX */
     struct sp_text provider_id;
-    bool add;
+    bool add, set;
     bool dry; /* key.check: everything but the writing */
 };
 
@@ -50,22 +50,67 @@ static bool is_given(const struct sp_key_setting *given, size_t n, struct sp_tex
     return false;
 }
 
-/* Those given, or, at a rotation without any, those that stand; derived ones are made anew. */
+static sp_status add_setting(struct putting *p, struct sp_key_setting setting,
+                             struct sp_error *err)
+{
+    if (p->input.n_settings == FIELDS_MAX) {
+        return sp_fail(err, SP_ETOOBIG, "too many settings");
+    }
+    p->settings[p->input.n_settings++] = setting;
+    return SP_OK;
+}
+
+/* What stands and is neither changed nor dropped. Settings that a secret's shape gave stay with
+ * the secret. */
+static sp_status keep_settings(struct putting *p, struct sp_error *err)
+{
+    const struct sp_message_key *m = p->message;
+    sp_status status = SP_OK;
+    for (size_t i = 0; !status && i < p->old->n_settings; i++) {
+        const struct sp_key_setting *setting = &p->old->settings[i];
+        bool dropped = is_given(m->settings, m->n_settings, setting->name) ||
+                       (!p->set && sp_manifest_derives(p->provider->manifest, setting->name));
+        for (size_t k = 0; k < m->n_unset && !dropped; k++) {
+            dropped = sp_text_eq(m->unset[k], setting->name);
+        }
+        status = dropped ? SP_OK : add_setting(p, *setting, err);
+    }
+    return status;
+}
+
+static sp_status check_unset(const struct putting *p, struct sp_error *err)
+{
+    const struct sp_message_key *m = p->message;
+    for (size_t i = 0; i < m->n_unset; i++) {
+        struct sp_text name = m->unset[i];
+        if (!is_given(p->old->settings, p->old->n_settings, name) ||
+            sp_manifest_derives(p->provider->manifest, name)) {
+            return sp_fail(err, SP_EINVAL, "'%.*s' is not set, so it cannot be unset",
+                           (int)name.len, name.ptr);
+        }
+    }
+    for (size_t i = 0; i < m->n_settings; i++) {
+        struct sp_text name = m->settings[i].name;
+        if (sp_manifest_derives(p->provider->manifest, name)) {
+            return sp_fail(err, SP_EINVAL, "'%.*s' is read off the secret, and not to be set",
+                           (int)name.len, name.ptr);
+        }
+    }
+    return m->n_settings + m->n_unset > 0 ? SP_OK
+                                          : sp_fail(err, SP_EINVAL, "nothing is to be changed");
+}
+
+/* Those given; and what stands: for key.set, and at a rotation without any. */
 static sp_status take_settings(struct putting *p, struct sp_error *err)
 {
-    bool keep = p->old && p->message->n_settings == 0;
-    const struct sp_key_setting *from = keep ? p->old->settings : p->message->settings;
-    size_t n = keep ? p->old->n_settings : p->message->n_settings;
-    for (size_t i = 0; i < n; i++) {
-        if (keep && sp_manifest_derives(p->provider->manifest, from[i].name)) {
-            continue;
-        }
-        if (p->input.n_settings == FIELDS_MAX) {
-            return sp_fail(err, SP_ETOOBIG, "too many settings");
-        }
-        p->settings[p->input.n_settings++] = from[i];
+    const struct sp_message_key *m = p->message;
+    bool keep = p->old && (p->set || m->n_settings == 0);
+    sp_status status = p->set ? check_unset(p, err) : SP_OK;
+    status = status ? status : keep ? keep_settings(p, err) : SP_OK;
+    for (size_t i = 0; !status && i < m->n_settings; i++) {
+        status = add_setting(p, m->settings[i], err);
     }
-    return SP_OK;
+    return status;
 }
 
 /* Every name is one of the provider's fields (or the host's), of the right sort, and none that
@@ -77,7 +122,8 @@ static sp_status check_fields(struct putting *p, struct sp_error *err)
     for (size_t i = 0; i < p->input.n_settings; i++) {
         struct sp_text name = p->input.settings[i].name;
         const struct sp_field *field = find_field(manifest, name);
-        if (!sp_egress_is_setting(name) && (!field || field->type == SP_FIELD_SECRET)) {
+        if (!sp_egress_is_setting(name) && (!field || field->type == SP_FIELD_SECRET) &&
+            !(p->set && sp_manifest_derives(manifest, name))) {
             return sp_fail(err, SP_EINVAL, "%s has no setting '%.*s'%s", manifest->id.ptr,
                            (int)name.len, name.ptr,
                            field ? " (it is a secret: --secret NAME=FILE)" : "");
@@ -104,7 +150,7 @@ static sp_status check_fields(struct putting *p, struct sp_error *err)
     for (size_t i = 0; i < manifest->n_fields; i++) {
         const struct sp_field *field = &manifest->fields[i];
         bool given = field->type == SP_FIELD_SECRET
-                         ? is_given(m->secrets, m->n_secrets, field->name)
+                         ? p->set || is_given(m->secrets, m->n_secrets, field->name)
                          : is_given(p->input.settings, p->input.n_settings, field->name);
         if (field->required && !given) {
             return sp_fail(err, SP_EINVAL, "%s needs '%.*s': %.*s", manifest->id.ptr,
@@ -115,29 +161,33 @@ static sp_status check_fields(struct putting *p, struct sp_error *err)
     return sp_egress_check_settings(p->input.settings, p->input.n_settings, err);
 }
 
-/* Out of the message and into guarded memory. The engine takes them over with the input. */
+/* Into guarded memory: out of the message, or for key.set out of the version that stands. The
+ * engine takes them over with the input. */
 static sp_status move_secrets(struct putting *p)
 {
     const struct sp_message_key *m = p->message;
-    p->input.secrets =
-        sp_arena_array(&p->exchange->arena, m->n_secrets, sizeof *p->input.secrets);
+    size_t n = p->set ? p->old->n_secrets : m->n_secrets;
+    p->input.secrets = sp_arena_array(&p->exchange->arena, n, sizeof *p->input.secrets);
     if (!p->input.secrets) {
         return SP_ENOMEM;
     }
-    for (size_t i = 0; i < m->n_secrets; i++) {
+    for (size_t i = 0; i < n; i++) {
         struct sp_key_secret *secret = &p->input.secrets[i];
-        sp_status status = sp_secret_new(sp_engine_pool(p->host->engine),
-                                         m->secrets[i].value.len, &secret->value);
+        struct sp_text name = p->set ? p->old->secrets[i].name : m->secrets[i].name;
+        struct sp_text value =
+            p->set ? sp_secret_text(&p->old->secrets[i].value) : m->secrets[i].value;
+        sp_status status =
+            sp_secret_new(sp_engine_pool(p->host->engine), value.len, &secret->value);
         if (status) {
             while (i-- > 0) {
                 sp_secret_free(&p->input.secrets[i].value);
             }
             return status;
         }
-        secret->name = m->secrets[i].name;
-        memcpy(secret->value.ptr, m->secrets[i].value.ptr, m->secrets[i].value.len);
+        secret->name = name;
+        memcpy(secret->value.ptr, value.ptr, value.len);
     }
-    p->input.n_secrets = m->n_secrets;
+    p->input.n_secrets = n;
     return SP_OK;
 }
 
@@ -145,7 +195,11 @@ static void on_put(void *user, sp_status status, const struct sp_error *err)
 {
     struct putting *p = user;
     if (status) {
-        fail(p, sp_message_code(p->add ? SP_OP_KEY_ADD : SP_OP_KEY_ROTATE, status),
+        fail(p,
+             sp_message_code(p->add   ? SP_OP_KEY_ADD
+                             : p->set ? SP_OP_KEY_SET
+                                      : SP_OP_KEY_ROTATE,
+                             status),
              err ? err->text : "", "");
         return;
     }
@@ -154,7 +208,10 @@ static void on_put(void *user, sp_status status, const struct sp_error *err)
         sp_egress_forget(p->host->egress, p->input.id);
         sp_key_unref(p->host->engine, p->old);
     }
-    SP_LOG(&p->host->log, SP_LOG_INFO, p->add ? "key.added" : "key.rotated",
+    SP_LOG(&p->host->log, SP_LOG_INFO,
+           p->add   ? "key.added"
+           : p->set ? "key.set"
+                    : "key.rotated",
            {"key", p->input.id}, {"by", p->by});
     const struct sp_key *key = sp_engine_key(p->host->engine, p->input.id);
     if (key) {
@@ -175,6 +232,15 @@ static bool same_hosts(const struct sp_key *old, const struct sp_text *hosts, si
     return same;
 }
 
+/* Whether another change came between: then what we hold of the key is the past. */
+static bool was_changed(const struct putting *p)
+{
+    const struct sp_key *now = p->old ? sp_engine_key(p->host->engine, p->input.id) : NULL;
+    bool changed = p->old && now != p->old;
+    sp_key_unref(p->host->engine, now);
+    return changed;
+}
+
 static void on_checked(void *user, sp_status status, const struct sp_text *hosts,
                        size_t n_hosts, const struct sp_error *err)
 {
@@ -184,8 +250,14 @@ static void on_checked(void *user, sp_status status, const struct sp_text *hosts
              "");
         return;
     }
+    if (was_changed(p)) {
+        fail(p, SP_CODE_CONFLICT, "the key was changed meanwhile", "look at it, and try again");
+        return;
+    }
     if (p->old && !same_hosts(p->old, hosts, n_hosts)) {
-        fail(p, SP_CODE_BAD_REQUEST, "a rotation cannot change a key's hosts",
+        fail(p, SP_CODE_BAD_REQUEST,
+             p->set ? "a setting cannot change a key's hosts"
+                    : "a rotation cannot change a key's hosts",
              "add a new key for the other host");
         return;
     }
@@ -208,9 +280,40 @@ static void on_checked(void *user, sp_status status, const struct sp_text *hosts
     }
     if (p->add) {
         sp_engine_key_add(p->host->engine, &p->input, p->by, on_put, p);
+    } else if (p->set) {
+        sp_engine_key_set(p->host->engine, &p->input, p->by, on_put, p);
     } else {
         sp_engine_key_rotate(p->host->engine, &p->input, p->by, on_put, p);
     }
+}
+
+/* Would the provider take the key so, and which hosts is it for? */
+static void ask_provider(struct putting *p)
+{
+    struct sp_arena *arena = &p->exchange->arena;
+    const struct sp_message_key *m = p->message;
+    size_t n_secrets = p->set ? p->old->n_secrets : m->n_secrets;
+    struct sp_setting *settings = sp_arena_array(arena, p->input.n_settings, sizeof *settings);
+    struct sp_text *names = sp_arena_array(arena, n_secrets, sizeof *names);
+    if (!settings || !names) {
+        fail(p, SP_CODE_BUSY, "out of memory", "");
+        return;
+    }
+    struct sp_key_view view = {.id = m->id,
+                               .version = p->old ? p->old->version + 1 : 1,
+                               .settings = settings,
+                               .secrets = names,
+                               .n_secrets = n_secrets};
+    for (size_t i = 0; i < p->input.n_settings; i++) {
+        if (!sp_egress_is_setting(p->input.settings[i].name)) {
+            settings[view.n_settings++] =
+                (struct sp_setting){p->input.settings[i].name, p->input.settings[i].value};
+        }
+    }
+    for (size_t i = 0; i < n_secrets; i++) {
+        names[i] = p->set ? p->old->secrets[i].name : m->secrets[i].name;
+    }
+    p->provider->ops->check(p->provider, &view, on_checked, p);
 }
 
 void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
@@ -218,11 +321,8 @@ void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
 {
     const struct sp_message_key *m = &message->as.key;
     struct putting *p = sp_arena_alloc(&exchange->arena, sizeof *p);
-    struct sp_text *names = sp_arena_array(&exchange->arena, m->n_secrets, sizeof *names);
-    struct sp_setting *settings =
-        sp_arena_array(&exchange->arena, FIELDS_MAX, sizeof *settings);
     struct sp_key_setting *own = sp_arena_array(&exchange->arena, FIELDS_MAX, sizeof *own);
-    if (!p || !names || !settings || !own) {
+    if (!p || !own) {
         sp_ops_fail(exchange, SP_TEXT(""), SP_CODE_BUSY, "out of memory", "");
         return;
     }
@@ -230,7 +330,8 @@ void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
                           .exchange = exchange,
                           .message = m,
                           .by = sp_arena_copy(&exchange->arena, by),
-                          .add = message->op != SP_OP_KEY_ROTATE,
+                          .add = message->op == SP_OP_KEY_ADD || message->op == SP_OP_KEY_CHECK,
+                          .set = message->op == SP_OP_KEY_SET,
                           .dry = message->op == SP_OP_KEY_CHECK};
     p->provider_id = m->provider;
     p->settings = own;
@@ -255,21 +356,7 @@ void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
         fail(p, SP_CODE_BAD_REQUEST, err.text, "");
         return;
     }
-    struct sp_key_view view = {.id = m->id,
-                               .version = p->old ? p->old->version + 1 : 1,
-                               .settings = settings,
-                               .secrets = names,
-                               .n_secrets = m->n_secrets};
-    for (size_t i = 0; i < p->input.n_settings; i++) {
-        if (!sp_egress_is_setting(p->input.settings[i].name)) {
-            settings[view.n_settings++] =
-                (struct sp_setting){p->input.settings[i].name, p->input.settings[i].value};
-        }
-    }
-    for (size_t i = 0; i < m->n_secrets; i++) {
-        names[i] = m->secrets[i].name;
-    }
-    p->provider->ops->check(p->provider, &view, on_checked, p);
+    ask_provider(p);
 }
 
 /* ---- key.test ------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ struct flight {
     size_t n_dropped;
     uint64_t transfer;            /* egress's id, once it is sent */
     struct flight *next, **place; /* of proxy->flights; place NULL: not in it */
+    uint64_t began_ns;
 };
 
 static void list_add(struct flight *flight)
@@ -39,9 +40,26 @@ static void list_remove(struct flight *flight)
     flight->place = NULL;
 }
 
+static void count(const struct flight *flight, const struct sp_proxied *result)
+{
+    const struct sp_decision *decision = result->refusal ? result->refusal : result->decision;
+    if (!flight->proxy->metrics || !decision) {
+        return; /* a stored answer was counted when it was made */
+    }
+    sp_metrics_call(flight->proxy->metrics,
+                    &(struct sp_metrics_call){
+                        .provider = flight->key ? flight->key->provider : SP_TEXT(""),
+                        .decision = decision,
+                        .code = result->refusal ? result->refusal->code : SP_CODE_OK,
+                        .upstream_us = result->reply ? result->reply->upstream_us : 0,
+                        .total_us = (uv_hrtime() - flight->began_ns) / 1000,
+                    });
+}
+
 static void encode(struct flight *flight, const struct sp_proxied *result)
 {
     flight->call->encode(flight->call->user, result, flight->call->answer);
+    count(flight, result);
 }
 
 static void on_recorded(void *user, sp_status status, const struct sp_error *err)
@@ -197,6 +215,7 @@ void sp_proxy_start(struct sp_proxy *proxy, struct sp_proxy_call *call)
     }
     flight->proxy = proxy;
     flight->call = call;
+    flight->began_ns = uv_hrtime();
     sp_engine_begin(proxy->engine, &call->call, on_begun, flight);
 }
 

@@ -7,12 +7,14 @@
 
 #include "egress.h"
 #include "engine.h"
+#include "metrics.h"
 #include "providers.h"
 
 struct sp_proxy { /* borrowed parts; lives as long as the host */
     struct sp_engine *engine;
     struct sp_providers *providers;
     struct sp_egress *egress;
+    struct sp_metrics *metrics; /* may be NULL: nobody counts */
     struct flight *flights; /* proxy.c's: calls that are with an upstream */
 };
 

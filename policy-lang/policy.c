@@ -292,6 +292,16 @@ struct sp_text sp_rule_host(const struct sp_rule *rule)
     return rule->url.host;
 }
 
+const struct sp_budget *sp_scope_budget(const struct sp_scope *scope)
+{
+    return scope->budget ? &scope->budget->public : NULL;
+}
+
+const struct sp_budget *sp_rule_budget(const struct sp_rule *rule)
+{
+    return rule->budget ? &rule->budget->public : NULL;
+}
+
 struct sp_rate sp_rule_rate(const struct sp_rule *rule)
 {
     return rule->rate;

@@ -99,6 +99,22 @@ struct sp_rate {
     uint32_t burst;     /* B of `burst B`: GCRA; 0: at most N in any window */
 };
 
+/* A durable limit over a trailing window: of calls, or of the sum of a field. */
+struct sp_budget {
+    uint64_t limit;     /* 1 to SP_BUDGET_LIMIT_MAX */
+    uint64_t window_ms; /* SP_BUDGET_WINDOW_MIN_MS to _MAX_MS */
+    bool per_token;     /* each token has one of its own; else one for all of a principal */
+    bool sums;          /* a field's value; else each call is 1 */
+};
+#define SP_BUDGET_LIMIT_MAX 1000000000000000u /* sums of these stay far from 2^63 */
+#define SP_BUDGET_WINDOW_MIN_MS 60000u
+#define SP_BUDGET_WINDOW_MAX_MS (366ull * 86400000)
+
+/* What this request takes of it: 1, or the field's value. SP_EDENIED where that is absent, no
+ * integer, or negative: then the call must not be made. The body must have been judged. */
+sp_status sp_budget_takes(const struct sp_budget *budget, const struct sp_request *request,
+                          uint64_t *ret_amount);
+
 struct sp_arg {
     struct sp_text name, value; /* value: a decoded segment or string, never syntax */
 };
@@ -109,7 +125,8 @@ struct sp_text sp_scope_key(const struct sp_scope *scope, size_t i);
 uint64_t sp_scope_ttl_ms(const struct sp_scope *scope);   /* 0: the host's default */
 uint64_t sp_scope_until_ms(const struct sp_scope *scope); /* caveats: wall time; 0: none */
 struct sp_rate sp_scope_rate(const struct sp_scope *scope);
-bool sp_scope_observes(const struct sp_scope *scope); /* `mode observe` */
+const struct sp_budget *sp_scope_budget(const struct sp_scope *scope); /* NULL: none */
+bool sp_scope_observes(const struct sp_scope *scope);                  /* `mode observe` */
 size_t sp_scope_n_params(const struct sp_scope *scope);
 struct sp_text sp_scope_param(const struct sp_scope *scope, size_t i);
 
@@ -122,6 +139,7 @@ struct sp_text sp_rule_label(const struct sp_rule *rule);
 unsigned sp_rule_methods(const struct sp_rule *rule);
 struct sp_text sp_rule_host(const struct sp_rule *rule);
 struct sp_rate sp_rule_rate(const struct sp_rule *rule);
+const struct sp_budget *sp_rule_budget(const struct sp_rule *rule); /* NULL: none */
 /* Header names (lower case) that some condition of the scope reads as header.x. */
 bool sp_scope_reads_header(const struct sp_scope *scope, struct sp_text name);
 
@@ -135,8 +153,8 @@ void sp_scope_print(const struct sp_scope *scope, struct sp_buf *buf);
 sp_status sp_scope_parse(struct sp_text canonical, struct sp_scope **ret_scope,
                          struct sp_error *err);
 /* A caveat: rules and at most one `until <RFC 3339 time, Z>`; no name, no keys, no let, no use,
- * no rates. Where it has allow rules a request must be allowed by one; its deny rules fire as
- * ever; without rules it restricts nothing but the time. */
+ * no rates, no budgets. Where it has allow rules a request must be allowed by one; its deny
+ * rules fire as ever; without rules it restricts nothing but the time. */
 sp_status sp_caveat_parse(struct sp_text text, struct sp_scope **ret_scope,
                           struct sp_error *err);
 /* What the JSON scope form says: keys, methods (bits), hosts, all paths below the root, a

@@ -1,5 +1,5 @@
-/* key add, list, show, test, rotate, remove. Secrets are read from files or standard input,
- * never from the command line. */
+/* key add, list, show, test, rotate, set, remove. Secrets are read from files or standard
+ * input, never from the command line. */
 #include "cli.h"
 
 #include <stdio.h>
@@ -124,6 +124,33 @@ static int run_rotate(struct cli *cli, int argc, char **argv)
     return add_or_rotate(cli, argc, argv, false);
 }
 
+static int run_set(struct cli *cli, int argc, char **argv)
+{
+    struct cli_list settings = {.n = 0}, unset = {.n = 0}, args;
+    if (!cli_args(argc, argv,
+                  CLI_OPTIONS({"set", NULL, NULL, &settings}, {"unset", NULL, NULL, &unset}), 1,
+                  1, &args)) {
+        return CLI_USAGE;
+    }
+    if (settings.n + unset.n == 0) {
+        return cli_error(CLI_USAGE, "key set needs --set NAME=VALUE or --unset NAME "
+                                    "(`sallyport key show` shows what is set)");
+    }
+    struct sp_buf request;
+    sp_buf_init(&request, REQUEST_MAX_BYTES);
+    cli_request(&request, "key.set", 3);
+    sp_wire_pair_str(&request, "id", sp_text_of(args.items[0]));
+    sp_wire_put_str(&request, SP_TEXT("unset"));
+    sp_wire_put_array(&request, unset.n);
+    for (size_t i = 0; i < unset.n; i++) {
+        sp_wire_put_str(&request, sp_text_of(unset.items[i]));
+    }
+    int result =
+        put_settings(&request, &settings) ? ask(cli, &request, NULL, NULL, 0) : CLI_USAGE;
+    sp_buf_done(&request);
+    return result;
+}
+
 static int run_list(struct cli *cli, int argc, char **argv)
 {
     static const char *const columns[] = {"id",    "provider", "version",
@@ -203,6 +230,12 @@ const struct cli_command cli_key_commands[] = {
      run_test},
     {"key", "rotate", "ID --secret NAME[=FILE]… [--set NAME=VALUE]…",
      "Replace a key's secrets; tokens go on working", NULL, run_rotate},
+    {"key", "set", "ID [--set NAME=VALUE]… [--unset NAME]…",
+     "Change a key's settings; its secrets, hosts and tokens stay",
+     "The provider checks the whole configuration first, and nothing is changed where it "
+     "refuses.\n"
+     "  sallyport key set stripe-prod-001 --set stripe_account=acct_1 --unset upstream\n",
+     run_set},
     {"key", "remove", "ID", "Forget a key; its tokens can no longer use it", NULL, run_remove},
     {0},
 };

@@ -19,6 +19,11 @@ static const struct {
     {"burst",
      "`burst N`: so many at once, then evenly spaced; without it at most the rate's count "
      "in any window."},
+    {"budget",
+     "`budget count <= 100 per day` or `budget sum(body.amount) <= 20000 per day`: durable; of "
+     "the whole scope above the rules, of one rule behind it."},
+    {"per",
+     "`per day`: a budget's window. `per token` behind it gives each root token its own."},
     {"mode", "`mode observe`: denied calls go through and are recorded. `mode enforce` is the "
              "default."},
     {"allow", "`allow METHODS URL where …`: calls that match are let through, unless a deny "
@@ -111,8 +116,8 @@ static void of_condition(const struct sp_context *c, struct lsp_words *words)
         PUT(words, "true", "false");
         words->params = true;
     } else if (!IS(c->last, ".")) {
-        PUT(words, "and", "or", "in", "starts", "only", "key", "ttl", "rate", "mode", "allow",
-            "deny", "expect");
+        PUT(words, "and", "or", "in", "starts", "only", "key", "ttl", "rate", "budget", "mode",
+            "allow", "deny", "expect");
     }
 }
 
@@ -151,7 +156,7 @@ static void of_scope(const struct sp_context *c, struct lsp_words *words)
     } else if (sp_text_eq(c->last, c->statement) && c->last.len > 0 && c->last.ptr[0] == '@') {
         PUT(words, "allow", "deny");
     } else if (!IS(c->last, "key", "ttl", "rate", "/")) {
-        PUT(words, "key", "ttl", "rate", "mode", "allow", "deny", "expect");
+        PUT(words, "key", "ttl", "rate", "budget", "mode", "allow", "deny", "expect");
         if (is_url(c->last)) {
             PUT(words, "where");
         }

@@ -101,6 +101,12 @@ struct condition {
     struct sp_span span;
 };
 
+struct budget {
+    struct sp_budget public; /* first: what others hold is a pointer to it */
+    struct field field;      /* where it sums */
+    struct sp_span span;
+};
+
 struct sp_rule {
     bool denies;
     struct sp_text label;
@@ -111,6 +117,7 @@ struct sp_rule {
     struct sp_text let_url;  /* a pattern by name, until it is resolved */
     struct condition *where; /* NULL: none */
     struct sp_rate rate;
+    struct budget *budget; /* NULL: none */
     /* What the condition reads, once each; for the checks before it is evaluated. */
     const struct field **reads;
     size_t n_reads;
@@ -150,6 +157,7 @@ struct sp_scope {
     uint64_t ttl_ms, until_ms;
     bool has_ttl;
     struct sp_rate rate;
+    struct budget *budget; /* NULL: none */
     bool observes;
     struct sp_text narrows; /* `narrows B`: proved by the checker; empty: none */
     struct sp_span narrows_span;

@@ -468,6 +468,7 @@ static void check_scope(struct checker *c, struct sp_scope *scope, size_t *pairs
     }
     check_names(c, scope->params, scope->n_params, "E144", "there are two parameters called");
     check_names(c, scope->keys, scope->n_keys, "E121", "named twice: key");
+    check_budgets(c, scope);
     check_rules(c, scope, pairs_left);
 }
 

@@ -33,6 +33,8 @@ void check_unique(struct checker *c, struct unique *list, size_t n, const char *
 /* Room for such a list; the caller frees it. NULL where n is 0 or memory ran out. */
 struct unique *unique_new(struct checker *c, size_t n);
 
+/* Budgets of rules and scope: what they sum must be there, and count. */
+void check_budgets(struct checker *c, const struct sp_scope *scope);
 void check_rules(struct checker *c, const struct sp_scope *scope, size_t *pairs_left);
 /* Keys, hosts, clients, principals. */
 void check_world(struct checker *c);

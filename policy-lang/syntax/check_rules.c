@@ -27,7 +27,8 @@ static void check_labels(struct checker *c, const struct sp_scope *scope)
 static bool shadows(const struct sp_rule *outer, const struct sp_rule *inner)
 {
     return outer->url.host.len > 0 && !outer->where && !(inner->methods & ~outer->methods) &&
-           (outer->denies || (!outer->rate.count && !inner->rate.count)) &&
+           (outer->denies ||
+            (!outer->rate.count && !inner->rate.count && !outer->budget && !inner->budget)) &&
            pattern_covers(outer, inner);
 }
 

@@ -233,7 +233,7 @@ static void print_file(struct layout *l)
     const struct piece *piece = l->pieces->items;
     while (piece->token.kind != TOKEN_END) {
         bool closes = piece->role == PIECE_CLOSE;
-        bool of_rule = behind_allow && piece_is(piece, "rate");
+        bool of_rule = behind_allow && (piece_is(piece, "rate") || piece_is(piece, "budget"));
         size_t mine = indent + (of_rule ? INDENT : 0);
         print_notes(l, piece, mine, true, at_top);
         if (piece->blank_before && !closes &&
@@ -251,7 +251,7 @@ static void print_file(struct layout *l)
         (void)print_statement(l, &statement);
         at_top = (end - 1)->role == PIECE_OPEN;
         indent = at_top ? INDENT : indent;
-        behind_allow = piece->token.kind == TOKEN_LABEL || piece_is(piece, "allow");
+        behind_allow = of_rule || piece->token.kind == TOKEN_LABEL || piece_is(piece, "allow");
         piece = end;
     }
     print_notes(l, piece, 0, true, false);
@@ -281,6 +281,16 @@ static bool parses(const struct sp_source *source, struct sp_diags *diags)
     return good;
 }
 
+/* From E100 on an error is about what is said, not about how it is written. */
+static bool is_understood(const struct sp_diags *diags)
+{
+    unsigned meant = 0;
+    for (const struct sp_diag *d = diags->first; d; d = d->next) {
+        meant += d->severity == SP_SEVERITY_ERROR && d->code[1] != '0';
+    }
+    return meant == diags->n_errors;
+}
+
 sp_status sp_policy_format(const struct sp_source *source, struct sp_diags *diags,
                            struct sp_buf *ret_text)
 {
@@ -289,7 +299,7 @@ sp_status sp_policy_format(const struct sp_source *source, struct sp_diags *diag
     if (!parses(source, diags) || diags->failed) {
         return SP_ENOMEM;
     }
-    if (diags->n_errors > 0) {
+    if (!is_understood(diags)) {
         return SP_EINVAL;
     }
     sp_arena_init(&arena, (size_t)1 << 30);

@@ -48,9 +48,9 @@ void parser_begin(struct parser *p)
 
 static bool begins_statement(const struct parser *p)
 {
-    static const char *const words[] = {"let",  "use",    "scope", "client", "principal",
-                                        "key",  "ttl",    "rate",  "mode",   "allow",
-                                        "deny", "expect", "until", "may",    "curve"};
+    static const char *const words[] = {
+        "let",    "use",  "scope", "client", "principal", "key",   "ttl", "rate",
+        "budget", "mode", "allow", "deny",   "expect",    "until", "may", "curve"};
     if (p->token.kind == TOKEN_LABEL) {
         return true;
     }

@@ -54,7 +54,8 @@ static void a_long_condition_is_broken_at_its_outer_connectives_only(void **stat
     (void)state;
     formats_to(
         "sallyport 1\nscope s {\n@r allow POST https://h.test/refunds where body.a = 1 and "
-        "(body.b = 2 or not body.c in 1..5) and any(body.list).name starts \"abc\" rate 5/h}",
+        "(body.b = 2 or not body.c in 1..5) and any(body.list).name starts \"abc\" rate 5/h "
+        "budget sum ( body.a )<=5 per day}",
         "sallyport 1\n"
         "scope s {\n"
         "    @r allow POST https://h.test/refunds\n"
@@ -62,6 +63,7 @@ static void a_long_condition_is_broken_at_its_outer_connectives_only(void **stat
         "            and (body.b = 2 or not body.c in 1..5)\n"
         "            and any(body.list).name starts \"abc\"\n"
         "        rate 5/h\n"
+        "        budget sum(body.a) <= 5 per day\n"
         "}\n");
 }
 

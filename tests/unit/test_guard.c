@@ -26,6 +26,40 @@ static struct sp_guard *make(const char *value, const struct sp_plan *plan)
     return guard;
 }
 
+/* The same text as a stream, in pieces of so many bytes; what was let go on the way must be
+ * clean by itself. */
+static sp_status stream_check(const struct sp_guard *guard, struct sp_text text, size_t step)
+{
+    struct sp_guard_stream *stream = NULL;
+    sp_status status = SP_OK;
+    assert_int_equal(sp_guard_stream_new(guard, &stream), SP_OK);
+    for (size_t at = 0; at < text.len && status == SP_OK; at += step) {
+        size_t n = text.len - at < step ? text.len - at : step, held = 0;
+        status = sp_guard_stream_feed(stream, (struct sp_text){text.ptr + at, n}, &held);
+        if (status == SP_OK) {
+            assert_true(held <= at + n);
+            assert_int_equal(sp_guard_check(guard, (struct sp_text){text.ptr, at + n - held}),
+                             SP_OK);
+        }
+    }
+    if (status == SP_OK) {
+        status = sp_guard_stream_end(stream);
+    }
+    sp_guard_stream_free(stream);
+    return status;
+}
+
+static void assert_streams_alike(const struct sp_guard *guard, struct sp_text text,
+                                 sp_status expected)
+{
+    static const size_t steps[] = {1, 2, 3, 7, 16, 1000};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        if (stream_check(guard, text, steps[i]) != expected) {
+            fail_msg("in steps of %zu: %.*s", steps[i], (int)text.len, text.ptr);
+        }
+    }
+}
+
 /* The text in the middle of others, at the very beginning, and at the very end. */
 static void assert_found(struct sp_guard *guard, const char *text)
 {
@@ -40,6 +74,7 @@ static void assert_found(struct sp_guard *guard, const char *text)
         if (sp_guard_check(guard, sp_text_of(around)) != SP_EDENIED) {
             fail_msg("not found: %s", around);
         }
+        assert_streams_alike(guard, sp_text_of(around), SP_EDENIED);
     }
 }
 
@@ -48,6 +83,7 @@ static void assert_clean(struct sp_guard *guard, const char *text)
     if (sp_guard_check(guard, sp_text_of(text)) != SP_OK) {
         fail_msg("found where it is not: %s", text);
     }
+    assert_streams_alike(guard, sp_text_of(text), SP_OK);
 }
 
 static void T30_the_bytes_themselves_are_found(void **state)
@@ -211,6 +247,65 @@ static void a_sealed_key_cannot_be_searched_for(void **state)
     assert_null(guard);
 }
 
+/* Texts made of what is nearly the key: a stream finds what the whole would have shown. */
+static void T30_a_stream_finds_what_the_whole_text_holds(void **state)
+{
+    static const char *const bits[] = {
+        "ab", "aabaab",  "aab", "%",     "%61",      "%6",     "\\u0061", "\\u00", "\\",
+        "b",  "\\u0025", "61",  "%2561", "YWFiYWFi", "616162", "\\/",     "c/d",   "aabaabc"};
+    struct sp_guard *guard = make("aabaabc/d", NULL);
+    unsigned n_found = 0, seed = 1;
+    (void)state;
+    for (unsigned round = 0; round < 20000; round++) {
+        char text[256] = "";
+        size_t len = 0;
+        for (unsigned i = 0; i < 12; i++) {
+            seed = seed * 1103515245 + 12345;
+            const char *bit = bits[(seed >> 16) % (sizeof bits / sizeof *bits)];
+            len += (size_t)snprintf(text + len, sizeof text - len, "%s", bit);
+        }
+        sp_status whole = sp_guard_check(guard, (struct sp_text){text, len});
+        n_found += whole == SP_EDENIED;
+        if (stream_check(guard, (struct sp_text){text, len}, 1 + (seed >> 8) % 9) != whole) {
+            fail_msg("%s: the whole says %d", text, whole);
+        }
+    }
+    assert_in_range(n_found, 100, 19000);
+    sp_guard_free(guard);
+}
+
+static void a_stream_holds_back_long_beginnings_and_nothing_else(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t held;
+    } rows[] = {
+        {"data: hello\n\n", 0},
+        {"sk_live_a/b", 0},
+        {"sk_live_a/b+", 12}, /* 12 of 23 */
+        {"sk_live_a/b+c\"d%e~fG7=", 22},
+        {"xx sk_live_a/b+c", 13},
+        {"sk_live_a/b+x", 0},
+        {"sk_live_a/b%2B", 14},
+        {"sk_live_a/b%2Bc\\", 16},
+        {"\\u0073k_live_a/b+c", 18},
+    };
+    struct sp_guard *guard = make(secret, NULL);
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sp_guard_stream *stream = NULL;
+        size_t held = 99;
+        assert_int_equal(sp_guard_stream_new(guard, &stream), SP_OK);
+        assert_int_equal(sp_guard_stream_feed(stream, sp_text_of(rows[i].text), &held), SP_OK);
+        if (held != rows[i].held) {
+            fail_msg("%s: %zu are held", rows[i].text, held);
+        }
+        assert_int_equal(sp_guard_stream_end(stream), SP_OK);
+        sp_guard_stream_free(stream);
+    }
+    sp_guard_free(guard);
+}
+
 static double seconds_for(struct sp_guard *guard, struct sp_text text)
 {
     struct timespec start, end;
@@ -251,6 +346,8 @@ int main(void)
         cmocka_unit_test(a_placed_value_is_searched_even_where_its_parts_are_short),
         cmocka_unit_test(short_secrets_are_not_searched),
         cmocka_unit_test(a_sealed_key_cannot_be_searched_for),
+        cmocka_unit_test(T30_a_stream_finds_what_the_whole_text_holds),
+        cmocka_unit_test(a_stream_holds_back_long_beginnings_and_nothing_else),
         cmocka_unit_test(T37_searching_takes_linear_time),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests_name("guard", tests, NULL, NULL);

@@ -185,6 +185,9 @@ static const struct {
      "secrets:{api_key:b'sk_test_1'}}"},
     {SP_OP_KEY_ROTATE, SP_DOOR_ADMIN,
      "{v:1, op:'key.rotate', id:'stripe-prod-001', secrets:{api_key:'sk_test_2'}}"},
+    {SP_OP_KEY_SET, SP_DOOR_ADMIN,
+     "{v:1, op:'key.set', id:'stripe-prod-001', settings:{stripe_account:'acct_1'}, "
+     "unset:['upstream']}"},
     {SP_OP_KEY_LIST, SP_DOOR_ADMIN, "{v:1, op:'key.list'}"},
     {SP_OP_KEY_SHOW, SP_DOOR_ADMIN, "{v:1, op:'key.show', id:'stripe-prod-001'}"},
     {SP_OP_KEY_REMOVE, SP_DOOR_ADMIN, "{v:1, op:'key.remove', id:'stripe-prod-001'}"},

@@ -2,7 +2,9 @@
 // with one organisation, one user, two repositories and one token.
 // emulate takes any token for its first user, which would make a lost key look like success; so
 // a door stands in front of it that answers 401 to every token but the seeded one, as GitHub does.
-// Usage: node github.mjs [PORT] [TOKEN]   (0: any free port). Prints "listening PORT".
+// Usage: node github.mjs [PORT] [TOKEN] [LOG]   (0: any free port). Prints "listening PORT".
+// LOG: a file that gets one line for each request, "METHOD TARGET STATUS".
+import fs from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import path from "node:path";
@@ -27,6 +29,10 @@ async function freePort() {
 const inner = await freePort();
 
 function door(req, res) {
+  if (process.argv[4]) {
+    const line = () => fs.appendFileSync(process.argv[4], `${req.method} ${req.url} ${res.statusCode}\n`);
+    res.on("finish", line);
+  }
   const given = req.headers.authorization;
   if (given !== undefined && given.replace(/^(Bearer|token) /i, "") !== token) {
     res.writeHead(401, { "content-type": "application/json" });

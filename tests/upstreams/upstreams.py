@@ -71,10 +71,11 @@ def stripe():
     return Upstream("stripe", [NODE, os.path.join(HERE, "stripe.js"), "0"])
 
 
-def github(token="ghp_sallyportLoopbackToken000000000000"):
+def github(token="ghp_sallyportLoopbackToken000000000000", log=None):
     """npm emulate, GitHub alone: 401 to every token but this one. Repositories: acme/site
-    (private) and octocat/hello-world."""
-    return Upstream("github", [NODE, os.path.join(HERE, "github.mjs"), "0", token])
+    (private) and octocat/hello-world. log: a file for "METHOD TARGET STATUS" of each request."""
+    argv = [NODE, os.path.join(HERE, "github.mjs"), "0", token]
+    return Upstream("github", argv + ([str(log)] if log else []))
 
 
 class Recorder(Upstream):

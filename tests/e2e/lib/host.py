@@ -58,7 +58,10 @@ class Host:
             text = file.read()
         for section, names in self.settings.items():
             lines = "".join("%s = %s\n" % pair for pair in names.items())
-            text = text.replace("[%s]\n" % section, "[%s]\n%s" % (section, lines), 1)
+            if "\n[%s]\n" % section in text:
+                text = text.replace("\n[%s]\n" % section, "\n[%s]\n%s" % (section, lines), 1)
+            else:
+                text += "\n[%s]\n%s" % (section, lines)
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         return self
@@ -165,6 +168,11 @@ class Host:
     def __exit__(self, kind, *_):
         # Where the test failed already, its own words are the ones to hear.
         self.stop(expect=0 if kind is None else None)
+
+    def http_at(self, name):
+        """Where the listener [http NAME] listens: "http://127.0.0.1:49152"."""
+        line = self.await_log(r'http\.listening listener="?%s"? ' % re.escape(name))
+        return re.search(r'at="([^"]+)"', line).group(1)
 
     # ---- asking it ----
 

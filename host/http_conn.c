@@ -1,0 +1,536 @@
+/* One connection of the HTTP front door: bytes to exchanges, answers to bytes. */
+#include "http_answer.h"
+#include "http_inner.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum {
+    ARENA_MAX_BYTES = 64 << 20,
+    REPLY_MAX_BYTES = 64 << 20,
+    PENDING_MAX_BYTES = 4 * HTTP_READ_BYTES,
+    SLOWEST_BYTES_PER_MS = 16,
+};
+
+/* Bytes on their way out; they are wiped when they are gone. */
+struct write {
+    uv_write_t req;
+    struct conn *conn;
+    struct sp_buf bytes;
+    bool answer; /* the exchange ends with it */
+};
+
+static void consume(struct conn *conn, struct sp_text bytes);
+static void linger(struct conn *conn);
+
+static struct sp_http_front *front_of(const struct conn *conn)
+{
+    return conn->listener->front;
+}
+
+static uint64_t now_ms(const struct conn *conn)
+{
+    return uv_now(front_of(conn)->config.loop);
+}
+
+static void enter(struct conn *conn, enum conn_phase phase)
+{
+    conn->phase = phase;
+    conn->since_ms = now_ms(conn);
+}
+
+/* Keep the front's count of what all connections hold. */
+static void account(struct conn *conn)
+{
+    size_t held = sp_http_held(&conn->reader) + conn->pending.room + conn->n_writing;
+    front_of(conn)->n_held += held - conn->n_held;
+    conn->n_held = held;
+}
+
+/* ---- life -----------------------------------------------------------------------------------
+ */
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct conn *conn = handle->data;
+    struct sp_http_front *front = front_of(conn);
+    sp_http_reader_done(&conn->reader);
+    sp_wipe_buf_done(&conn->pending);
+    conn->n_writing = 0;
+    account(conn);
+    sp_arena_done(&conn->public.arena);
+    sp_buf_done(&conn->public.reply);
+    sp_tls_free(conn->tls);
+    if (conn->previous) {
+        conn->previous->next = conn->next;
+    } else {
+        front->conns = conn->next;
+    }
+    if (conn->next) {
+        conn->next->previous = conn->previous;
+    }
+    front->n_conns--;
+    free(conn);
+    front_handle_closed(front);
+}
+
+static void exchange_end(struct conn *conn)
+{
+    if (conn->admitted) {
+        conn->admitted = false;
+        front_of(conn)->n_open--;
+    }
+    sp_http_next(&conn->reader);
+    sp_arena_reset(&conn->public.arena);
+    conn->public.user = NULL;
+    account(conn);
+}
+
+void conn_close(struct conn *conn)
+{
+    if (conn->phase == CONN_CLOSING || conn->phase == CONN_BUSY) {
+        return; /* while its handler has it, only the answer ends it */
+    }
+    exchange_end(conn);
+    enter(conn, CONN_CLOSING);
+    uv_close(&conn->io.handle, on_closed);
+}
+
+/* ---- out ------------------------------------------------------------------------------------
+ */
+
+static void write_free(struct write *write)
+{
+    if (write->bytes.ptr) {
+        sodium_memzero(write->bytes.ptr, write->bytes.len);
+    }
+    sp_buf_done(&write->bytes);
+    free(write);
+}
+
+static void resume(struct conn *conn);
+
+static void on_written(uv_write_t *req, int status)
+{
+    struct write *write = (struct write *)req;
+    struct conn *conn = write->conn;
+    bool answer = write->answer;
+    write_free(write);
+    if (conn->phase == CONN_CLOSING) {
+        return;
+    }
+    if (status) {
+        conn_close(conn);
+    } else if (answer) {
+        bool last = conn->public.close;
+        conn->n_writing = 0;
+        exchange_end(conn);
+        if (last) {
+            linger(conn);
+        } else {
+            enter(conn, CONN_READING);
+            resume(conn);
+        }
+    }
+}
+
+/* Takes bytes over. */
+static void send_raw(struct conn *conn, struct sp_buf *bytes, bool answer)
+{
+    struct write *write = calloc(1, sizeof *write);
+    if (!write) {
+        conn_close(conn);
+        return;
+    }
+    write->conn = conn;
+    write->answer = answer;
+    write->bytes = *bytes;
+    sp_buf_init(bytes, REPLY_MAX_BYTES);
+    uv_buf_t buf = uv_buf_init(write->bytes.ptr, (unsigned)write->bytes.len);
+    if (uv_write(&write->req, &conn->io.stream, &buf, 1, on_written)) {
+        write_free(write);
+        conn_close(conn);
+    }
+}
+
+/* What TLS wants to send, be it handshake or answer. */
+static void flush_tls(struct conn *conn, bool answer)
+{
+    struct sp_text bytes = sp_tls_to_send(conn->tls);
+    if (bytes.len == 0) {
+        return;
+    }
+    struct sp_buf copy;
+    sp_buf_init(&copy, 2 * (size_t)REPLY_MAX_BYTES);
+    sp_buf_add_text(&copy, bytes);
+    sp_tls_sent(conn->tls);
+    if (copy.failed) {
+        sp_buf_done(&copy);
+        conn_close(conn);
+    } else {
+        send_raw(conn, &copy, answer);
+    }
+}
+
+static void send_bytes(struct conn *conn, struct sp_buf *bytes, bool answer)
+{
+    if (bytes->failed) {
+        sp_buf_done(bytes);
+        sp_buf_init(bytes, REPLY_MAX_BYTES);
+        conn_close(conn);
+    } else if (!conn->tls) {
+        send_raw(conn, bytes, answer);
+    } else if (sp_tls_write(conn->tls, sp_buf_text(bytes))) {
+        conn_close(conn);
+    } else {
+        sodium_memzero(bytes->ptr, bytes->len);
+        sp_buf_reset(bytes);
+        flush_tls(conn, answer);
+    }
+}
+
+static void send_answer(struct conn *conn)
+{
+    (void)uv_read_stop(&conn->io.stream);
+    enter(conn, CONN_WRITING);
+    conn->n_writing = conn->public.reply.len;
+    account(conn);
+    send_bytes(conn, &conn->public.reply, true);
+    conn->n_unwritten = uv_stream_get_write_queue_size(&conn->io.stream);
+}
+
+/* The end of a connection whose bytes cannot be trusted, or are not wanted, any more. */
+static void send_fault(struct conn *conn, int status, const char *why)
+{
+    struct sp_http_front *front = front_of(conn);
+    front->config.refused(front->config.user, conn->public.peer, why);
+    conn->public.close = true;
+    sp_buf_reset(&conn->public.reply);
+    sp_http_put_fault(&conn->public.reply, status, why);
+    send_answer(conn);
+}
+
+static void send_busy(struct conn *conn)
+{
+    struct sp_http_front *front = front_of(conn);
+    struct sp_decision busy = {.code = SP_CODE_BUSY,
+                               .reason = "the host has its full number of calls",
+                               .hint = "try again in a moment"};
+    front->config.refused(front->config.user, conn->public.peer, "busy");
+    conn->public.close = true;
+    sp_buf_reset(&conn->public.reply);
+    sp_http_put_refusal(&conn->public.reply, (struct sp_http_form){.close = true}, &busy);
+    send_answer(conn);
+}
+
+static void send_continue(struct conn *conn)
+{
+    struct sp_buf bytes;
+    sp_buf_init(&bytes, 64);
+    sp_buf_add_str(&bytes, "HTTP/1.1 100 Continue\r\n\r\n");
+    send_bytes(conn, &bytes, false);
+    sp_buf_done(&bytes);
+}
+
+void sp_http_exchange_reply(struct sp_http_exchange *exchange)
+{
+    struct conn *conn = (struct conn *)exchange;
+    if (exchange->reply.failed) {
+        send_fault(conn, 500, "the answer is too large");
+        return;
+    }
+    send_answer(conn);
+}
+
+/* ---- in -------------------------------------------------------------------------------------
+ */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
+{
+    struct conn *conn = handle->data;
+    (void)suggested;
+    *ret_buf = uv_buf_init(front_of(conn)->read, HTTP_READ_BYTES);
+}
+
+static void consume_tls(struct conn *conn, struct sp_text bytes)
+{
+    struct sp_http_front *front = front_of(conn);
+    int n = sp_tls_receive(conn->tls, bytes) ? -1 : 1;
+    while (n > 0 && conn->phase != CONN_CLOSING) {
+        n = sp_tls_read(conn->tls, front->plain, sizeof front->plain);
+        if (n > 0) {
+            consume(conn, (struct sp_text){front->plain, (size_t)n});
+            sodium_memzero(front->plain, (size_t)n);
+        }
+    }
+    if (conn->phase != CONN_CLOSING) {
+        flush_tls(conn, false); /* handshake, alerts */
+    }
+    if (n < 0 && (conn->phase == CONN_READING || conn->phase == CONN_LINGER)) {
+        conn_close(conn);
+    }
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct conn *conn = stream->data;
+    if (n < 0) {
+        conn_close(conn);
+        return;
+    }
+    struct sp_text bytes = {buf->base, (size_t)n};
+    if (n > 0 && conn->tls) {
+        consume_tls(conn, bytes);
+    } else if (n > 0) {
+        consume(conn, bytes);
+        sodium_memzero(buf->base, (size_t)n); /* it may hold a token */
+    }
+}
+
+/* The head is whole. False: answered. */
+static bool admit(struct conn *conn)
+{
+    struct sp_http_front *front = front_of(conn);
+    struct sp_http_exchange *public = &conn->public;
+    public->request = &conn->reader.request;
+    public->close = !public->request->keep_alive || front->stopped;
+    if (front->n_open >= front->config.exchanges_max) {
+        send_busy(conn);
+        return false;
+    }
+    conn->admitted = true;
+    front->n_open++;
+    if (front->config.admit(front->config.user, public)) {
+        return true;
+    }
+    send_answer(conn);
+    return false;
+}
+
+/* Feed one step; false: no more of the bytes can be taken now. */
+static bool step(struct conn *conn, struct sp_text *bytes)
+{
+    struct sp_http_front *front = front_of(conn);
+    size_t used;
+    if (sp_http_held(&conn->reader) == 0) {
+        conn->since_ms = now_ms(conn);
+        conn->fresh = false;
+    }
+    enum sp_http_state state = sp_http_feed(&conn->reader, *bytes, &used);
+    *bytes = (struct sp_text){bytes->ptr + used, bytes->len - used};
+    account(conn);
+    if (state == SP_HTTP_BROKEN) {
+        send_fault(conn, conn->reader.status, conn->reader.reason);
+        return false;
+    }
+    if (front->n_held > front->config.held_max_bytes) {
+        send_busy(conn);
+        return false;
+    }
+    if (state == SP_HTTP_HEAD) {
+        return true;
+    }
+    if (!conn->admitted) {
+        if (!admit(conn)) {
+            return false;
+        }
+        if (state == SP_HTTP_BODY && conn->reader.request.expects_continue && bytes->len == 0) {
+            send_continue(conn);
+        }
+    }
+    if (state == SP_HTTP_WHOLE) {
+        enter(conn, CONN_BUSY);
+        return false;
+    }
+    return conn->phase == CONN_READING;
+}
+
+static void consume(struct conn *conn, struct sp_text bytes)
+{
+    while (bytes.len > 0 && conn->phase == CONN_READING && step(conn, &bytes)) {
+    }
+    if (conn->phase == CONN_LINGER || conn->phase == CONN_CLOSING) {
+        return;
+    }
+    if (conn->phase != CONN_READING && !conn->public.close) {
+        sp_wipe_buf_add_text(&conn->pending, bytes);
+        account(conn);
+    }
+    if (conn->pending.failed) {
+        conn->public.close = true; /* what was lost cannot be answered */
+    }
+    if (conn->phase == CONN_BUSY) {
+        struct sp_http_front *front = front_of(conn);
+        (void)uv_read_stop(&conn->io.stream);
+        front->config.handle(front->config.user, &conn->public);
+    }
+}
+
+/* Read on: first what came while the last request was under way. */
+static void resume(struct conn *conn)
+{
+    struct sp_wipe_buf pending = conn->pending;
+    sp_wipe_buf_init(&conn->pending, PENDING_MAX_BYTES);
+    if (pending.len > 0) {
+        consume(conn, sp_wipe_buf_text(&pending));
+    }
+    sp_wipe_buf_done(&pending);
+    account(conn);
+    if (conn->phase == CONN_READING &&
+        (front_of(conn)->stopped || uv_read_start(&conn->io.stream, on_alloc, on_read))) {
+        conn_close(conn);
+    }
+}
+
+/* ---- the end --------------------------------------------------------------------------------
+ */
+
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+    struct conn *conn = req->data;
+    if (status && conn->phase != CONN_CLOSING) {
+        conn_close(conn);
+    }
+}
+
+/* A close with bytes unread is a reset, and a reset may take the answer away from a client that
+ * has not read it: so first our side is shut, and what comes is thrown away for a while. */
+static void linger(struct conn *conn)
+{
+    enter(conn, CONN_LINGER);
+    if (conn->tls) {
+        sp_tls_end(conn->tls);
+        flush_tls(conn, false);
+    }
+    if (conn->phase == CONN_CLOSING) {
+        return;
+    }
+    conn->shutdown.data = conn;
+    if (uv_shutdown(&conn->shutdown, &conn->io.stream, on_shutdown) ||
+        uv_read_start(&conn->io.stream, on_alloc, on_read)) {
+        conn_close(conn);
+    }
+}
+
+/* A reader that takes fewer than 16 KiB a second over grace_ms is cut off. */
+static void sweep_writing(struct conn *conn, uint64_t now)
+{
+    size_t left = uv_stream_get_write_queue_size(&conn->io.stream);
+    uint64_t elapsed = now - conn->since_ms;
+    if (elapsed <= front_of(conn)->config.grace_ms) {
+        return;
+    }
+    if (conn->n_unwritten - left < elapsed * SLOWEST_BYTES_PER_MS) {
+        conn_close(conn);
+        return;
+    }
+    conn->n_unwritten = left;
+    conn->since_ms = now;
+}
+
+/* A client may take grace_ms, and longer for more bytes: 16 KiB a second is what we wait for.
+ */
+void conn_sweep(struct conn *conn, uint64_t now)
+{
+    const struct sp_http_front *front = front_of(conn);
+    uint64_t elapsed = now - conn->since_ms, grace = front->config.grace_ms;
+    switch (conn->phase) {
+    case CONN_READING:
+        if (conn->fresh && elapsed > grace) {
+            conn_close(conn);
+        } else if (!conn->fresh && sp_http_held(&conn->reader) == 0) {
+            if (elapsed > front->config.idle_ms || front->stopped) {
+                conn_close(conn);
+            }
+        } else if (elapsed > grace + conn->reader.body.len / SLOWEST_BYTES_PER_MS) {
+            send_fault(conn, 408, "the request took too long to come");
+        }
+        break;
+    case CONN_WRITING:
+        sweep_writing(conn, now);
+        break;
+    case CONN_LINGER:
+        if (elapsed > HTTP_LINGER_MS) {
+            conn_close(conn);
+        }
+        break;
+    case CONN_BUSY:
+    case CONN_CLOSING:
+        break;
+    }
+}
+
+/* ---- the beginning --------------------------------------------------------------------------
+ */
+
+static void name_peer(struct conn *conn)
+{
+    struct sockaddr_storage address;
+    struct ucred who;
+    int len = sizeof address, fd = -1;
+    socklen_t who_len = sizeof who;
+    char *peer = conn->public.peer;
+    (void)snprintf(peer, SP_HTTP_PEER_BYTES, "unknown");
+    if (!conn->listener->is_unix) {
+        if (!uv_tcp_getpeername(&conn->io.tcp, (struct sockaddr *)&address, &len)) {
+            (void)uv_ip_name((struct sockaddr *)&address, peer, SP_HTTP_PEER_BYTES);
+        }
+    } else if (!uv_fileno(&conn->io.handle, &fd) &&
+               !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &who_len)) {
+        (void)snprintf(peer, SP_HTTP_PEER_BYTES, "unix:%u", (unsigned)who.uid);
+    }
+}
+
+static int conn_init(struct conn *conn, struct listener *listener)
+{
+    struct sp_http_front *front = listener->front;
+    conn->listener = listener;
+    conn->public.route = &listener->config->route;
+    conn->public.secure = listener->tls != NULL;
+    sp_arena_init(&conn->public.arena, ARENA_MAX_BYTES);
+    sp_buf_init(&conn->public.reply, REPLY_MAX_BYTES);
+    sp_http_reader_init(&conn->reader, front->config.body_max_bytes);
+    sp_wipe_buf_init(&conn->pending, PENDING_MAX_BYTES);
+    conn->next = front->conns;
+    if (conn->next) {
+        conn->next->previous = conn;
+    }
+    front->conns = conn;
+    front->n_conns++;
+    front->n_handles++;
+    conn->fresh = true;
+    enter(conn, CONN_READING);
+    int failed = listener->is_unix ? uv_pipe_init(front->config.loop, &conn->io.pipe, 0)
+                                   : uv_tcp_init(front->config.loop, &conn->io.tcp);
+    conn->io.handle.data = conn;
+    return failed;
+}
+
+void conn_accept(struct listener *listener)
+{
+    struct sp_http_front *front = listener->front;
+    struct conn *conn = calloc(1, sizeof *conn);
+    listener->waiting = !conn;
+    if (!conn) {
+        return; /* it waits; libuv tells of no other until it is taken */
+    }
+    (void)conn_init(conn, listener);
+    bool full = front->n_conns > front->config.connections_max;
+    if (uv_accept(&listener->io.stream, &conn->io.stream) || full || front->stopped) {
+        if (full) {
+            front->config.refused(front->config.user, "", "too many connections");
+        }
+        conn_close(conn);
+        return;
+    }
+    name_peer(conn);
+    if (!listener->is_unix) {
+        (void)uv_tcp_nodelay(&conn->io.tcp, 1);
+    }
+    conn->tls = listener->tls ? sp_tls_new(listener->tls) : NULL;
+    if ((listener->tls && !conn->tls) || uv_read_start(&conn->io.stream, on_alloc, on_read)) {
+        conn_close(conn);
+    }
+}
