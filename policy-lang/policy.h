@@ -69,6 +69,13 @@ sp_status sp_policy_compile(const struct sp_source *sources, size_t n_sources,
                             struct sp_policy **ret_policy);
 void sp_policy_free(struct sp_policy *policy);
 
+/* Print the source in its one layout: the same tokens, the same comments in the same places,
+ * and at most one empty line where there were some. What it prints formats to itself. Names
+ * need not resolve, but the source must parse: else SP_EINVAL, diags says why, and ret_text,
+ * which is given empty, holds nothing of use. SP_ENOMEM also where ret_text is full. */
+sp_status sp_policy_format(const struct sp_source *source, struct sp_diags *diags,
+                           struct sp_buf *ret_text);
+
 /* ---- what a policy declares ---------------------------------------------------------------
  */
 

@@ -233,5 +233,16 @@ const struct cli_command cli_policy_commands[] = {
      "through and what it still asks for. The catalogues are those of the plugins that are\n"
      "named, or else installed.\n",
      cli_run_policy_blast},
+    {"policy", "fmt", "FILE… [--check]", "Write scope files in their one layout",
+     "FILE may be a folder, or - for standard input, which is printed to standard output. "
+     "Files\n"
+     "are replaced at once or not at all, and only where something changes; their names are\n"
+     "printed. A file that does not parse is left as it is. Comments and groups stay.\n"
+     "  --check            change nothing; exit status 1 where something would change\n",
+     cli_run_policy_fmt},
+    {"policy", "lsp", "", "Serve an editor: the Language Server Protocol on standard input",
+     "An editor starts it; docs/editors.md says how. It reads the files that a document uses,\n"
+     "writes none, and asks no host.\n",
+     cli_run_policy_lsp},
     {0},
 };

@@ -1,6 +1,7 @@
 /* Tokens, errors, names, strings, numbers. */
 #include "parser.h"
 #include "suggest.h"
+#include "symbols.h"
 #include "utf8.h"
 
 #include <stdio.h>
@@ -12,6 +13,11 @@ static const char *const keywords[] = {
     "false",     "form", "json",  "header", "may",    "issue",     "for",   "live",    "burst",
     "per",       "body", "query", "path",   "given",  "curve",
 };
+
+const char *sp_keyword(size_t i)
+{
+    return i < sizeof keywords / sizeof *keywords ? keywords[i] : NULL;
+}
 
 bool is_keyword(struct sp_text word)
 {
