@@ -118,7 +118,7 @@ struct sp_rule {
     struct condition *where; /* NULL: none */
     struct sp_rate rate;
     struct budget *budget; /* NULL: none */
-    bool escalates; /* marked so: its author means it; nothing else follows from it */
+    bool escalates;        /* marked so: its author means it; nothing else follows from it */
     /* What the condition reads, once each; for the checks before it is evaluated. */
     const struct field **reads;
     size_t n_reads;
