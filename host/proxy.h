@@ -15,7 +15,7 @@ struct sp_proxy { /* borrowed parts; lives as long as the host */
     struct sp_providers *providers;
     struct sp_egress *egress;
     struct sp_metrics *metrics; /* may be NULL: nobody counts */
-    struct flight *flights; /* proxy.c's: calls that are with an upstream */
+    struct flight *flights;     /* proxy.c's: calls that are with an upstream */
 };
 
 /* How a call ended. Exactly one of refusal, stored and reply is set. */
