@@ -5,6 +5,7 @@
 #include "policy_files.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 enum { OUTPUT_MAX_BYTES = 16 << 20 };
@@ -14,7 +15,8 @@ struct side {
     struct sp_policy *policy;
 };
 
-static int side_open(const struct cli *cli, const char *path, struct side *side)
+static int side_open(const struct cli *cli, const char *path, const struct sp_world *world,
+                     struct side *side)
 {
     struct sp_error err = {""};
     struct stat st;
@@ -25,7 +27,7 @@ static int side_open(const struct cli *cli, const char *path, struct side *side)
                : sp_policy_files_add(&side->files, path, &err)) {
         return cli_error(CLI_USAGE, "%s", err.text);
     }
-    if (sp_policy_files_compile(&side->files, NULL, &side->policy) == SP_OK) {
+    if (sp_policy_files_compile(&side->files, world, &side->policy) == SP_OK) {
         return CLI_YES;
     }
     sp_buf_init(&out, OUTPUT_MAX_BYTES);
@@ -165,19 +167,29 @@ static int diff(const struct cli *cli, const struct side *old, const struct side
 int cli_run_policy_diff(struct cli *cli, int argc, char **argv)
 {
     const char *only = NULL;
-    struct cli_list paths;
-    if (!cli_args(argc, argv, CLI_OPTIONS({"scope", &only, NULL, NULL}), 2, 2, &paths)) {
+    struct cli_list paths, plugins;
+    struct cli_catalogues *catalogues = NULL;
+    memset(&plugins, 0, sizeof plugins);
+    if (!cli_args(argc, argv,
+                  CLI_OPTIONS({"scope", &only, NULL, NULL}, {"plugin", NULL, NULL, &plugins}),
+                  2, 2, &paths)) {
         return CLI_USAGE;
     }
+    int result = cli_catalogues_open(cli, &plugins, &catalogues);
+    if (result != CLI_YES) {
+        return result;
+    }
+    const struct sp_world *world = cli_catalogues_world(catalogues);
     struct side old = {.policy = NULL}, new = {.policy = NULL};
-    int result = side_open(cli, paths.items[0], &old);
+    result = side_open(cli, paths.items[0], world, &old);
     if (result == CLI_YES) {
-        result = side_open(cli, paths.items[1], &new);
+        result = side_open(cli, paths.items[1], world, &new);
         if (result == CLI_YES) {
             result = diff(cli, &old, &new, only);
         }
         side_close(&new);
     }
     side_close(&old);
+    cli_catalogues_close(catalogues);
     return result;
 }

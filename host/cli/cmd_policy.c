@@ -217,11 +217,14 @@ const struct cli_command cli_policy_commands[] = {
      "FILE may be a folder: then all its *.scope files, as one policy. The catalogues of the\n"
      "plugins that are named, or else installed, say which actions need a literal allow.\n",
      run_check},
-    {"policy", "explain", "FILE --scope S [--arg k=v]… METHOD URL [--data FILE] [--header H]…",
+    {"policy", "explain",
+     "FILE --scope S [--arg k=v]… METHOD URL [--data FILE] [--header H]… "
+     "[--plugin FILE.so]…",
      "Say which rule decides about a request, and why",
      "Exit status 0: allowed, 1: denied. A body is judged by its Content-Type (--header).\n",
      run_explain},
-    {"policy", "diff", "OLD NEW [--scope S]", "Say what NEW allows that OLD does not, and back",
+    {"policy", "diff", "OLD NEW [--scope S] [--plugin FILE.so]…",
+     "Say what NEW allows that OLD does not, and back",
      "OLD and NEW are files or folders. For each scope (or that of --scope) both directions "
      "are\n"
      "proved, or refuted by a request that both versions were really asked about.\n"

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 from lib import build_file
+from world import CHARGE, FORM, world
 
 PLUGINS = [word for name in ("github", "stripe")
            for word in ("--plugin", build_file("lib", "sallyport", "plugins", name + ".so"))]
@@ -108,6 +109,23 @@ def test_T64_explain_says_that_an_action_escalates_and_what_to_write(policy):
     assert "marks this action as escalating: it needs a literal allow" in out
     _, err = sallyport("policy", "check", policy, *PLUGINS)
     assert "W192" in err and "W190" not in err and "W191" not in err
+
+
+def test_T64_a_host_lets_neither_a_wildcard_nor_the_json_form_make_webhooks(tmp_path, recorder):
+    recorder.answer({"*": {"body": "{}"}})
+    with world(tmp_path, recorder.url) as w:
+        form = {"allowedKeyIds": ["stripe-main"], "allowedMethods": ["GET", "POST"],
+                "allowedDomains": ["api.stripe.com"]}
+        for token in (w.issue("open"), w.issue(form)):
+            w.as_agent().ok("proxy", token=token, method="GET", url=CHARGE)
+            for path in ("webhook_endpoints", "webhook_endpoints/we_1", "Ephemeral_keys", "payouts",
+                         "accounts/acct_1/external_accounts"):
+                error = w.as_agent().refused("proxy", token=token, method="POST", body=b"a=1",
+                                             url="https://api.stripe.com/v1/" + path, headers=FORM)
+                assert error["code"] == "denied", (path, error)
+                assert error["rule"].startswith("escalates-stripe-"), (path, error)
+                assert "literal allow" in error["reason"]
+        assert {seen["method"] for seen in recorder.requests()} == {"GET"}
 
 
 def test_without_a_catalogue_it_is_said_and_not_passed_over(policy, tmp_path):
