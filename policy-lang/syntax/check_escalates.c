@@ -12,7 +12,6 @@
 enum {
     NAMED_MAX = 500, /* literal allows of one action in one scope */
     CATALOGUES_MAX = 64,
-    TEMPLATE_SEGMENTS_MAX = 64,
 };
 
 bool rule_is_implied(const struct sp_rule *rule)
@@ -36,13 +35,16 @@ bool rule_is_literal(const struct sp_rule *rule)
 bool ast_parse_template(struct sp_arena *arena, struct sp_text host, struct sp_text path,
                         bool cut, struct url_pattern *ret_url)
 {
-    struct segment *segments = sp_arena_array(arena, TEMPLATE_SEGMENTS_MAX, sizeof *segments);
-    size_t n = 0, at = 1;
+    size_t n = 0, at = 1, room = 1;
+    for (size_t i = 0; i < path.len; i++) {
+        room += path.ptr[i] == '/';
+    }
+    struct segment *segments = sp_arena_array(arena, room, sizeof *segments);
     bool rest = false;
     if (!segments) {
         return false;
     }
-    while (at < path.len && n < TEMPLATE_SEGMENTS_MAX && !rest) {
+    while (at < path.len && n < room && !rest) {
         const char *slash = memchr(path.ptr + at, '/', path.len - at);
         size_t end = slash ? (size_t)(slash - path.ptr) : path.len;
         struct sp_text text = {path.ptr + at, end - at};
@@ -495,6 +497,7 @@ void check_escalates(struct checker *c)
         return;
     }
     for (struct sp_scope *scope = c->policy->first_scope; scope; scope = scope->next) {
+        check_aliases(c, scope); /* before the scope has denies that its author did not write */
         guard_scope(c, scope);
     }
 }

@@ -23,9 +23,11 @@ static bool key_hosts(void *user, struct sp_text id, const struct sp_text **ret_
 static size_t catalogues(void *user, struct sp_text id, const struct sp_catalogue **ret_list)
 {
     static const struct sp_text host = {"api.test", 8};
-    static const struct sp_catalogue_action action = {
-        {"keys/create", 11}, {"/users/{user}/keys", 18}, SP_METHOD_POST, true};
-    static const struct sp_catalogue list = {{"api", 3}, &host, 1, &action, 1};
+    static const struct sp_catalogue_action actions[] = {
+        {{"keys/create", 11}, {"/users/{user}/keys", 18}, SP_METHOD_POST, true},
+        {{"orders/list", 11}, {"/orders", 7}, SP_METHOD_GET, false},
+        {{"users/orders", 12}, {"/users/{user}/orders", 20}, SP_METHOD_GET, false}};
+    static const struct sp_catalogue list = {{"api", 3}, &host, 1, actions, 3};
     (void)user;
     *ret_list = &list;
     return sp_text_is(id, "k");

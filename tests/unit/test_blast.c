@@ -37,7 +37,7 @@ static void fill(struct kit *kit, struct universe *u, const char *path, int dept
     static const char *const methods[] = {"GET", "DELETE"};
     for (int w = 0; w < N_WORDS && depth < DEPTH; w++) {
         char longer[64];
-        (void)snprintf(longer, sizeof longer, "%s/%s", path, words[w]);
+        assert_in_range(snprintf(longer, sizeof longer, "%s/%s", path, words[w]), 2, 63);
         for (int m = 0; m < 2; m++) {
             char url[96];
             (void)snprintf(url, sizeof url, "https://api.test%s", longer);

@@ -12,6 +12,8 @@ static const struct sp_catalogue_action actions[] = {
     ACTION("hooks/create", POST, "/repos/{owner}/{repo}/hooks", true),
     ACTION("hooks/update", PATCH, "/repos/{owner}/{repo}/hooks/{hook_id}", true),
     ACTION("keys/create", POST, "/user/keys", true),
+    ACTION("teams/get-legacy", GET, "/teams/{team_id}", false),
+    ACTION("teams/get", GET, "/orgs/{org}/teams/{team_slug}", false),
     ACTION("guard/loosen", PUT, "/repos/{owner}/{repo}/branches/{branch...}/protection", true),
 };
 static const struct sp_catalogue catalogue = {
@@ -198,6 +200,25 @@ static void marks_and_labels_are_checked(void **state)
     sp_buf_done(&many);
 }
 
+static void a_deny_of_one_path_of_a_resource_is_a_warning(void **state)
+{
+    struct kit *kit = *state;
+    const struct sp_diag *diag = NULL;
+    assert_non_null(scope_of(
+        kit, "  allow GET https://api.test/**\n  deny GET https://api.test/teams/*\n"));
+    assert_true(kit_said(kit, "W193", &diag));
+    assert_non_null(strstr(diag->message, "this denies teams/get-legacy, but teams/get"));
+    static const char *const good[] = {
+        ("  allow GET https://api.test/**\n  deny GET https://api.test/teams/*\n"
+         "  deny GET https://api.test/orgs/*/teams/*\n"),
+        "  allow GET https://api.test/teams/**\n  deny GET https://api.test/teams/*\n",
+        "  allow * https://api.test/**\n  deny DELETE https://api.test/teams/*\n"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_non_null(scope_of(kit, good[i]));
+        assert_false(kit_said(kit, "W193", NULL));
+    }
+}
+
 /* 240 literal allows of one action: the text can still be parsed back. */
 static void many_literal_allows_of_one_action_freeze(void **state)
 {
@@ -229,6 +250,7 @@ int main(void)
         kit_test(the_frozen_text_carries_the_denies_and_says_why),
         kit_test(T64_the_json_form_never_reaches_it_and_is_still_proved_inside),
         kit_test(marks_and_labels_are_checked),
+        kit_test(a_deny_of_one_path_of_a_resource_is_a_warning),
         kit_test(many_literal_allows_of_one_action_freeze),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
