@@ -446,7 +446,7 @@ void answer_deliver(struct transfer *transfer, CURLcode result)
     reply.upstream_us = (uint64_t)total_us;
     sp_status found = SP_OK;
     reply.streamed = answer->streams;
-    reply.http_status = (int)http_status;
+    reply.http_status = answer->streams ? (int)http_status : 0;
     if (transfer->stopped != SP_CODE_OK || result != CURLE_OK) {
         explain(transfer, result, &reply);
     } else if (answer->streams) {
@@ -458,6 +458,7 @@ void answer_deliver(struct transfer *transfer, CURLcode result)
     } else if ((n = parse_headers(answer, headers)) < 0) {
         set(&reply, SP_CODE_UPSTREAM_FAILED, "the upstream's response headers are malformed");
     } else {
+        reply.http_status = (int)http_status;
         reply.headers = headers;
         reply.n_headers = pick_headers(transfer, reply.http_status, headers, (size_t)n);
         reply.body = sp_wipe_buf_text(&answer->body);

@@ -57,10 +57,10 @@ class Stream:
 
     def rest(self):
         """All that still comes, and whether it came to a proper end."""
-        data = b""
+        pieces = []
         while chunk := self.chunk():
-            data += chunk
-        return data, chunk == b""
+            pieces.append(chunk)
+        return b"".join(pieces), chunk == b""
 
     def close(self):
         self.file.close()
