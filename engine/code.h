@@ -26,6 +26,7 @@
     X(SP_CODE_NOT_ALLOWED, "not_allowed", false, "no rule of the scope allows this")           \
     X(SP_CODE_DENIED, "denied", false, "a deny rule of the scope fires")                       \
     X(SP_CODE_RATE_LIMITED, "rate_limited", true, "a rate is used up for now")                 \
+    X(SP_CODE_BUDGET_EXCEEDED, "budget_exceeded", true, "a budget has no room for it now")     \
     X(SP_CODE_KEY_NOT_IN_SCOPE, "key_not_in_scope", false,                                     \
       "the scope does not name this key, or no key of it covers the host")                     \
     X(SP_CODE_KEY_UNKNOWN, "key_unknown", false, "the key was removed")                        \

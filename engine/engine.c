@@ -1,5 +1,6 @@
 /* The engine's life: create, open, unseal, seal, tick, close. */
 #include "inner.h"
+#include "restore.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -181,6 +182,36 @@ static void record_start(struct sp_engine *engine, bool torn)
     sp_buf_done(&r);
 }
 
+/* Whether the store was restored since the last start. */
+static bool was_restored(struct sp_engine *engine, struct sp_restore_mark *ret_mark)
+{
+    size_t len = 0;
+    return sp_store_get(engine->store, SP_RESTORE_MARK, ret_mark, sizeof *ret_mark, &len,
+                        NULL) == SP_OK &&
+           len == sizeof *ret_mark;
+}
+
+static sp_status unmark_work(struct sp_job *job, struct sp_store *store)
+{
+    return sp_store_put(store, SP_RESTORE_MARK, "-", 1, &job->err);
+}
+
+/* In one batch: the record is written, and the mark goes. */
+static void record_restore(struct sp_engine *engine, const struct sp_restore_mark *mark)
+{
+    struct simple_job *job = simple_job_new(engine, NULL, NULL);
+    if (job) {
+        struct sp_buf *r = &job->job.records;
+        job->job.work = unmark_work;
+        record_begin(r, "restore");
+        record_number(r, "backup_seq", (int64_t)mark->backup_seq);
+        record_hex(r, "sha256", mark->hash, sizeof mark->hash);
+        record_number(r, "tokens_voided", (int64_t)mark->n_tokens);
+        record_end(r);
+        simple_job_submit(job);
+    }
+}
+
 static sp_status start_commit(struct sp_engine *engine, struct sp_error *err)
 {
     struct sp_commit_config config = {.store = engine->store,
@@ -196,7 +227,8 @@ sp_status sp_engine_open(const struct sp_engine_config *config, struct sp_engine
                          struct sp_error *err)
 {
     char path[PATH_ROOM];
-    bool torn = false;
+    bool torn = false, restored = false;
+    struct sp_restore_mark mark;
     struct sp_engine *engine = calloc(1, sizeof *engine);
     if (!engine || sodium_init() < 0) {
         free(engine);
@@ -223,6 +255,8 @@ sp_status sp_engine_open(const struct sp_engine_config *config, struct sp_engine
         status = audit_replay(engine, err);
     }
     if (!status && engine->state != SP_ENGINE_FAILED) {
+        restored =
+            was_restored(engine, &mark); /* from here on the store is the other thread's */
         status = start_commit(engine, err);
     }
     if (status) {
@@ -233,6 +267,9 @@ sp_status sp_engine_open(const struct sp_engine_config *config, struct sp_engine
     engine->next_call = (uint64_t)engine_wall(engine) * 1000;
     if (engine->commit) {
         record_start(engine, torn);
+    }
+    if (engine->commit && restored) {
+        record_restore(engine, &mark);
     }
     *ret_engine = engine;
     return SP_OK;
@@ -433,6 +470,7 @@ static sp_status tick_work(struct sp_job *job, struct sp_store *store)
         status = sp_store_token_purge(store, now[0] - 3600000, &job->err);
         status =
             status ? status : sp_store_claim_purge(store, now[0] - CLAIM_LIFE_MS, &job->err);
+        status = status ? status : sp_store_budget_purge(store, now[0], &job->err);
     }
     return status;
 }

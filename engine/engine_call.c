@@ -1,6 +1,7 @@
 /* One proxied call: judged, its intent written, its outcome written; and request ids. */
 #include "inner.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,10 @@ struct sp_ticket {
     struct sp_buf box;    /* an answer: sealed, as it is stored */
     struct sp_buf answer; /* the same, opened, for those who wait */
     bool drop_answer, unclaim;
+    /* budgets */
+    int64_t budget_now_ms;
+    size_t refused_budget; /* the one without room */
+    bool no_budget;
     struct waiter *waiters;
     sp_engine_done finished;
     void *finished_user;
@@ -267,6 +272,7 @@ static void record_intent(struct sp_ticket *t)
     record_number(r, "key_version", t->judged.key->public.version);
     record_request(t->engine, r, t->call->request);
     record_uses(r, &t->judged);
+    record_budgets(r, &t->judged);
     record_end(r);
 }
 
@@ -346,9 +352,24 @@ static void repeat_ticket(struct sp_ticket *t)
     refuse_ticket(t);
 }
 
+static void refuse_for_budget(struct sp_ticket *t)
+{
+    const struct sp_budget_use *use = &t->judged.budgets[t->refused_budget];
+    decide(&t->decision, SP_CODE_BUDGET_EXCEEDED,
+           t->decision.retry_after_ms ? "wait for retry_after_ms, or ask for less"
+                                      : "it is more than the budget ever has",
+           "the budget of %" PRIu64 " in %" PRIu64 " s has no room for %" PRIu64, use->limit,
+           use->window_ms / 1000, use->amount);
+    refuse_ticket(t);
+}
+
 static void on_intent(struct sp_job *job)
 {
     struct sp_ticket *t = (struct sp_ticket *)job;
+    if (t->no_budget) {
+        refuse_for_budget(t);
+        return;
+    }
     if (job->status == SP_EEXIST) {
         repeat_ticket(t);
         return;
@@ -368,14 +389,25 @@ static void on_intent(struct sp_job *job)
     t->begun(t->user, &admission);
 }
 
-/* SP_EEXIST undoes the job, so its intent is not written either. */
-static sp_status claim_work(struct sp_job *job, struct sp_store *store)
+/* What the intent is written with, in one transaction: the claim of its request id, and what it
+ * takes of budgets. Where one fails the job is undone, and the intent is not written either. */
+static sp_status intent_work(struct sp_job *job, struct sp_store *store)
 {
     struct sp_ticket *t = (struct sp_ticket *)job;
     struct sp_claim_key key = claim_key(t);
-    sp_status status =
-        sp_store_claim(store, &key, engine_wall(t->engine), &t->claim, &t->box, &job->err);
-    return status || t->claim == SP_CLAIM_NEW ? status : SP_EEXIST;
+    sp_status status = SP_OK;
+    if (t->id[0]) {
+        status =
+            sp_store_claim(store, &key, engine_wall(t->engine), &t->claim, &t->box, &job->err);
+        status = status || t->claim == SP_CLAIM_NEW ? status : SP_EEXIST;
+    }
+    for (size_t i = 0; !status && i < t->judged.n_budgets; i++) {
+        status = sp_store_budget_take(store, &t->judged.budgets[i], t->budget_now_ms,
+                                      &t->decision.retry_after_ms, &job->err);
+        t->no_budget = status == SP_EDENIED;
+        t->refused_budget = i;
+    }
+    return status;
 }
 
 static bool join_flight(struct sp_engine *engine, struct sp_call *call,
@@ -450,7 +482,10 @@ void sp_engine_begin(struct sp_engine *engine, struct sp_call *call, sp_engine_b
     t->taken_ms = now;
     if (t->id[0]) {
         digest_of(call, t->digest);
-        t->job.work = claim_work;
+    }
+    if (t->id[0] || judged.n_budgets > 0) {
+        t->budget_now_ms = engine_time(engine);
+        t->job.work = intent_work;
     }
     t->job.done = on_intent;
     record_intent(t);
@@ -475,6 +510,17 @@ static sp_status settle_work(struct sp_job *job, struct sp_store *store)
     return sp_store_settle(store, &key,
                            t->drop_answer ? (struct sp_text){NULL, 0} : sp_buf_text(&t->box),
                            &job->err);
+}
+
+/* What was not sent gives back what it has taken. */
+static sp_status return_work(struct sp_job *job, struct sp_store *store)
+{
+    struct sp_ticket *t = (struct sp_ticket *)job;
+    sp_status status = t->id[0] ? settle_work(job, store) : SP_OK;
+    for (size_t i = 0; !status && i < t->judged.n_budgets; i++) {
+        status = sp_store_budget_return(store, &t->judged.budgets[i], &job->err);
+    }
+    return status;
 }
 
 static void on_outcome(struct sp_job *job)
@@ -531,9 +577,14 @@ void sp_engine_finish(struct sp_engine *engine, struct sp_ticket *ticket,
     if (t->id[0]) {
         keep_answer(t, outcome);
     }
+    if (outcome->kind == SP_OUTCOME_NOT_SENT && t->judged.n_budgets > 0) {
+        t->job.work = return_work;
+    }
     record_outcome(t, outcome);
     bool waits = t->id[0] != '\0';
-    t->job.lazy = !waits; /* nobody waits for it: it shares the fsync of the next intent */
+    t->job.lazy =
+        !waits &&
+        !t->job.work; /* nobody waits for it: it shares the fsync of the next intent */
     sp_status status = sp_commit_submit(engine->commit, &t->job);
     if (status) { /* the audit has stopped: what was done cannot be recorded, and nothing more
                      is */

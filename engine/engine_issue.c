@@ -221,9 +221,9 @@ static bool json_scope(const struct sp_engine *engine, const struct sp_json_scop
     struct sp_text *hosts = sp_arena_array(&arena, json->n_domains, sizeof *hosts);
     bool good = hosts && json_keys(engine, json, decision) &&
                 json_hosts(engine, json, &arena, hosts, decision);
-    if (good && sp_scope_of_domains(SP_TEXT("json"), json->key_ids, json->n_key_ids, methods,
-                                    hosts, json->n_domains, json->rate_per_minute, json->ttl_ms,
-                                    ret_scope, &err)) {
+    if (good && sp_scope_of_domains(engine->policy, SP_TEXT("json"), json->key_ids,
+                                    json->n_key_ids, methods, hosts, json->n_domains,
+                                    json->rate_per_minute, json->ttl_ms, ret_scope, &err)) {
         decide(decision, SP_CODE_BAD_REQUEST, "", "%s", err.text);
         good = false;
     }

@@ -235,23 +235,53 @@ void sp_engine_route(struct sp_engine *engine, const struct sp_call *call,
 /* ---- rates
  * ----------------------------------------------------------------------------------- */
 
-static void add_use(struct judged *judged, struct sp_rate rate, const char *principal,
-                    const char *scope, struct sp_text label, const uint8_t *root)
+/* What is counted together: root, where it is one token's. */
+static void bucket_of_limit(const char *principal, const char *scope, struct sp_text label,
+                            const uint8_t *root, bool is_budget, uint8_t ret_bucket[16])
 {
     struct sp_hash hash;
     uint8_t digest[SP_HASH_BYTES];
-    if (!rate.count) {
-        return;
-    }
     sp_hash_init(&hash, NULL);
     sp_hash_part(&hash, principal, strlen(principal));
     sp_hash_part(&hash, scope, strlen(scope));
     sp_hash_part(&hash, label.ptr, label.len);
     sp_hash_part(&hash, root, root ? SP_TOKEN_ID_BYTES : 0);
+    if (is_budget) {
+        sp_hash_part(&hash, "budget", 6);
+    }
     sp_hash_done(&hash, digest);
-    struct sp_rate_use *use = &judged->uses[judged->n_uses++];
-    memcpy(use->bucket, digest, sizeof use->bucket);
-    use->rate = rate;
+    memcpy(ret_bucket, digest, 16);
+}
+
+static void add_use(struct judged *judged, struct sp_rate rate, const char *principal,
+                    const char *scope, struct sp_text label, const uint8_t *root)
+{
+    if (rate.count) {
+        struct sp_rate_use *use = &judged->uses[judged->n_uses++];
+        bucket_of_limit(principal, scope, label, root, false, use->bucket);
+        use->rate = rate;
+    }
+}
+
+/* False where the request does not say what it takes. The checker has made sure that it does
+ * wherever the rule applies; under `mode observe` a scope's sum may meet one that does not. */
+static bool add_budget(struct judged *judged, const struct sp_budget *budget,
+                       const struct sp_call *call, const struct live_token *token,
+                       struct sp_text label)
+{
+    uint64_t amount;
+    if (!budget) {
+        return true;
+    }
+    if (sp_budget_takes(budget, call->request, &amount)) {
+        return false;
+    }
+    struct sp_budget_use *use = &judged->budgets[judged->n_budgets++];
+    *use = (struct sp_budget_use){
+        .limit = budget->limit, .window_ms = budget->window_ms, .amount = amount};
+    bucket_of_limit(token->principal, token->scope_name, label,
+                    budget->per_token ? token->id : NULL, true, use->bucket);
+    return true;
 }
 
 bool judge_rates(struct sp_engine *engine, const struct judged *judged, bool take,
@@ -287,6 +317,22 @@ void record_uses(struct sp_buf *buf, const struct judged *judged)
         sp_hex_encode(use->bucket, sizeof use->bucket, hex);
         sp_buf_addf(buf, "%s\"%s:%" PRIu32 "/%" PRIu64 "/%" PRIu32 "\"", i ? "," : "", hex,
                     use->rate.count, use->rate.window_ms, use->rate.burst);
+    }
+    sp_buf_add_byte(buf, ']');
+}
+
+/* "hex:amount" for each. */
+void record_budgets(struct sp_buf *buf, const struct judged *judged)
+{
+    char hex[33];
+    if (judged->n_budgets == 0) {
+        return;
+    }
+    sp_buf_add_str(buf, ",\"budgets\":[");
+    for (size_t i = 0; i < judged->n_budgets; i++) {
+        const struct sp_budget_use *use = &judged->budgets[i];
+        sp_hex_encode(use->bucket, sizeof use->bucket, hex);
+        sp_buf_addf(buf, "%s\"%s:%" PRIu64 "\"", i ? "," : "", hex, use->amount);
     }
     sp_buf_add_byte(buf, ']');
 }
@@ -431,6 +477,14 @@ static bool own_scope_allows(struct sp_engine *engine, struct sp_call *call,
     if (matched.rule && matched.allowed) {
         add_use(judged, sp_rule_rate(matched.rule), token->principal, token->scope_name,
                 sp_rule_label(matched.rule), NULL);
+    }
+    if (!add_budget(judged, sp_scope_budget(scope), call, token, SP_TEXT("")) ||
+        (matched.rule && matched.allowed &&
+         !add_budget(judged, sp_rule_budget(matched.rule), call, token,
+                     sp_rule_label(matched.rule)))) {
+        decide(decision, SP_CODE_NOT_ALLOWED, "",
+               "the request does not say what it would take of the budget");
+        return false;
     }
     if (token->narrow) {
         struct sp_match narrow;

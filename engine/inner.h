@@ -7,6 +7,7 @@
 #include "rate.h"
 
 enum {
+    BUDGETS_MAX = 2,     /* of the scope and the rule */
     USES_MAX = 4,        /* rates that one call is counted against */
     CHAINS = 256,        /* parsed caveat chains that are kept */
     REFUSAL_PEERS = 256, /* peers whose refusals are counted apart */
@@ -98,6 +99,7 @@ struct sp_engine {
     struct sp_rates *rates;
     struct sp_ticket *tickets; /* in flight, for request ids */
     size_t n_open;
+    int64_t time_ms;       /* engine_time's */
     int64_t high_water_ms; /* wall time that was persisted, plus what we have seen since */
     int64_t raised_boot_ms, purged_boot_ms, refusals_boot_ms;
     struct refusals refusals[REFUSAL_PEERS];
@@ -108,6 +110,17 @@ struct sp_engine {
 static inline int64_t engine_wall(const struct sp_engine *engine)
 {
     return engine->config.clock.wall_ms(engine->config.clock.user);
+}
+
+/* Wall time that does not go back, as far as this life and the persisted high-water mark know:
+ * what budgets are counted by, so that a clock set back gives nothing back early. Loop thread.
+ */
+static inline int64_t engine_time(struct sp_engine *engine)
+{
+    int64_t now = engine_wall(engine);
+    now = now > engine->high_water_ms ? now : engine->high_water_ms;
+    engine->time_ms = now > engine->time_ms ? now : engine->time_ms;
+    return engine->time_ms;
 }
 
 static inline int64_t engine_boot(const struct sp_engine *engine)
@@ -207,6 +220,8 @@ struct judged {
     struct key_version *key;
     struct sp_rate_use uses[USES_MAX];
     size_t n_uses;
+    struct sp_budget_use budgets[BUDGETS_MAX]; /* taken with the intent, in one transaction */
+    size_t n_budgets;
     uint64_t until_ms; /* the earliest of the caveats' ends, wall time; 0: none */
 };
 /* Everything up to, and without, the rates. decision->code is OK where the call may be made. */
@@ -215,6 +230,7 @@ void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_ju
 /* The rates: false, and decision says how long to wait. */
 bool judge_rates(struct sp_engine *engine, const struct judged *judged, bool take,
                  int64_t now_ms, struct sp_decision *decision);
+void record_budgets(struct sp_buf *buf, const struct judged *judged);
 /* From the last records of the audit: admissions go back into the rates, and tokens that were
  * revoked are revoked, whatever the store says. */
 sp_status audit_replay(struct sp_engine *engine, struct sp_error *err);

@@ -172,4 +172,29 @@ sp_status sp_store_unclaim(struct sp_store *store, const struct sp_claim_key *ke
                            struct sp_error *err);
 sp_status sp_store_claim_purge(struct sp_store *store, int64_t then_ms, struct sp_error *err);
 
+/* ---- budgets: durable sums over trailing windows -------------------------------------------
+ */
+
+struct sp_budget_use {
+    uint8_t bucket[16];
+    uint64_t limit, window_ms; /* limit up to 10^15 */
+    uint64_t amount;           /* what is taken; a sum never passes the limit */
+    int64_t at_ms;             /* set by take: where it stands, for return */
+};
+/* Take the amount where what stands in the window, and it, are within the limit. SP_EDENIED
+ * where they are not; *ret_wait_ms says when they would be, 0: never. Nothing leaves the window
+ * early: it may count up to a 64th of the window (at least a second) longer. */
+sp_status sp_store_budget_take(struct sp_store *store, struct sp_budget_use *use,
+                               int64_t now_ms, uint64_t *ret_wait_ms, struct sp_error *err);
+/* The call was never made. */
+sp_status sp_store_budget_return(struct sp_store *store, const struct sp_budget_use *use,
+                                 struct sp_error *err);
+sp_status sp_store_budget_purge(struct sp_store *store, int64_t now_ms, struct sp_error *err);
+/* Each row (limit is not stored); and put one back, where it says more than what is there. */
+typedef sp_status (*sp_budget_row_fn)(void *user, const struct sp_budget_use *row);
+sp_status sp_store_budget_list(struct sp_store *store, sp_budget_row_fn fn, void *user,
+                               struct sp_error *err);
+sp_status sp_store_budget_put(struct sp_store *store, const struct sp_budget_use *row,
+                              struct sp_error *err);
+
 #endif

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 1 };
+enum { SCHEMA_VERSION = 2 };
 
 static const char schema[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
@@ -31,6 +31,12 @@ static const char schema[] =
     "  digest BLOB NOT NULL, state INTEGER NOT NULL, answer BLOB, made_ms INTEGER NOT NULL,"
     "  PRIMARY KEY(curve, root, id)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX claims_by_age ON claims(made_ms);";
+
+static const char schema_2[] =
+    "CREATE TABLE budgets(bucket BLOB NOT NULL, at_ms INTEGER NOT NULL,"
+    "  window_ms INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY(bucket, at_ms))"
+    "  STRICT, WITHOUT ROWID;"
+    "CREATE INDEX budgets_by_end ON budgets(at_ms + window_ms);";
 
 /* ---- open -----------------------------------------------------------------------------------
  */
@@ -92,7 +98,7 @@ static sp_status user_version(struct sp_store *store, int *ret_version, struct s
 }
 
 /* upgrades[v] brings version v to v + 1; version 0 is the empty file. */
-static const char *const upgrades[SCHEMA_VERSION] = {schema};
+static const char *const upgrades[SCHEMA_VERSION] = {schema, schema_2};
 
 static sp_status upgrade_from(struct sp_store *store, int version, struct sp_error *err)
 {

@@ -44,6 +44,20 @@ static const char *const sql[ST_COUNT] = {
     [ST_UNCLAIM] =
         "DELETE FROM claims WHERE curve = ?1 AND root = ?2 AND id = ?3 AND state = 0",
     [ST_CLAIM_PURGE] = "DELETE FROM claims WHERE made_ms < ?1",
+    [ST_BUDGET_FORGET] = "DELETE FROM budgets WHERE bucket = ?1 AND at_ms + window_ms <= ?2",
+    [ST_BUDGET_TAKE] =
+        "INSERT INTO budgets SELECT ?1, ?2, ?3, ?4 WHERE"
+        " (SELECT coalesce(sum(amount), 0) FROM budgets WHERE bucket = ?1 AND at_ms > ?5) + ?4"
+        " <= ?6 ON CONFLICT DO UPDATE SET amount = amount + excluded.amount,"
+        " window_ms = max(window_ms, excluded.window_ms)",
+    [ST_BUDGET_NEWEST] = "SELECT at_ms, amount FROM budgets WHERE bucket = ?1 AND at_ms > ?2"
+                         " ORDER BY at_ms DESC",
+    [ST_BUDGET_RETURN] = "UPDATE budgets SET amount = max(amount - ?3, 0)"
+                         " WHERE bucket = ?1 AND at_ms = ?2",
+    [ST_BUDGET_PURGE] = "DELETE FROM budgets WHERE at_ms + window_ms <= ?1",
+    [ST_BUDGET_LIST] = "SELECT bucket, at_ms, window_ms, amount FROM budgets",
+    [ST_BUDGET_PUT] = "INSERT INTO budgets VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET"
+                      " amount = max(amount, excluded.amount)",
 };
 
 /* ---- statements -----------------------------------------------------------------------------

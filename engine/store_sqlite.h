@@ -35,6 +35,13 @@ enum store_statement {
     ST_SETTLE,
     ST_UNCLAIM,
     ST_CLAIM_PURGE,
+    ST_BUDGET_FORGET,
+    ST_BUDGET_TAKE,
+    ST_BUDGET_NEWEST,
+    ST_BUDGET_RETURN,
+    ST_BUDGET_PURGE,
+    ST_BUDGET_LIST,
+    ST_BUDGET_PUT,
     ST_COUNT,
 };
 

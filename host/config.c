@@ -65,6 +65,8 @@ static const struct setting settings[] = {
     {"audit", "rotate", TYPE_SIZE, AT(audit_rotate_bytes), "64M"},
 };
 
+const char sp_config_plugin_dir[] = SALLYPORT_PLUGIN_DIR;
+
 /* Of a section [http NAME]. */
 #define HTTP_AT(field) offsetof(struct sp_config_http, field)
 

@@ -59,6 +59,9 @@ struct sp_config {
 /* path: the file; its folder becomes the base of relative paths. */
 sp_status sp_config_read(const char *path, struct sp_config *ret_config, struct sp_error *err);
 
+/* Where plugins are installed: plugin_dir, where nothing else is said. */
+extern const char sp_config_plugin_dir[];
+
 /* What `sallyport init` writes: every setting, commented out, with its default. */
 extern const char sp_config_template[];
 

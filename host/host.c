@@ -1,5 +1,6 @@
 #include "host.h"
 
+#include "catalogue.h"
 #include "curve_file.h"
 #include "policy_files.h"
 #include "worker.h"
@@ -38,17 +39,57 @@ static const char *state_path(const struct sp_host *host, const char *name,
 /* ---- policy --------------------------------------------------------------------------------
  */
 
+/* What the compiler asks: the engine about keys, the plugins about what their APIs do. */
+struct knowledge {
+    struct sp_host *host;
+    struct sp_world keys;
+    struct sp_catalogues catalogues;
+};
+
+static bool known_hosts(void *user, struct sp_text id, const struct sp_text **ret_hosts,
+                        size_t *ret_n_hosts)
+{
+    const struct knowledge *knowledge = user;
+    return knowledge->keys.key_hosts(knowledge->keys.user, id, ret_hosts, ret_n_hosts);
+}
+
+static size_t known_catalogues(void *user, struct sp_text id,
+                               const struct sp_catalogue **ret_list)
+{
+    struct knowledge *knowledge = user;
+    const struct sp_key *key = sp_engine_key(knowledge->host->engine, id);
+    const struct sp_provider *provider =
+        key ? sp_providers_find(knowledge->host->providers, key->provider) : NULL;
+    *ret_list = provider ? sp_catalogues_add(&knowledge->catalogues, provider->manifest,
+                                             key->hosts, key->n_hosts)
+                         : NULL;
+    if (key) {
+        /* Its hosts stay: nobody takes a key off the engine's list while this thread compiles.
+         */
+        sp_key_unref(knowledge->host->engine, key);
+    }
+    return *ret_list != NULL;
+}
+
 static sp_status compile_and_set(struct sp_host *host, struct sp_policy_files *files,
                                  struct sp_error *err)
 {
-    struct sp_world world;
+    struct knowledge knowledge = {.host = host};
     struct sp_policy *policy = NULL;
     sp_status status = sp_policy_files_folder(files, host->config.policy_dir, err);
     if (status) {
         return status;
     }
-    sp_engine_world(host->engine, &world);
+    sp_engine_world(host->engine, &knowledge.keys);
+    sp_catalogues_init(&knowledge.catalogues);
+    const struct sp_world world = {
+        .user = &knowledge, .key_hosts = known_hosts, .catalogues = known_catalogues};
     status = sp_policy_files_compile(files, &world, &policy);
+    if (knowledge.catalogues.failed && !status) {
+        sp_policy_free(policy); /* without a catalogue wildcards would reach too far */
+        status = SP_ENOMEM;
+    }
+    sp_catalogues_done(&knowledge.catalogues);
     if (status) {
         return sp_fail(err, status, "%u errors in the policy files", files->diags.n_errors);
     }

@@ -74,6 +74,7 @@ int sp_http_status_of(enum sp_code code)
     case SP_CODE_TOO_LARGE:
         return 413;
     case SP_CODE_RATE_LIMITED:
+    case SP_CODE_BUDGET_EXCEEDED:
         return 429;
     case SP_CODE_UPSTREAM_UNREACHABLE:
     case SP_CODE_UPSTREAM_FAILED:

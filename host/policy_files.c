@@ -137,6 +137,12 @@ static bool key_hosts(void *user, struct sp_text id, const struct sp_text **ret_
     return keys->key_hosts(keys->user, id, ret_hosts, ret_n_hosts);
 }
 
+static size_t catalogues(void *user, struct sp_text id, const struct sp_catalogue **ret_list)
+{
+    const struct sp_world *keys = ((struct reach *)user)->keys;
+    return keys->catalogues(keys->user, id, ret_list);
+}
+
 /* A `use` names a file beside or below the one that says so: no leading '/', no "..". */
 static sp_status read_use(void *user, const char *from, struct sp_text name,
                           struct sp_source *ret_source, struct sp_error *err)
@@ -162,6 +168,7 @@ sp_status sp_policy_files_compile(struct sp_policy_files *files, const struct sp
     struct reach reach = {keys, files};
     struct sp_world world = {.user = &reach,
                              .key_hosts = keys && keys->key_hosts ? key_hosts : NULL,
+                             .catalogues = keys && keys->catalogues ? catalogues : NULL,
                              .read_use = read_use};
     return sp_policy_compile(files->sources, files->n_sources, &world, &files->diags,
                              ret_policy);

@@ -334,9 +334,32 @@ static sp_status check_hosts(const struct sp_text *hosts, size_t n_hosts, struct
     return status;
 }
 
-sp_status sp_scope_of_domains(struct sp_text name, const struct sp_text *keys, size_t n_keys,
-                              unsigned methods, const struct sp_text *hosts, size_t n_hosts,
-                              uint32_t per_minute, uint64_t ttl_ms, struct sp_scope **ret_scope,
+/* The denies that the policy's catalogues imply for these keys; counted where list is NULL. */
+static size_t implied(const struct sp_policy *policy, const struct sp_text *keys, size_t n_keys,
+                      const struct sp_rule **list)
+{
+    size_t n = 0;
+    for (const struct guard_set *set = policy ? policy->guard_sets : NULL; set;
+         set = set->next) {
+        bool ours = false;
+        for (const struct guard *at = policy->guards; at && !ours; at = at->next) {
+            for (size_t i = 0; i < n_keys && !ours; i++) {
+                ours = at->set == set && sp_text_eq(at->key, keys[i]);
+            }
+        }
+        for (size_t i = 0; ours && i < set->n_rules; i++, n++) {
+            if (list) {
+                list[n] = set->rules[i];
+            }
+        }
+    }
+    return n;
+}
+
+sp_status sp_scope_of_domains(const struct sp_policy *policy, struct sp_text name,
+                              const struct sp_text *keys, size_t n_keys, unsigned methods,
+                              const struct sp_text *hosts, size_t n_hosts, uint32_t per_minute,
+                              uint64_t ttl_ms, struct sp_scope **ret_scope,
                               struct sp_error *err)
 {
     if (n_keys == 0 || n_hosts == 0 || methods == 0 || methods > SP_METHOD_ALL) {
@@ -348,7 +371,8 @@ sp_status sp_scope_of_domains(struct sp_text name, const struct sp_text *keys, s
     }
     struct segment rest = {.kind = SEGMENT_REST};
     struct sp_rule *rules = calloc(n_hosts, sizeof *rules);
-    const struct sp_rule **list = calloc(n_hosts, sizeof *list);
+    size_t n_rules = n_hosts + implied(policy, keys, n_keys, NULL);
+    const struct sp_rule **list = calloc(n_rules, sizeof *list);
     struct sp_buf text;
     sp_buf_init(&text, SP_SOURCE_MAX_BYTES);
     sp_status status = rules && list ? SP_OK : sp_fail(err, SP_ENOMEM, "out of memory");
@@ -362,6 +386,7 @@ sp_status sp_scope_of_domains(struct sp_text name, const struct sp_text *keys, s
                                                 .n_segments = 1}};
             list[i] = &rules[i];
         }
+        (void)implied(policy, keys, n_keys, list + n_hosts);
         struct sp_scope scope = {.name = name,
                                  .key_list = (struct sp_text *)(uintptr_t)keys,
                                  .n_keys = n_keys,
@@ -369,7 +394,7 @@ sp_status sp_scope_of_domains(struct sp_text name, const struct sp_text *keys, s
                                  .has_ttl = ttl_ms > 0,
                                  .rate = {per_minute, per_minute ? 60000 : 0, 0},
                                  .rules = list,
-                                 .n_rules = n_hosts};
+                                 .n_rules = n_rules};
         sp_scope_print(&scope, &text);
         status = text.failed ? sp_fail(err, SP_ETOOBIG, "the scope is too large")
                              : sp_scope_parse(sp_buf_text(&text), ret_scope, err);

@@ -41,6 +41,20 @@ bool rate_within(struct sp_rate inner, struct sp_rate outer)
            product_le(inner.count, outer.window_ms, outer.count - inner.burst, inner.window_ms);
 }
 
+/* The order of budgets, as that of rates: the same measure, a window no shorter, a limit no
+ * higher. One for all tokens is within one for each, and not the other way round. */
+bool budget_within(const struct budget *inner, const struct budget *outer)
+{
+    if (!outer || !inner) {
+        return true;
+    }
+    return inner->public.sums == outer->public.sums &&
+           (!inner->public.sums || field_equal(&inner->field, &outer->field)) &&
+           inner->public.window_ms >= outer->public.window_ms &&
+           inner->public.limit <= outer->public.limit &&
+           (outer->public.per_token || !inner->public.per_token);
+}
+
 /* Outer must be readable wherever inner is: it may read nothing that inner does not, and as to
  * a body's query parameters it must read all that inner reads. So both read the same. */
 static bool reads_alike(const struct sp_rule *a, const struct sp_rule *b)
@@ -66,7 +80,8 @@ static bool allow_covers(const struct sp_rule *outer, const struct sp_rule *inne
     if (outer->denies || !(outer->methods & method) || !pattern_covers(outer, inner)) {
         return false;
     }
-    if (outer->rate.count && inner->rate.count && !rate_within(inner->rate, outer->rate)) {
+    if ((outer->rate.count && inner->rate.count && !rate_within(inner->rate, outer->rate)) ||
+        !budget_within(inner->budget, outer->budget)) {
         return false;
     }
     return !outer->where || (inner->where && condition_implies(inner->where, outer->where) &&
@@ -166,12 +181,16 @@ static enum sp_inclusion check_settings(struct proof *p, bool inherits)
         fault = "it lives longer than";
     } else if (!rate_within(inner->rate, outer->rate)) {
         fault = "its rate is not within that of";
+    } else if (!budget_within(inner->budget, outer->budget)) {
+        fault = "its budget is not within that of";
     } else if (inner->observes && !outer->observes) {
         fault = "it only observes, unlike"; /* what it denies is let through */
     } else if (!inherits && outer->ttl_ms && !inner->ttl_ms) {
         fault = "it states no ttl, unlike";
     } else if (!inherits && outer->rate.count && !inner->rate.count) {
         fault = "it states no rate, unlike";
+    } else if (!inherits && outer->budget && !inner->budget) {
+        fault = "it states no budget, unlike";
     }
     if (!fault) {
         return SP_INCLUDED;
@@ -195,7 +214,7 @@ static bool has_limits(const struct sp_scope *scope)
 {
     bool found = false;
     for (size_t i = 0; i < scope->n_rules && !found; i++) {
-        found = scope->rules[i]->rate.count > 0;
+        found = scope->rules[i]->rate.count > 0 || scope->rules[i]->budget;
     }
     return found;
 }
@@ -254,7 +273,7 @@ static enum sp_inclusion compare(const struct sp_scope *outer, const struct sp_s
         (void)sp_fail(why, SP_EDENIED, "a caveat without allow rules allows everything");
         return SP_NOT_INCLUDED;
     }
-    /* The quick proof takes a rate that is not stated for outer's. */
+    /* The quick proof takes a rate or budget that is not stated for outer's. */
     if ((inherits || !has_limits(outer)) && by_rules(&p) == SP_INCLUDED) {
         return SP_INCLUDED;
     }

@@ -277,6 +277,11 @@ bool sp_rule_denies(const struct sp_rule *rule)
     return rule->denies;
 }
 
+bool sp_rule_is_implied(const struct sp_rule *rule)
+{
+    return rule_is_implied(rule);
+}
+
 struct sp_text sp_rule_label(const struct sp_rule *rule)
 {
     return rule->label;
@@ -290,6 +295,16 @@ unsigned sp_rule_methods(const struct sp_rule *rule)
 struct sp_text sp_rule_host(const struct sp_rule *rule)
 {
     return rule->url.host;
+}
+
+const struct sp_budget *sp_scope_budget(const struct sp_scope *scope)
+{
+    return scope->budget ? &scope->budget->public : NULL;
+}
+
+const struct sp_budget *sp_rule_budget(const struct sp_rule *rule)
+{
+    return rule->budget ? &rule->budget->public : NULL;
 }
 
 struct sp_rate sp_rule_rate(const struct sp_rule *rule)

@@ -29,6 +29,21 @@ enum {
 /* ---- compile ------------------------------------------------------------------------------
  */
 
+/* What a provider's catalogue says of its API, as far as rules are concerned. */
+struct sp_catalogue_action {
+    struct sp_text name; /* "refunds.create" */
+    struct sp_text path; /* "/v1/refunds/{refund}"; {x...} is one or more segments */
+    unsigned method;     /* one bit */
+    bool escalates;      /* only a literal allow reaches it */
+};
+struct sp_catalogue {
+    struct sp_text provider;     /* "stripe" */
+    const struct sp_text *hosts; /* canonical */
+    size_t n_hosts;
+    const struct sp_catalogue_action *actions;
+    size_t n_actions;
+};
+
 /* What the compiler may ask about the world outside the sources. Any hook may be NULL: then
  * what it would check is taken as right (checking a file on an author's machine). */
 struct sp_world {
@@ -41,6 +56,9 @@ struct sp_world {
      * makes `use` an error. The text is borrowed until compilation ends. */
     sp_status (*read_use)(void *user, const char *from, struct sp_text name,
                           struct sp_source *ret_source, struct sp_error *err);
+    /* The catalogues of key `id`, with the hosts that the key is for; 0 where there is none.
+     * Borrowed while compiling. NULL: no action is known, so none escalates. */
+    size_t (*catalogues)(void *user, struct sp_text id, const struct sp_catalogue **ret_list);
 };
 
 /* Compile sources as one policy. Diagnostics (errors and warnings) go to diags; a policy comes
@@ -50,6 +68,13 @@ sp_status sp_policy_compile(const struct sp_source *sources, size_t n_sources,
                             const struct sp_world *world, struct sp_diags *diags,
                             struct sp_policy **ret_policy);
 void sp_policy_free(struct sp_policy *policy);
+
+/* Print the source in its one layout: the same tokens, the same comments in the same places,
+ * and at most one empty line where there were some. What it prints formats to itself. Names
+ * need not resolve, but the source must parse: else SP_EINVAL, diags says why, and ret_text,
+ * which is given empty, holds nothing of use. SP_ENOMEM also where ret_text is full. */
+sp_status sp_policy_format(const struct sp_source *source, struct sp_diags *diags,
+                           struct sp_buf *ret_text);
 
 /* ---- what a policy declares ---------------------------------------------------------------
  */
@@ -92,6 +117,22 @@ struct sp_rate {
     uint32_t burst;     /* B of `burst B`: GCRA; 0: at most N in any window */
 };
 
+/* A durable limit over a trailing window: of calls, or of the sum of a field. */
+struct sp_budget {
+    uint64_t limit;     /* 1 to SP_BUDGET_LIMIT_MAX */
+    uint64_t window_ms; /* SP_BUDGET_WINDOW_MIN_MS to _MAX_MS */
+    bool per_token;     /* each token has one of its own; else one for all of a principal */
+    bool sums;          /* a field's value; else each call is 1 */
+};
+#define SP_BUDGET_LIMIT_MAX 1000000000000000u /* sums of these stay far from 2^63 */
+#define SP_BUDGET_WINDOW_MIN_MS 60000u
+#define SP_BUDGET_WINDOW_MAX_MS (366ull * 86400000)
+
+/* What this request takes of it: 1, or the field's value. SP_EDENIED where that is absent, no
+ * integer, or negative: then the call must not be made. The body must have been judged. */
+sp_status sp_budget_takes(const struct sp_budget *budget, const struct sp_request *request,
+                          uint64_t *ret_amount);
+
 struct sp_arg {
     struct sp_text name, value; /* value: a decoded segment or string, never syntax */
 };
@@ -102,7 +143,8 @@ struct sp_text sp_scope_key(const struct sp_scope *scope, size_t i);
 uint64_t sp_scope_ttl_ms(const struct sp_scope *scope);   /* 0: the host's default */
 uint64_t sp_scope_until_ms(const struct sp_scope *scope); /* caveats: wall time; 0: none */
 struct sp_rate sp_scope_rate(const struct sp_scope *scope);
-bool sp_scope_observes(const struct sp_scope *scope); /* `mode observe` */
+const struct sp_budget *sp_scope_budget(const struct sp_scope *scope); /* NULL: none */
+bool sp_scope_observes(const struct sp_scope *scope);                  /* `mode observe` */
 size_t sp_scope_n_params(const struct sp_scope *scope);
 struct sp_text sp_scope_param(const struct sp_scope *scope, size_t i);
 
@@ -110,11 +152,14 @@ struct sp_rule; /* one allow or deny */
 size_t sp_scope_n_rules(const struct sp_scope *scope);
 const struct sp_rule *sp_scope_rule(const struct sp_scope *scope, size_t i);
 bool sp_rule_denies(const struct sp_rule *rule);
+/* A deny that the compiler added, since a catalogue says that an action escalates. */
+bool sp_rule_is_implied(const struct sp_rule *rule);
 /* "@refund" without the at sign; a rule without a label is called by its number ("rule 3"). */
 struct sp_text sp_rule_label(const struct sp_rule *rule);
 unsigned sp_rule_methods(const struct sp_rule *rule);
 struct sp_text sp_rule_host(const struct sp_rule *rule);
 struct sp_rate sp_rule_rate(const struct sp_rule *rule);
+const struct sp_budget *sp_rule_budget(const struct sp_rule *rule); /* NULL: none */
 /* Header names (lower case) that some condition of the scope reads as header.x. */
 bool sp_scope_reads_header(const struct sp_scope *scope, struct sp_text name);
 
@@ -128,15 +173,17 @@ void sp_scope_print(const struct sp_scope *scope, struct sp_buf *buf);
 sp_status sp_scope_parse(struct sp_text canonical, struct sp_scope **ret_scope,
                          struct sp_error *err);
 /* A caveat: rules and at most one `until <RFC 3339 time, Z>`; no name, no keys, no let, no use,
- * no rates. Where it has allow rules a request must be allowed by one; its deny rules fire as
- * ever; without rules it restricts nothing but the time. */
+ * no rates, no budgets. Where it has allow rules a request must be allowed by one; its deny
+ * rules fire as ever; without rules it restricts nothing but the time. */
 sp_status sp_caveat_parse(struct sp_text text, struct sp_scope **ret_scope,
                           struct sp_error *err);
-/* What the JSON scope form says: keys, methods (bits), hosts, all paths below the root, a
+/* What the JSON scope form says, without what the policy's catalogues (policy may be NULL) say
+ * escalates: keys, methods (bits), hosts, all paths below the root, a
  * rate, a life. Hosts must be canonical. */
-sp_status sp_scope_of_domains(struct sp_text name, const struct sp_text *keys, size_t n_keys,
-                              unsigned methods, const struct sp_text *hosts, size_t n_hosts,
-                              uint32_t per_minute, uint64_t ttl_ms, struct sp_scope **ret_scope,
+sp_status sp_scope_of_domains(const struct sp_policy *policy, struct sp_text name,
+                              const struct sp_text *keys, size_t n_keys, unsigned methods,
+                              const struct sp_text *hosts, size_t n_hosts, uint32_t per_minute,
+                              uint64_t ttl_ms, struct sp_scope **ret_scope,
                               struct sp_error *err);
 /* For frozen, parsed and built scopes only; NULL is fine. */
 void sp_scope_free(struct sp_scope *scope);
@@ -242,5 +289,48 @@ enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp
 /* The same for a narrowed token, without the witness, and with fewer steps: a client waits. */
 enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
                                     struct sp_error *why);
+
+/* ---- blast --------------------------------------------------------------------------------
+ *
+ * What a scope can reach of the actions that catalogues name. Worst first: what escalates, what
+ * deletes, what writes, what reads. */
+enum sp_blast_class {
+    SP_BLAST_ESCALATES,
+    SP_BLAST_DELETES,
+    SP_BLAST_WRITES,
+    SP_BLAST_READS,
+};
+
+struct sp_blast_item { /* one action through one allow */
+    const struct sp_catalogue *catalogue;
+    const struct sp_catalogue_action *action;
+    enum sp_blast_class class;
+    const struct sp_rule *rule;
+    struct sp_text url;     /* the part of the rule's pattern that is the action's */
+    struct sp_text where;   /* the rule's condition, canonical; empty: none */
+    size_t n_denies;        /* denies of the scope that may take away a part of it */
+    struct sp_text example; /* a request that is allowed; empty where url says it all */
+    bool proved;            /* false: too hard; taken for reached */
+};
+
+struct sp_blast {
+    struct sp_arena arena;
+    struct sp_blast_item *items;
+    size_t n_items;
+    size_t n_reached, n_actions; /* of the catalogues whose hosts the scope names */
+    /* Allows on hosts with a catalogue, against all its actions: SP_INCLUDED, they reach
+     * nothing else; SP_NOT_INCLUDED, outside is a request of no action; SP_TOO_HARD. */
+    enum sp_inclusion within;
+    struct sp_text outside;
+    const struct sp_text *unknown_hosts; /* that the scope allows, and no catalogue knows */
+    size_t n_unknown_hosts;
+};
+
+/* Exact but for what is not `proved`: each action that an allow overlaps is shown by a request
+ * that the scope was really asked about, or is left out by proof. For frozen scopes. ret_blast
+ * borrows from scope and catalogues. SP_ENOMEM. */
+sp_status sp_scope_blast(const struct sp_scope *scope, const struct sp_catalogue *catalogues,
+                         size_t n_catalogues, struct sp_blast *ret_blast);
+void sp_blast_done(struct sp_blast *blast);
 
 #endif

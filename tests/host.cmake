@@ -2,3 +2,4 @@
 include(${CMAKE_CURRENT_LIST_DIR}/host_wire.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/host_egress.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/host_http.cmake)
+sallyport_fuzz(fuzz/fuzz_lsp.c lsp)

@@ -3,7 +3,9 @@ sallyport_test(unit/test_diag.c policy)
 sallyport_test(unit/test_lexer.c policy)
 sallyport_test(unit/test_parser.c policy)
 sallyport_test(unit/test_scope_files.c policy)
+sallyport_test(unit/test_blast.c policy)
 sallyport_test(unit/test_check.c policy)
+sallyport_test(unit/test_escalates.c policy)
 sallyport_test(unit/test_match.c policy)
 target_link_options(test_match PRIVATE
   -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
@@ -39,3 +41,13 @@ set_tests_properties(test_grammar PROPERTIES TIMEOUT 300)
 add_test(NAME test_manual
          COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_LIST_DIR}/property/test_manual.py
                  $<TARGET_FILE:check_dump> ${PROJECT_SOURCE_DIR})
+
+# The formatter: what it prints reads as what it was given, and formats to itself.
+sallyport_test(unit/test_fmt.c policy)
+sallyport_fuzz(fuzz/fuzz_fmt.c policy)
+add_executable(fmt_dump property/fmt_dump.c)
+target_link_libraries(fmt_dump PRIVATE policy sallyport_flags)
+add_test(NAME test_fmt_oracle
+         COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_LIST_DIR}/property/test_fmt_oracle.py
+                 $<TARGET_FILE:fmt_dump> ${PROJECT_SOURCE_DIR})
+set_tests_properties(test_fmt_oracle PROPERTIES TIMEOUT 300)

@@ -125,6 +125,40 @@ extern const struct cli_command cli_host_commands[], cli_key_commands[], cli_cli
 
 /* `policy diff`, which stands in cli_policy_commands (cmd_diff.c). */
 int cli_run_policy_diff(struct cli *cli, int argc, char **argv);
+/* `policy fmt` (cmd_fmt.c). */
+int cli_run_policy_fmt(struct cli *cli, int argc, char **argv);
+/* `policy lsp` (cmd_lsp.c). */
+int cli_run_policy_lsp(struct cli *cli, int argc, char **argv);
+
+/* Read and compile files and folders; prints the diagnostics (cmd_policy.c). CLI_YES with a
+ * policy, or the exit status. world may be NULL. */
+struct sp_policy;
+struct sp_policy_files;
+struct sp_scope;
+struct sp_world;
+int cli_policy_compile(const struct cli *cli, const struct cli_list *paths,
+                       const struct sp_world *world, bool quiet, struct sp_policy_files *files,
+                       struct sp_policy **ret_policy);
+/* The scope of that name with its arguments (NAME=VALUE) filled in; NULL, and a message. */
+struct sp_scope *cli_policy_freeze(const struct sp_policy *policy, const char *name,
+                                   const struct cli_list *args);
+/* `policy blast` (cmd_blast.c). */
+int cli_run_policy_blast(struct cli *cli, int argc, char **argv);
+
+/* The catalogues of provider plugins (catalogues.c): of --plugin FILE.so, else of all that the
+ * host of DIR would load, or of those that are installed. Each is asked for its manifest in a
+ * worker. A plugin that was named and cannot be loaded is an error: CLI_NO, nothing to close.
+ */
+struct cli_catalogues;
+int cli_catalogues_open(const struct cli *cli, const struct cli_list *plugins,
+                        struct cli_catalogues **ret_catalogues);
+void cli_catalogues_close(struct cli_catalogues *catalogues); /* NULL is fine */
+/* For compiling: any key may be of any of them, each on its own hosts. NULL where there is
+ * none, which is said on standard error, unless JSON is asked for. */
+const struct sp_world *cli_catalogues_world(const struct cli_catalogues *catalogues);
+struct sp_catalogue;
+size_t cli_catalogues_list(const struct cli_catalogues *catalogues,
+                           const struct sp_catalogue **ret_list);
 
 /* Paths below the state folder. The result is static to the call's buffer. */
 const char *cli_path(const struct cli *cli, const char *name, char *buffer, size_t room);

@@ -1,4 +1,4 @@
-/* init, status, doctor, unseal, seal, backup, reload: the host itself. */
+/* init, status, doctor, unseal, seal, backup, restore, reload: the host itself. */
 #include "cli.h"
 
 #include "config.h"
@@ -6,12 +6,14 @@
 #include "engine.h"
 #include "pins.h"
 #include "provider.h"
+#include "restore.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -285,6 +287,95 @@ static int run_backup(struct cli *cli, int argc, char **argv)
     return result;
 }
 
+/* ---- restore -------------------------------------------------------------------------------
+ */
+
+/* The lock that a host holds on its folder as long as it runs; -1, and it is told why. */
+static int lock_folder(const struct cli *cli, int *ret_result)
+{
+    char path[PATH_ROOM];
+    int fd = open(cli_path(cli, "lock", path, sizeof path),
+                  O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        *ret_result = cli_error(CLI_USAGE, "%s: %s", path, strerror(errno));
+    } else if (flock(fd, LOCK_EX | LOCK_NB)) {
+        (void)close(fd);
+        fd = -1;
+        *ret_result = cli_error(CLI_NO, "a sallyportd runs on %s; stop it first", cli->dir);
+    }
+    return fd;
+}
+
+/* The key file of the settings, where there is one: the backup has to open with it. */
+static sp_status read_key_file(const struct cli *cli, struct sp_buf *key, struct sp_error *err)
+{
+    char path[PATH_ROOM];
+    struct sp_config config;
+    sp_status status =
+        sp_config_read(cli_path(cli, "sallyport.conf", path, sizeof path), &config, err);
+    if (!status && *config.key_file && access(config.key_file, F_OK) == 0) {
+        status = cli_read(config.key_file, key) ? SP_OK : SP_EIO;
+    }
+    return status;
+}
+
+static void show_restored(const struct cli *cli, const struct sp_restored *done)
+{
+    if (cli->json) {
+        (void)printf("{\"keys\":%llu,\"tokens_voided\":%llu,\"backup_seq\":%llu,"
+                     "\"audit_seq\":%llu,\"kept\":",
+                     (unsigned long long)done->n_keys, (unsigned long long)done->n_tokens,
+                     (unsigned long long)done->backup_seq, (unsigned long long)done->audit_seq);
+        struct sp_buf path;
+        sp_buf_init(&path, 8192);
+        sp_buf_add_json(&path, sp_text_of(done->aside));
+        (void)printf("%.*s}\n", (int)path.len, path.ptr);
+        sp_buf_done(&path);
+        return;
+    }
+    (void)printf("restored: %llu keys, as of audit record %llu\n",
+                 (unsigned long long)done->n_keys, (unsigned long long)done->backup_seq);
+    (void)printf("%llu tokens of the backup are void, and all that were issued since; issue "
+                 "new ones\n",
+                 (unsigned long long)done->n_tokens);
+    if (*done->aside) {
+        (void)printf("the store that was there is kept as %s\n", done->aside);
+    }
+    (void)printf("start sallyportd%s\n",
+                 done->seal == SP_SEAL_PASSPHRASE
+                     ? ", and unseal it with the passphrase of the backup's time"
+                     : "");
+}
+
+static int run_restore(struct cli *cli, int argc, char **argv)
+{
+    struct cli_list args;
+    int result = CLI_YES;
+    if (!cli_args(argc, argv, NULL, 0, 1, 1, &args)) {
+        return CLI_USAGE;
+    }
+    int lock = lock_folder(cli, &result);
+    if (lock < 0) {
+        return result;
+    }
+    struct sp_error err = {"the key file cannot be read"};
+    struct sp_restored done;
+    struct sp_buf key;
+    sp_buf_init(&key, 1024);
+    sp_status status = read_key_file(cli, &key, &err);
+    status =
+        status ? status : sp_restore(cli->dir, args.items[0], sp_buf_text(&key), &done, &err);
+    cli_wipe(&key);
+    if (status) {
+        result = cli_error(status == SP_EDENIED || status == SP_ECRYPTO ? CLI_NO : CLI_USAGE,
+                           "%s\nnothing was changed", err.text);
+    } else {
+        show_restored(cli, &done);
+    }
+    (void)close(lock);
+    return result;
+}
+
 /* ---- doctor --------------------------------------------------------------------------------
  */
 
@@ -377,5 +468,11 @@ const struct cli_command cli_host_commands[] = {
     {"backup", NULL, "FILE", "Copy the store while the host runs",
      "Keep DIR/audit, DIR/sallyport.conf and the unseal key too, the key in another place.\n",
      run_backup},
+    {"restore", NULL, "FILE", "Put a backup in the store's place; no host may run",
+     "All tokens and request ids become void: which of them were revoked since the backup "
+     "cannot\n"
+     "be known. The audit goes on where it is; the next start records the restore in it. The\n"
+     "store that was there is kept beside it. Where anything is wrong, nothing is changed.\n",
+     run_restore},
     {0},
 };

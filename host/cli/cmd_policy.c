@@ -12,10 +12,9 @@
 
 enum { OUTPUT_MAX_BYTES = 16 << 20, BODY_MAX_BYTES = 16 << 20 };
 
-/* Read and compile files and folders; prints the diagnostics. CLI_YES with a policy, or the
- * exit status. */
-static int compile(const struct cli *cli, const struct cli_list *paths, bool quiet,
-                   struct sp_policy_files *files, struct sp_policy **ret_policy)
+int cli_policy_compile(const struct cli *cli, const struct cli_list *paths,
+                       const struct sp_world *world, bool quiet, struct sp_policy_files *files,
+                       struct sp_policy **ret_policy)
 {
     struct sp_error err = {""};
     for (size_t i = 0; i < paths->n; i++) {
@@ -27,7 +26,7 @@ static int compile(const struct cli *cli, const struct cli_list *paths, bool qui
             return cli_error(CLI_USAGE, "%s", err.text);
         }
     }
-    sp_status status = sp_policy_files_compile(files, NULL, ret_policy);
+    sp_status status = sp_policy_files_compile(files, world, ret_policy);
     struct sp_buf out;
     sp_buf_init(&out, OUTPUT_MAX_BYTES);
     if (cli->json && !quiet) {
@@ -47,14 +46,22 @@ static int compile(const struct cli *cli, const struct cli_list *paths, bool qui
 
 static int run_check(struct cli *cli, int argc, char **argv)
 {
-    struct cli_list args;
-    if (!cli_args(argc, argv, NULL, 0, 1, CLI_LIST_MAX, &args)) {
+    struct cli_list args, plugins;
+    struct cli_catalogues *catalogues = NULL;
+    memset(&plugins, 0, sizeof plugins);
+    if (!cli_args(argc, argv, CLI_OPTIONS({"plugin", NULL, NULL, &plugins}), 1, CLI_LIST_MAX,
+                  &args)) {
         return CLI_USAGE;
     }
     struct sp_policy_files files;
     struct sp_policy *policy = NULL;
+    int result = cli_catalogues_open(cli, &plugins, &catalogues);
+    if (result != CLI_YES) {
+        return result;
+    }
     sp_policy_files_init(&files);
-    int result = compile(cli, &args, false, &files, &policy);
+    result = cli_policy_compile(cli, &args, cli_catalogues_world(catalogues), false, &files,
+                                &policy);
     if (result == CLI_YES && !cli->json) {
         (void)printf("good: %zu scopes, %zu clients and principals, %u warnings\n",
                      sp_policy_n_scopes(policy), sp_policy_n_identities(policy),
@@ -62,6 +69,7 @@ static int run_check(struct cli *cli, int argc, char **argv)
     }
     sp_policy_free(policy);
     sp_policy_files_done(&files);
+    cli_catalogues_close(catalogues);
     return result;
 }
 
@@ -70,26 +78,26 @@ static int run_check(struct cli *cli, int argc, char **argv)
 
 struct explain_options {
     const char *scope, *data_file;
-    struct cli_list args, headers;
+    struct cli_list args, headers, plugins;
 };
 
-/* The scope of that name with its arguments filled in. */
-static struct sp_scope *freeze(const struct sp_policy *policy, const struct explain_options *o)
+struct sp_scope *cli_policy_freeze(const struct sp_policy *policy, const char *name,
+                                   const struct cli_list *given)
 {
     struct sp_arg args[CLI_LIST_MAX];
     struct sp_error err = {""};
     struct sp_scope *frozen = NULL;
-    const struct sp_scope *scope = sp_policy_find_scope(policy, sp_text_of(o->scope));
+    const struct sp_scope *scope = sp_policy_find_scope(policy, sp_text_of(name));
     if (!scope) {
-        (void)cli_error(CLI_USAGE, "there is no scope '%s' in these files", o->scope);
+        (void)cli_error(CLI_USAGE, "there is no scope '%s' in these files", name);
         return NULL;
     }
-    for (size_t i = 0; i < o->args.n; i++) {
-        if (!cli_pair(o->args.items[i], &args[i].name, &args[i].value)) {
+    for (size_t i = 0; i < given->n; i++) {
+        if (!cli_pair(given->items[i], &args[i].name, &args[i].value)) {
             return NULL;
         }
     }
-    if (sp_scope_freeze(scope, args, o->args.n, &frozen, &err)) {
+    if (sp_scope_freeze(scope, args, given->n, &frozen, &err)) {
         (void)cli_error(CLI_USAGE, "%s (--arg NAME=VALUE)", err.text);
     }
     return frozen;
@@ -161,7 +169,8 @@ static int run_explain(struct cli *cli, int argc, char **argv)
     if (!cli_args(argc, argv,
                   CLI_OPTIONS({"scope", &o.scope, NULL, NULL},
                               {"data", &o.data_file, NULL, NULL}, {"arg", NULL, NULL, &o.args},
-                              {"header", NULL, NULL, &o.headers}),
+                              {"header", NULL, NULL, &o.headers},
+                              {"plugin", NULL, NULL, &o.plugins}),
                   3, 3, &words)) {
         return CLI_USAGE;
     }
@@ -170,6 +179,11 @@ static int run_explain(struct cli *cli, int argc, char **argv)
     }
     struct cli_list paths = {.items = {words.items[0]}, .n = 1};
     struct cli_list call = {.items = {words.items[1], words.items[2]}, .n = 2};
+    struct cli_catalogues *catalogues = NULL;
+    int result = cli_catalogues_open(cli, &o.plugins, &catalogues);
+    if (result != CLI_YES) {
+        return result;
+    }
     struct sp_policy_files files;
     struct sp_policy *policy = NULL;
     struct sp_scope *scope = NULL;
@@ -179,10 +193,11 @@ static int run_explain(struct cli *cli, int argc, char **argv)
     sp_policy_files_init(&files);
     sp_arena_init(&arena, 64 << 20);
     sp_buf_init(&body, BODY_MAX_BYTES);
-    int result = compile(cli, &paths, true, &files, &policy);
+    result = cli_policy_compile(cli, &paths, cli_catalogues_world(catalogues), true, &files,
+                                &policy);
     if (result == CLI_YES) {
         result = CLI_USAGE;
-        scope = freeze(policy, &o);
+        scope = cli_policy_freeze(policy, o.scope, &o.args);
         if (scope && read_request(&arena, &o, &call, &body, &request)) {
             result = explain(cli, scope, &arena, &request);
         }
@@ -192,12 +207,16 @@ static int run_explain(struct cli *cli, int argc, char **argv)
     sp_buf_done(&body);
     sp_arena_done(&arena);
     sp_policy_files_done(&files);
+    cli_catalogues_close(catalogues);
     return result;
 }
 
 const struct cli_command cli_policy_commands[] = {
-    {"policy", "check", "FILE…", "Check scope files, and run their expect lines",
-     "FILE may be a folder: then all its *.scope files, as one policy.\n", run_check},
+    {"policy", "check", "FILE… [--plugin FILE.so]…",
+     "Check scope files, and run their expect lines",
+     "FILE may be a folder: then all its *.scope files, as one policy. The catalogues of the\n"
+     "plugins that are named, or else installed, say which actions need a literal allow.\n",
+     run_check},
     {"policy", "explain", "FILE --scope S [--arg k=v]… METHOD URL [--data FILE] [--header H]…",
      "Say which rule decides about a request, and why",
      "Exit status 0: allowed, 1: denied. A body is judged by its Content-Type (--header).\n",
@@ -208,5 +227,22 @@ const struct cli_command cli_policy_commands[] = {
      "proved, or refuted by a request that both versions were really asked about.\n"
      "Exit status 0: nothing changes, 1: something does, or it is too hard to prove.\n",
      cli_run_policy_diff},
+    {"policy", "blast", "FILE --scope S [--arg k=v]… [--plugin FILE.so]…",
+     "Say what a scope can reach of its providers' catalogues, worst first",
+     "Every action that some request of the scope is one of, with the rule that lets it\n"
+     "through and what it still asks for. The catalogues are those of the plugins that are\n"
+     "named, or else installed.\n",
+     cli_run_policy_blast},
+    {"policy", "fmt", "FILE… [--check]", "Write scope files in their one layout",
+     "FILE may be a folder, or - for standard input, which is printed to standard output. "
+     "Files\n"
+     "are replaced at once or not at all, and only where something changes; their names are\n"
+     "printed. A file that does not parse is left as it is. Comments and groups stay.\n"
+     "  --check            change nothing; exit status 1 where something would change\n",
+     cli_run_policy_fmt},
+    {"policy", "lsp", "", "Serve an editor: the Language Server Protocol on standard input",
+     "An editor starts it; docs/editors.md says how. It reads the files that a document uses,\n"
+     "writes none, and asks no host.\n",
+     cli_run_policy_lsp},
     {0},
 };

@@ -63,6 +63,22 @@ static bool as_int(const struct sp_value *value, int64_t *ret_integer)
     return value->kind == SP_VALUE_FORM && sp_form_int(value->as.text, ret_integer);
 }
 
+sp_status sp_budget_takes(const struct sp_budget *budget, const struct sp_request *request,
+                          uint64_t *ret_amount)
+{
+    const struct budget *inner = (const struct budget *)budget;
+    struct sp_value scratch;
+    int64_t amount = 1;
+    if (budget->sums) {
+        const struct sp_value *value = match_field(&inner->field, request, &scratch);
+        if (!value || !as_int(value, &amount) || amount < 0) {
+            return SP_EDENIED;
+        }
+    }
+    *ret_amount = (uint64_t)amount;
+    return SP_OK;
+}
+
 static bool as_text(const struct sp_value *value, struct sp_text *ret_text)
 {
     bool text = value->kind == SP_VALUE_STRING || value->kind == SP_VALUE_FORM;

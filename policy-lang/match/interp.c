@@ -56,6 +56,12 @@ static void deny_by(const struct sp_rule *rule, const char *fault,
     sp_buf_over(&text, verdict->detail, sizeof verdict->detail);
     verdict->reason = SP_VERDICT_DENY_RULE;
     verdict->rule = rule;
+    if (rule_is_implied(rule)) {
+        sp_buf_add_str(&text,
+                       "the provider's catalogue marks this action as escalating: it needs "
+                       "a literal allow");
+        return;
+    }
     sp_buf_add_str(&text, "a deny rule fires");
     if (fault) {
         sp_buf_add_str(&text, ": ");

@@ -665,7 +665,7 @@ static bool all_within(struct search *s, unsigned *ret_sure)
         }
         for (size_t o = 0; o < m->n_outer_allows; o++) {
             if ((rule_mask(s, m->outer_allows[o]) & 1) &&
-                !prove_rates(m->inner_allows[i], m->outer_allows[o], s->p->inherits)) {
+                !prove_limits(m->inner_allows[i], m->outer_allows[o], s->p->inherits)) {
                 *ret_sure = false;
             }
         }

@@ -44,8 +44,9 @@ bool prove_fields(struct prove *p, const struct met *met);
 /* Whether the request, as it stands, is a counterexample: the interpreter says so. */
 bool prove_replay(struct prove *p);
 /* Whether limits of the two rules that decide keep their order. */
-bool prove_rates(const struct sp_rule *inner, const struct sp_rule *outer, bool inherits);
+bool prove_limits(const struct sp_rule *inner, const struct sp_rule *outer, bool inherits);
 bool rate_within(struct sp_rate inner, struct sp_rate outer);
+bool budget_within(const struct budget *inner, const struct budget *outer);
 
 /* Look at all paths. True with p->request set where there is a counterexample. */
 bool prove_paths(struct prove *p);

@@ -41,12 +41,13 @@ bool prove_choose_fresh(struct prove *p)
     return good && p->word.ptr && p->number.ptr && p->slashed_word.ptr;
 }
 
-bool prove_rates(const struct sp_rule *inner, const struct sp_rule *outer, bool inherits)
+bool prove_limits(const struct sp_rule *inner, const struct sp_rule *outer, bool inherits)
 {
-    if (!outer->rate.count) {
-        return true;
-    }
-    return inner->rate.count ? rate_within(inner->rate, outer->rate) : inherits;
+    bool rate = !outer->rate.count ||
+                (inner->rate.count ? rate_within(inner->rate, outer->rate) : inherits);
+    bool budget = !outer->budget ||
+                  (inner->budget ? budget_within(inner->budget, outer->budget) : inherits);
+    return rate && budget;
 }
 
 bool prove_replay(struct prove *p)
@@ -57,7 +58,7 @@ bool prove_replay(struct prove *p)
     if (!inner.allowed || !outer.allowed) {
         return inner.allowed;
     }
-    return inner.rule && outer.rule && !prove_rates(inner.rule, outer.rule, p->inherits);
+    return inner.rule && outer.rule && !prove_limits(inner.rule, outer.rule, p->inherits);
 }
 
 static void print_json(const struct sp_value *value, struct sp_buf *buf)

@@ -101,6 +101,12 @@ struct condition {
     struct sp_span span;
 };
 
+struct budget {
+    struct sp_budget public; /* first: what others hold is a pointer to it */
+    struct field field;      /* where it sums */
+    struct sp_span span;
+};
+
 struct sp_rule {
     bool denies;
     struct sp_text label;
@@ -111,6 +117,8 @@ struct sp_rule {
     struct sp_text let_url;  /* a pattern by name, until it is resolved */
     struct condition *where; /* NULL: none */
     struct sp_rate rate;
+    struct budget *budget; /* NULL: none */
+    bool escalates;        /* marked so: its author means it; nothing else follows from it */
     /* What the condition reads, once each; for the checks before it is evaluated. */
     const struct field **reads;
     size_t n_reads;
@@ -150,6 +158,7 @@ struct sp_scope {
     uint64_t ttl_ms, until_ms;
     bool has_ttl;
     struct sp_rate rate;
+    struct budget *budget; /* NULL: none */
     bool observes;
     struct sp_text narrows; /* `narrows B`: proved by the checker; empty: none */
     struct sp_span narrows_span;
@@ -181,8 +190,23 @@ struct identity {
     struct identity *next;
 };
 
+/* What the catalogues forbid to wildcards on one host (check_escalates.c). */
+struct guard_set {
+    struct sp_text provider, host;
+    const struct sp_rule **rules; /* unconditional denies; scopes share them */
+    size_t n_rules;
+    struct guard_set *next;
+};
+struct guard { /* the same by key */
+    struct sp_text key;
+    const struct guard_set *set;
+    struct guard *next;
+};
+
 struct sp_policy {
     struct sp_arena arena;
+    struct guard_set *guard_sets;
+    struct guard *guards;
     struct sp_scope *first_scope, *last_scope;
     const struct sp_scope **scopes;
     const struct sp_scope **by_name; /* the same, sorted */
@@ -226,6 +250,17 @@ void ast_print_condition(const struct condition *condition, struct sp_buf *buf);
 void ast_print_url(const struct url_pattern *url, struct sp_buf *buf);
 void ast_print_string(struct sp_text text, struct sp_buf *buf);
 void ast_print_field(const struct field *field, struct sp_buf *buf);
+
+/* Labels of the denies that a catalogue implies begin so; no author's does. */
+#define ESCALATES_LABEL "escalates-"
+bool rule_is_implied(const struct sp_rule *rule);
+/* An allow of listed methods and a path without wildcard or capture. */
+bool rule_is_literal(const struct sp_rule *rule);
+/* A catalogue's path ("/v1/charges/{charge}", "/repos/{path...}") as a pattern in the arena,
+ * which borrows host and path. {x...} at the end is **; elsewhere it is one segment, or where
+ * cut is set the rest of the path. False where memory ran out. */
+bool ast_parse_template(struct sp_arena *arena, struct sp_text host, struct sp_text path,
+                        bool cut, struct url_pattern *ret_url);
 
 bool field_equal(const struct field *a, const struct field *b);
 

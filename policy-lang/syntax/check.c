@@ -326,8 +326,8 @@ static void check_segments(struct checker *c, struct sp_scope *scope, struct sp_
     }
 }
 
-static void finish_rule(struct checker *c, struct sp_scope *scope, struct sp_rule *rule,
-                        size_t number)
+void check_finish_rule(struct checker *c, struct sp_scope *scope, struct sp_rule *rule,
+                       size_t number)
 {
     if (rule->let_url.ptr) {
         const struct let *let = find_let(c, rule->let_url, true, rule->url.span);
@@ -381,7 +381,7 @@ static void check_finish_scope(struct checker *c, struct sp_scope *scope)
     }
     size_t n = 0;
     for (struct sp_rule *rule = scope->first_rule; rule; rule = rule->next) {
-        finish_rule(c, scope, rule, n + 1);
+        check_finish_rule(c, scope, rule, n + 1);
         scope->rules[n++] = rule;
     }
 }
@@ -468,6 +468,7 @@ static void check_scope(struct checker *c, struct sp_scope *scope, size_t *pairs
     }
     check_names(c, scope->params, scope->n_params, "E144", "there are two parameters called");
     check_names(c, scope->keys, scope->n_keys, "E121", "named twice: key");
+    check_budgets(c, scope);
     check_rules(c, scope, pairs_left);
 }
 
@@ -496,13 +497,17 @@ bool ast_check(struct sp_policy *policy, const struct sp_world *world, struct sp
     for (struct sp_scope *scope = policy->first_scope; scope; scope = scope->next) {
         check_finish_scope(&c, scope);
     }
-    free(c.reads);
     if (c.out_of_memory || !make_lists(&c)) {
+        free(c.reads);
         return false;
     }
     check_scopes(&c);
     check_world(&c);
     if (diags->n_errors == 0) {
+        check_escalates(&c);
+    }
+    free(c.reads);
+    if (diags->n_errors == 0 && !c.out_of_memory) {
         check_narrows(&c);
         check_expectations(&c);
     }

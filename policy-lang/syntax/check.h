@@ -1,5 +1,6 @@
 /* What the checker's files share. check.c resolves names; check_rules.c looks at the rules of a
- * scope, check_world.c at keys, clients and grants, check_expect.c runs the expectations,
+ * scope, check_world.c at keys, clients and grants, check_escalates.c at
+ * what catalogues say of its reach, check_expect.c runs the expectations,
  * check_narrows.c proves what is said to be narrower. */
 #ifndef SP_CHECK_H
 #define SP_CHECK_H
@@ -33,9 +34,16 @@ void check_unique(struct checker *c, struct unique *list, size_t n, const char *
 /* Room for such a list; the caller frees it. NULL where n is 0 or memory ran out. */
 struct unique *unique_new(struct checker *c, size_t n);
 
+/* Budgets of rules and scope: what they sum must be there, and count. */
+void check_budgets(struct checker *c, const struct sp_scope *scope);
 void check_rules(struct checker *c, const struct sp_scope *scope, size_t *pairs_left);
 /* Keys, hosts, clients, principals. */
 void check_world(struct checker *c);
+/* Denies of what the providers' catalogues mark as escalating, where wildcards reach it. */
+void check_escalates(struct checker *c);
+/* Captures, reads and the label of one rule. */
+void check_finish_rule(struct checker *c, struct sp_scope *scope, struct sp_rule *rule,
+                       size_t number);
 void check_expectations(struct checker *c);
 /* `scope A narrows B`: proved, or an error with a request that A allows and B does not. */
 void check_narrows(struct checker *c);

@@ -15,6 +15,16 @@ static void check_labels(struct checker *c, const struct sp_scope *scope)
     size_t n = 0;
     for (size_t i = 0; i < scope->n_rules && list; i++) {
         const struct sp_rule *rule = scope->rules[i];
+        if (rule->labelled && sp_text_starts(rule->label, SP_TEXT(ESCALATES_LABEL))) {
+            check_error(c, "E191", rule->label_span, "call it something else",
+                        "labels that begin with " ESCALATES_LABEL " are the compiler's own:",
+                        rule->label);
+        }
+        if (rule->escalates && !rule_is_literal(rule)) {
+            sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E190", rule->span,
+                         "list the methods, and write the path without wildcards",
+                         "only a literal allow reaches an action that escalates");
+        }
         if (rule->labelled) {
             list[n++] = (struct unique){rule->label, rule->label_span};
         }
@@ -27,7 +37,8 @@ static void check_labels(struct checker *c, const struct sp_scope *scope)
 static bool shadows(const struct sp_rule *outer, const struct sp_rule *inner)
 {
     return outer->url.host.len > 0 && !outer->where && !(inner->methods & ~outer->methods) &&
-           (outer->denies || (!outer->rate.count && !inner->rate.count)) &&
+           (outer->denies ||
+            (!outer->rate.count && !inner->rate.count && !outer->budget && !inner->budget)) &&
            pattern_covers(outer, inner);
 }
 

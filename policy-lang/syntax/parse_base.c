@@ -1,6 +1,7 @@
 /* Tokens, errors, names, strings, numbers. */
 #include "parser.h"
 #include "suggest.h"
+#include "symbols.h"
 #include "utf8.h"
 
 #include <stdio.h>
@@ -12,6 +13,11 @@ static const char *const keywords[] = {
     "false",     "form", "json",  "header", "may",    "issue",     "for",   "live",    "burst",
     "per",       "body", "query", "path",   "given",  "curve",
 };
+
+const char *sp_keyword(size_t i)
+{
+    return i < sizeof keywords / sizeof *keywords ? keywords[i] : NULL;
+}
 
 bool is_keyword(struct sp_text word)
 {
@@ -42,9 +48,9 @@ void parser_begin(struct parser *p)
 
 static bool begins_statement(const struct parser *p)
 {
-    static const char *const words[] = {"let",  "use",    "scope", "client", "principal",
-                                        "key",  "ttl",    "rate",  "mode",   "allow",
-                                        "deny", "expect", "until", "may",    "curve"};
+    static const char *const words[] = {
+        "let",    "use",  "scope", "client", "principal", "key",   "ttl", "rate",
+        "budget", "mode", "allow", "deny",   "expect",    "until", "may", "curve"};
     if (p->token.kind == TOKEN_LABEL) {
         return true;
     }

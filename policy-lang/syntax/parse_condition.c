@@ -74,7 +74,7 @@ static bool plain_field(struct parser *p, size_t min_parts, struct field *ret_fi
 }
 
 /* A field, or any(field).sub, all(field).sub. */
-static bool parse_field(struct parser *p, struct field *ret_field)
+bool parse_field(struct parser *p, struct field *ret_field)
 {
     uint32_t start = p->token.start;
     *ret_field = (struct field){.source = FIELD_BODY};

@@ -4,52 +4,6 @@
 /* ---- small statements ----------------------------------------------------------------------
  */
 
-/* N/unit or N/60000ms, and perhaps `burst B`. */
-static bool parse_rate(struct parser *p, struct sp_rate *ret_rate)
-{
-    static const struct {
-        const char *name;
-        uint64_t ms;
-    } units[] = {{"s", 1000}, {"sec", 1000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000}};
-    int64_t count, burst = 0;
-    struct sp_span span = parser_span(p);
-    if (ret_rate->count) {
-        return parser_error(p, "E041", NULL, "a second rate belongs nowhere");
-    }
-    if (!parse_int(p, &count) || !parser_expect(p, "/", "between count and unit")) {
-        return false;
-    }
-    uint64_t window_ms = 0;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        window_ms = parser_is(p, units[i].name) ? units[i].ms : window_ms;
-    }
-    if (window_ms > 0) {
-        parser_advance(p);
-    } else if (p->token.kind != TOKEN_AMOUNT) {
-        return parser_error(p, "E041", "30/min, 5/s, 100/h or 1000/d", "a unit belongs here");
-    } else if (!parse_duration(p, &window_ms)) {
-        return false;
-    }
-    bool has_burst = parser_take(p, "burst");
-    if (has_burst && !parse_int(p, &burst)) {
-        return false;
-    }
-    if (count < 1 || count > 1000000 || burst < has_burst || burst > 1000000) {
-        sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E041", span, NULL,
-                     "a rate and its burst are 1 to 1000000");
-        return true; /* the statement itself was understood */
-    }
-    *ret_rate = (struct sp_rate){(uint32_t)count, window_ms, (uint32_t)burst};
-    return true;
-}
-
-static void not_enforced(struct parser *p, const char *what)
-{
-    sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E090", parser_span(p),
-                 "remove it; what it should limit would not be limited",
-                 "'%s' is not enforced by this version", what);
-}
-
 static bool parse_methods(struct parser *p, unsigned *ret_methods)
 {
     static const char *const names[] = {"GET",   "HEAD",   "POST",   "PUT",
@@ -167,7 +121,7 @@ static bool parse_mode(struct parser *p, struct sp_scope *scope)
 static bool parse_setting(struct parser *p, struct sp_scope *scope)
 {
     struct sp_span span = parser_span(p);
-    bool late = scope->first_rule != NULL && !parser_is(p, "rate");
+    bool late = scope->first_rule != NULL && !parser_is(p, "rate") && !parser_is(p, "budget");
     if (late) {
         sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E045", span, "move it above the rules",
                      "key, ttl and mode come before the first rule");
@@ -197,7 +151,10 @@ static bool parse_setting(struct parser *p, struct sp_scope *scope)
     if (scope->last_rule && scope->last_rule->denies) {
         sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E047", span,
                      "put it behind an allow, or above the rules for the whole scope",
-                     "a deny lets nothing through, so it has no rate");
+                     "a deny lets nothing through, so it has no rate and no budget");
+    }
+    if (parser_take(p, "budget")) {
+        return parse_budget(p, scope->last_rule ? &scope->last_rule->budget : &scope->budget);
     }
     parser_advance(p); /* rate */
     return parse_rate(p, scope->last_rule ? &scope->last_rule->rate : &scope->rate);
@@ -206,12 +163,15 @@ static bool parse_setting(struct parser *p, struct sp_scope *scope)
 static bool parse_scope_statement(struct parser *p, struct sp_scope *scope)
 {
     if (parser_is(p, "key") || parser_is(p, "ttl") || parser_is(p, "mode") ||
-        parser_is(p, "rate")) {
+        parser_is(p, "rate") || parser_is(p, "budget")) {
         return parse_setting(p, scope);
     }
-    if (parser_is(p, "budget") || parser_is(p, "escalates")) {
-        not_enforced(p, parser_is(p, "budget") ? "budget" : "escalates");
-        parser_recover(p);
+    if (parser_is(p, "escalates")) {
+        if (!scope->last_rule || scope->last_rule->denies || scope->last_rule->escalates) {
+            return parser_error(p, "E048", NULL, "escalates belongs behind an allow, once");
+        }
+        scope->last_rule->escalates = true;
+        parser_advance(p);
         return true;
     }
     if (parser_is(p, "expect")) {
@@ -220,9 +180,9 @@ static bool parse_scope_statement(struct parser *p, struct sp_scope *scope)
     if (p->token.kind == TOKEN_LABEL || parser_is(p, "allow") || parser_is(p, "deny")) {
         return parse_rule(p, scope);
     }
-    static const char *const words[] = {"key",   "ttl",  "rate",   "mode",
-                                        "allow", "deny", "expect", "budget"};
-    return parser_error_near(p, "E040", words, 8, "key ttl rate mode allow deny expect",
+    static const char *const words[] = {"key",  "ttl",    "rate",   "mode",     "allow",
+                                        "deny", "expect", "budget", "escalates"};
+    return parser_error_near(p, "E040", words, 9, "key ttl rate budget mode allow deny expect",
                              "a statement of a scope belongs here");
 }
 

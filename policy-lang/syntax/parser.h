@@ -65,6 +65,10 @@ bool parser_error_near(struct parser *p, const char *code, const char *const *wo
 bool parse_until(struct parser *p, uint64_t *ret_until_ms);
 /* What stands behind `client` and `principal`. */
 bool parse_identity(struct parser *p, bool principal);
+/* What stands behind `rate` and `budget`; what is there already is an error. */
+bool parse_rate(struct parser *p, struct sp_rate *ret_rate);
+bool parse_budget(struct parser *p, struct budget **ret_budget);
+bool parse_field(struct parser *p, struct field *ret_field);
 bool parse_url_pattern(struct parser *p, struct url_pattern *ret_url);
 bool parse_condition(struct parser *p, struct condition **ret_condition);
 bool parse_constant(struct parser *p, struct constant *ret_constant);

@@ -237,6 +237,22 @@ static void print_rate(struct sp_rate rate, struct sp_buf *buf)
     }
 }
 
+static void print_budget(const struct budget *budget, struct sp_buf *buf)
+{
+    if (budget) {
+        sp_buf_add_str(buf, "  budget ");
+        if (budget->public.sums) {
+            sp_buf_add_str(buf, "sum(");
+            ast_print_field(&budget->field, buf);
+            sp_buf_add_str(buf, ")");
+        } else {
+            sp_buf_add_str(buf, "count");
+        }
+        sp_buf_addf(buf, " <= %" PRIu64 " per %" PRIu64 "ms%s\n", budget->public.limit,
+                    budget->public.window_ms, budget->public.per_token ? " per token" : "");
+    }
+}
+
 static void print_methods(unsigned methods, struct sp_buf *buf)
 {
     if (methods == SP_METHOD_ALL) {
@@ -271,6 +287,7 @@ static void print_rule(const struct sp_rule *rule, struct sp_buf *buf)
         sp_buf_add_byte(buf, '\n');
     }
     print_rate(rule->rate, buf);
+    print_budget(rule->budget, buf);
 }
 
 void sp_scope_print(const struct sp_scope *scope, struct sp_buf *buf)
@@ -298,6 +315,7 @@ void sp_scope_print(const struct sp_scope *scope, struct sp_buf *buf)
         sp_buf_add_str(buf, "  mode observe\n");
     }
     print_rate(scope->rate, buf);
+    print_budget(scope->budget, buf);
     for (size_t i = 0; i < scope->n_rules; i++) {
         print_rule(scope->rules[i], buf);
     }

@@ -70,6 +70,41 @@ def test_policy_diff_shows_a_request_that_the_new_version_newly_allows(policy, t
     assert sallyport("policy", "diff", policy, wider, "--scope", "nobody", expect=2)
 
 
+def test_policy_fmt_rewrites_files_once_and_checks_without_touching_them(policy, tmp_path):
+    policy.chmod(0o640)
+    before = policy.read_text()
+    link = tmp_path / "link.scope"
+    link.symlink_to(policy)
+    assert str(policy) in sallyport("policy", "fmt", "--check", policy, expect=1)
+    assert policy.read_text() == before
+    assert str(link) in sallyport("policy", "fmt", link)
+    after = policy.read_text()
+    assert after != before and after.split() == before.split() and link.is_symlink()
+    assert policy.stat().st_mode & 0o777 == 0o640
+    inode = policy.stat().st_ino
+    assert sallyport("policy", "fmt", policy) == ""
+    assert policy.stat().st_ino == inode
+    assert sallyport("policy", "fmt", "--check", tmp_path) == ""
+    assert sallyport("policy", "fmt", "-", stdin=before.encode()) == after
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.scope", "p.scope"]
+
+
+def test_policy_fmt_leaves_a_file_alone_that_does_not_parse(policy, tmp_path):
+    bad = tmp_path / "bad.scope"
+    bad.write_text("sallyport 1\nscope   s {")
+    text = sallyport("policy", "fmt", bad, policy, expect=2)
+    assert "E001" in text and "bad.scope:2" in text
+    assert bad.read_text() == "sallyport 1\nscope   s {"
+    assert sallyport("policy", "fmt", "--check", policy) == ""  # the other one was written
+    assert "E001" in sallyport("policy", "fmt", "-", stdin=b"sallyport 1\nscope s {", expect=2)
+    assert sallyport("policy", "fmt", tmp_path / "lost.scope", expect=2)
+    done = subprocess.run([build_file("host", "sallyport"), "--json", "policy", "fmt", "--check",
+                           policy, bad], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert [(line["parses"], line["changed"]) for line in json.loads(done.stdout)] == [
+        (True, False), (False, False)]
+
+
 def test_a_mistake_is_shown_with_line_column_caret_and_fix(policy):
     policy.write_text(policy.read_text().replace("body.reason in reasons", "body.reason in reason"))
     text = sallyport("policy", "check", policy, expect=2)

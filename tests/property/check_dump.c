@@ -19,6 +19,18 @@ static bool key_hosts(void *user, struct sp_text id, const struct sp_text **ret_
     return sp_text_is(id, "k");
 }
 
+/* Of what key k is for, one action escalates. */
+static size_t catalogues(void *user, struct sp_text id, const struct sp_catalogue **ret_list)
+{
+    static const struct sp_text host = {"api.test", 8};
+    static const struct sp_catalogue_action action = {
+        {"keys/create", 11}, {"/users/{user}/keys", 18}, SP_METHOD_POST, true};
+    static const struct sp_catalogue list = {{"api", 3}, &host, 1, &action, 1};
+    (void)user;
+    *ret_list = &list;
+    return sp_text_is(id, "k");
+}
+
 static sp_status read_use(void *user, const char *from, struct sp_text name,
                           struct sp_source *ret_source, struct sp_error *err)
 {
@@ -61,7 +73,10 @@ static bool answer_caveat(struct sp_text text)
 static bool answer(struct sp_text text, bool with_world)
 {
     struct sp_source source = {"this.scope", text};
-    struct sp_world world = {&source, with_world ? key_hosts : NULL, read_use};
+    struct sp_world world = {.user = &source,
+                             .key_hosts = with_world ? key_hosts : NULL,
+                             .catalogues = with_world ? catalogues : NULL,
+                             .read_use = read_use};
     struct sp_policy *policy = NULL;
     struct sp_diags diags;
     sp_diags_init(&diags);

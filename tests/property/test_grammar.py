@@ -19,7 +19,7 @@ import sys
 # What the grammar describes in words: a pattern, and characters to generate from.
 SPECIAL = {
     "%HH of a byte that the canonical form admits": (
-        "%(?:20|2A|7B|7D|C3%A9)", ["%20", "%2A", "%7B", "%7D", "%C3%A9"]),
+        "%(?:20|2A|7B|7D|C3%A9|[46][1-9A-Fa-f]|[57][0-9Aa])", ["%20", "%2A", "%7B", "%7D", "%C3%A9"]),
     "a character other than a control, '\"' and a backslash": (r'[^\x00-\x1f\x7f"\\]', list("a #{é/")),
     "a character other than a line break, '\"' and a backslash": (r'[^\n"\\]', list("b #}ü\t'")),
     "an ASCII character other than a control, '\"' and a backslash": (
@@ -411,4 +411,5 @@ def main():
     sys.exit(1 if bad else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

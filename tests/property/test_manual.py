@@ -20,6 +20,8 @@ ROW = re.compile(r"^\| ([EW]\d{3}) \| (.+?) \| (.+) \| (.+) \|$", re.M)
 LONG = {
     "E026": "allow GET https://api.test/ where %s has body.a" % ("not " * 70),
     "E043": "allow GET https://api.test/ key %s" % ", ".join("k%d" % i for i in range(300)),
+    "E192": "allow * https://api.test/** %s" % " ".join(
+        "allow POST https://api.test/users/u%d/keys" % i for i in range(501)),
     "E062": b"sallyport 1 # \xff",
 }
 CAVEATS = {"E070"}  # their examples are caveats, not files

@@ -232,6 +232,56 @@ static void rates_are_in_their_order(void **state)
     CHECK(pairs);
 }
 
+/* A budget is narrower with the same measure, a window no shorter and a limit no higher; one
+ * for all tokens lies within one for each. CHECK asks as an issue does, which inherits. */
+static void budgets_are_in_their_order(void **state)
+{
+#define PAY "allow POST " H "/a where body.n in 1..5 and body.m in 1..5\n budget "
+    static const struct pair pairs[] = {
+        {PAY "sum(body.n) <= 50 per day", PAY "sum(body.n) <= 50 per day", true},
+        {PAY "sum(body.n) <= 50 per day", PAY "sum(body.n) <= 49 per day", true},
+        {PAY "sum(body.n) <= 50 per day", PAY "sum(body.n) <= 51 per day", false},
+        {PAY "sum(body.n) <= 50 per day", PAY "sum(body.n) <= 50 per 2d", true},
+        {PAY "sum(body.n) <= 50 per day", PAY "sum(body.n) <= 50 per 23h", false},
+        {PAY "sum(body.n) <= 50 per day", PAY "sum(body.m) <= 50 per day", false},
+        {PAY "sum(body.n) <= 50 per day", PAY "count <= 1 per day", false},
+        {PAY "count <= 50 per day", PAY "count <= 50 per day per token", false},
+        {PAY "count <= 50 per day per token", PAY "count <= 50 per day", true},
+        {PAY "count <= 50 per day", "allow POST " H "/a where body.n = 1 and body.m = 1", true},
+        {"allow POST " H "/a", "allow POST " H "/a\n budget count <= 5 per day", true},
+        {"budget count <= 5 per day\n allow GET " H "/a",
+         "budget count <= 5 per day\n allow GET " H "/a", true},
+        {"budget count <= 5 per day\n allow GET " H "/a",
+         "budget count <= 6 per day\n allow GET " H "/a", false},
+        {"budget count <= 5 per day\n allow GET " H "/a", "allow GET " H "/a", true},
+    };
+    CHECK(pairs);
+}
+
+/* Without inheriting, as `narrows` and `diff` ask: what states no budget has none. */
+static void a_scope_without_the_budget_does_not_narrow_one_with_it(void **state)
+{
+    struct kit *kit = *state;
+    static const char *const with[] = {"budget count <= 5 per day\n allow GET " H "/a",
+                                       "allow GET " H "/a\n budget count <= 5 per day"};
+    for (size_t i = 0; i < 2; i++) {
+        struct sp_scope *outer = scope_of(kit, with[i]);
+        struct sp_scope *inner = scope_of(kit, "allow GET " H "/a");
+        struct sp_error why = {""};
+        struct sp_witness witness;
+        assert_int_equal(sp_scope_compare(outer, inner, false, &witness, &why),
+                         SP_NOT_INCLUDED);
+        assert_int_equal(witness.found, i == 1);
+        if (witness.found) {
+            sp_witness_done(&witness);
+        }
+        assert_int_equal(sp_scope_compare(outer, outer, false, &witness, &why), SP_INCLUDED);
+        assert_int_equal(sp_scope_compare(inner, outer, false, &witness, &why), SP_INCLUDED);
+        sp_scope_free(outer);
+        sp_scope_free(inner);
+    }
+}
+
 /* T14: the JSON form lies inside a scope or it is not issued. */
 static void T14_the_json_form_cannot_reach_further_than_the_grant(void **state)
 {
@@ -256,7 +306,7 @@ static void T14_the_json_form_cannot_reach_further_than_the_grant(void **state)
         {host, SP_METHOD_GET, 30, 14400001, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(sp_scope_of_domains(SP_TEXT("json"), &key, 1, cases[i].methods,
+        assert_int_equal(sp_scope_of_domains(NULL, SP_TEXT("json"), &key, 1, cases[i].methods,
                                              &cases[i].host, 1, cases[i].per_minute,
                                              cases[i].ttl_ms, &json, &why),
                          SP_OK);
@@ -316,6 +366,8 @@ int main(void)
         kit_test(no_name_hides_the_others),
         kit_test(lives_keys_and_modes_are_compared),
         kit_test(rates_are_in_their_order),
+        kit_test(budgets_are_in_their_order),
+        kit_test(a_scope_without_the_budget_does_not_narrow_one_with_it),
         kit_test(T14_the_json_form_cannot_reach_further_than_the_grant),
         kit_test(a_caveat_without_allows_is_inside_nothing),
         kit_test(T63_thousands_of_rules_are_too_hard_in_bounded_time),

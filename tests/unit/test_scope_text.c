@@ -364,7 +364,7 @@ static void the_json_form_means_all_paths_of_its_hosts(void **state)
     const struct sp_text keys[] = {SP_TEXT("k1"), SP_TEXT("k \"2\"")};
     const struct sp_text hosts[] = {SP_TEXT("a.test"), SP_TEXT("b.test")};
     struct sp_scope *s = NULL;
-    assert_int_equal(sp_scope_of_domains(SP_TEXT("json"), keys, 2,
+    assert_int_equal(sp_scope_of_domains(NULL, SP_TEXT("json"), keys, 2,
                                          SP_METHOD_GET | SP_METHOD_POST, hosts, 2, 30, 14400000,
                                          &s, &kit->err),
                      SP_OK);
@@ -402,22 +402,22 @@ static void T62_the_json_form_takes_only_canonical_hosts(void **state)
     struct sp_scope *s = NULL;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct sp_text host = sp_text_of(bad[i]);
-        assert_int_equal(sp_scope_of_domains(SP_TEXT("json"), keys, 1, SP_METHOD_GET, &host, 1,
-                                             0, 0, &s, &kit->err),
+        assert_int_equal(sp_scope_of_domains(NULL, SP_TEXT("json"), keys, 1, SP_METHOD_GET,
+                                             &host, 1, 0, 0, &s, &kit->err),
                          SP_EINVAL);
     }
     struct sp_text host = SP_TEXT("a.test");
-    assert_int_equal(sp_scope_of_domains(SP_TEXT("json"), keys, 0, SP_METHOD_GET, &host, 1, 0,
-                                         0, &s, &kit->err),
+    assert_int_equal(sp_scope_of_domains(NULL, SP_TEXT("json"), keys, 0, SP_METHOD_GET, &host,
+                                         1, 0, 0, &s, &kit->err),
                      SP_EINVAL);
     assert_int_equal(
-        sp_scope_of_domains(SP_TEXT("json"), keys, 1, 0, &host, 1, 0, 0, &s, &kit->err),
+        sp_scope_of_domains(NULL, SP_TEXT("json"), keys, 1, 0, &host, 1, 0, 0, &s, &kit->err),
         SP_EINVAL);
-    assert_int_equal(sp_scope_of_domains(SP_TEXT("json"), keys, 1, SP_METHOD_ALL + 1, &host, 1,
-                                         0, 0, &s, &kit->err),
+    assert_int_equal(sp_scope_of_domains(NULL, SP_TEXT("json"), keys, 1, SP_METHOD_ALL + 1,
+                                         &host, 1, 0, 0, &s, &kit->err),
                      SP_EINVAL);
-    assert_int_equal(sp_scope_of_domains(SP_TEXT("json"), keys, 1, SP_METHOD_GET, &host, 1, 0,
-                                         0, &s, &kit->err),
+    assert_int_equal(sp_scope_of_domains(NULL, SP_TEXT("json"), keys, 1, SP_METHOD_GET, &host,
+                                         1, 0, 0, &s, &kit->err),
                      SP_OK);
     assert_int_equal(sp_scope_rate(s).count, 0);
     assert_int_equal(sp_scope_ttl_ms(s), 0);

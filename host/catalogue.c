@@ -1,0 +1,62 @@
+#include "catalogue.h"
+
+#include <stdlib.h>
+
+enum { ARENA_MAX_BYTES = 64 << 20 };
+
+void sp_catalogues_init(struct sp_catalogues *catalogues)
+{
+    *catalogues = (struct sp_catalogues){.list = NULL};
+    sp_arena_init(&catalogues->arena, ARENA_MAX_BYTES);
+}
+
+void sp_catalogues_done(struct sp_catalogues *catalogues)
+{
+    free(catalogues->list);
+    sp_arena_done(&catalogues->arena);
+    *catalogues = (struct sp_catalogues){.list = NULL};
+}
+
+static const struct sp_catalogue_action *convert(struct sp_catalogues *catalogues,
+                                                 const struct sp_manifest *manifest)
+{
+    struct sp_catalogue_action *actions =
+        sp_arena_array(&catalogues->arena, manifest->n_actions + 1, sizeof *actions);
+    for (size_t i = 0; i < manifest->n_actions && actions; i++) {
+        const struct sp_action *from = &manifest->actions[i];
+        actions[i] = (struct sp_catalogue_action){.name = from->name,
+                                                  .path = from->path,
+                                                  .method = sp_method_parse(from->method),
+                                                  .escalates = from->escalates};
+    }
+    return actions;
+}
+
+const struct sp_catalogue *sp_catalogues_add(struct sp_catalogues *catalogues,
+                                             const struct sp_manifest *manifest,
+                                             const struct sp_text *hosts, size_t n_hosts)
+{
+    struct sp_catalogue added = {.provider = manifest->id,
+                                 .hosts = hosts,
+                                 .n_hosts = n_hosts,
+                                 .n_actions = manifest->n_actions};
+    for (size_t i = 0; i < catalogues->n && !added.actions; i++) {
+        if (sp_text_eq(catalogues->list[i].provider, manifest->id)) {
+            added.actions = catalogues->list[i].actions;
+        }
+    }
+    added.actions = added.actions ? added.actions : convert(catalogues, manifest);
+    if (catalogues->n == catalogues->room) {
+        size_t room = catalogues->room ? 2 * catalogues->room : 16;
+        struct sp_catalogue *more = realloc(catalogues->list, room * sizeof *more);
+        catalogues->failed = catalogues->failed || !more;
+        catalogues->list = more ? more : catalogues->list;
+        catalogues->room = more ? room : catalogues->room;
+    }
+    catalogues->failed = catalogues->failed || !added.actions;
+    if (catalogues->failed) {
+        return NULL;
+    }
+    catalogues->list[catalogues->n] = added;
+    return &catalogues->list[catalogues->n++];
+}

@@ -1,0 +1,128 @@
+"""policy blast, and what escalates, as an author on a machine without a host sees them."""
+import json
+import subprocess
+
+import pytest
+from lib import build_file
+
+PLUGINS = [word for name in ("github", "stripe")
+           for word in ("--plugin", build_file("lib", "sallyport", "plugins", name + ".so"))]
+HOOKS = "https://api.github.com/repos/acme/site/hooks"
+FILE = """sallyport 1
+scope keeper(owner, repo) {
+  key github-prod
+  ttl 1h
+  @all allow * https://api.github.com/repos/{owner}/{repo}/**
+  @hook allow POST https://api.github.com/repos/{owner}/{repo}/hooks
+          where body.name = "web"
+    escalates
+  @kept deny DELETE https://api.github.com/repos/*/*/**
+}
+scope desk {
+  key stripe-prod
+  ttl 1h
+  @read   allow GET https://api.stripe.com/v1/charges/{id:any} where path.id starts "ch_"
+  @refund allow POST https://api.stripe.com/v1/refunds where body.amount in 1..5000
+}
+scope elsewhere {
+  key other
+  ttl 1h
+  allow GET https://api.example.com/**
+}
+"""
+
+
+def sallyport(*args, expect=0):
+    done = subprocess.run([build_file("host", "sallyport"), *map(str, args)], stdin=subprocess.DEVNULL,
+                          capture_output=True, timeout=60, check=False)
+    assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
+    return done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.fixture
+def policy(tmp_path):
+    path = tmp_path / "p.scope"
+    path.write_text(FILE)
+    return path
+
+
+def blast(policy, scope, *args):
+    out, _ = sallyport("--json", "policy", "blast", policy, "--scope", scope, *args, *PLUGINS)
+    return json.loads(out)
+
+
+def test_blast_counts_the_actions_and_shows_the_worst_first(policy):
+    found = blast(policy, "keeper", "--arg", "owner=acme", "--arg", "repo=site")
+    assert found["actions"] == 1223
+    classes = [item["class"] for item in found["reach"]]
+    order = ["escalates", "deletes", "writes", "reads"]
+    assert classes == sorted(classes, key=order.index)
+    assert found["reached"] == len({item["action"] for item in found["reach"]})
+    first = found["reach"][0]
+    assert (first["action"], first["rule"], first["url"]) == ("repos/create-webhook", "hook", HOOKS)
+    assert first["where"] == 'body.name = "web"' and '"web"' in first["example"]
+    assert classes.count("escalates") == 1  # by no wildcard
+    assert "deletes" not in classes  # @kept
+    assert all(item["proved"] for item in found["reach"])
+    assert found["outside"] == "some"
+    assert found["outside_example"].split()[1].startswith("https://api.github.com/repos/acme/site/")
+
+
+def test_each_example_is_allowed_and_what_is_left_out_is_not(policy):
+    """Those of blast, asked one by one through policy explain."""
+    found = blast(policy, "keeper", "--arg", "owner=acme", "--arg", "repo=site")
+    args = ["--scope", "keeper", "--arg", "owner=acme", "--arg", "repo=site", *PLUGINS]
+    reads = [item for item in found["reach"] if item["class"] == "reads"][:5]
+    assert len(reads) == 5
+    for item in reads:
+        url = item["url"].replace("**", "x").replace("*", "x")
+        sallyport("policy", "explain", policy, *args, item["method"], url)
+    for method, path in (("POST", "/keys"), ("PUT", "/collaborators/eve"), ("DELETE", "/hooks/1"),
+                         ("PUT", "/branches/a/b/protection"), ("PUT", "/actions/secrets/X")):
+        sallyport("policy", "explain", policy, *args, method,
+                  "https://api.github.com/repos/acme/site" + path, expect=1)
+
+
+def test_a_condition_on_the_path_leaves_out_what_it_excludes(policy):
+    found = blast(policy, "desk")
+    assert (found["reached"], found["actions"]) == (2, 452)  # not charges.search
+    assert [(i["class"], i["action"], i["rule"]) for i in found["reach"]] == [
+        ("writes", "refunds.create", "refund"), ("reads", "charges.retrieve", "read")]
+    assert found["outside"] == "none" and found["outside_example"] is None
+    text, _ = sallyport("policy", "blast", policy, "--scope", "desk", *PLUGINS)
+    assert text.startswith("desk reaches 2 of 452 actions\n")
+    assert "if body.amount in 1..5000" in text and "no action" not in text
+
+
+def test_a_host_that_no_catalogue_knows_is_said(policy):
+    found = blast(policy, "elsewhere")
+    assert found["unknown_hosts"] == ["api.example.com"] and found["reach"] == []
+    text, _ = sallyport("policy", "blast", policy, "--scope", "elsewhere", *PLUGINS)
+    assert "api.example.com, which no catalogue knows" in text
+
+
+def test_T64_explain_says_that_an_action_escalates_and_what_to_write(policy):
+    args = ["policy", "explain", policy, "--scope", "keeper", "--arg", "owner=acme", "--arg", "repo=site"]
+    out, _ = sallyport(*args, *PLUGINS, "POST", "https://api.github.com/repos/acme/site/keys", expect=1)
+    assert "escalates-github-repos-create-deploy-key" in out
+    assert "marks this action as escalating: it needs a literal allow" in out
+    _, err = sallyport("policy", "check", policy, *PLUGINS)
+    assert "W192" in err and "W190" not in err and "W191" not in err
+
+
+def test_without_a_catalogue_it_is_said_and_not_passed_over(policy, tmp_path):
+    out, err = sallyport("--dir", tmp_path, "policy", "check", policy)
+    assert "good" in out
+    if "W192" not in err:  # unless plugins are installed here
+        assert "no action is known to escalate" in err
+        sallyport("--dir", tmp_path, "policy", "blast", policy, "--scope", "desk", expect=2)
+
+
+def test_wrong_usage_and_files_that_do_not_compile_are_exit_status_2(policy):
+    sallyport("policy", "blast", policy, expect=2)
+    sallyport("policy", "blast", policy, "--scope", "nobody", *PLUGINS, expect=2)
+    sallyport("policy", "blast", policy, "--scope", "keeper", *PLUGINS, expect=2)  # no arguments
+    sallyport("policy", "blast", policy, "--scope", "desk", "--plugin", policy, expect=1)
+    policy.write_text(FILE.replace("ttl 1h", "ttl", 1))
+    _, err = sallyport("policy", "blast", policy, "--scope", "desk", *PLUGINS, expect=2)
+    assert "^" in err
