@@ -57,6 +57,7 @@ static const struct setting settings[] = {
     {"limits", "ttl_max", TYPE_DURATION, AT(ttl_max_ms), "24h"},
     {"upstream", "connect", TYPE_DURATION, AT(upstream_connect_ms), "5s"},
     {"upstream", "total", TYPE_DURATION, AT(upstream_total_ms), "60s"},
+    {"upstream", "stream_idle", TYPE_DURATION, AT(upstream_idle_ms), "5m"},
     {"upstream", "response_max", TYPE_SIZE, AT(response_max_bytes), "8M"},
     {"upstream", "slots", TYPE_COUNT, AT(upstream_slots), "256"},
     {"upstream", "slots_per_key", TYPE_COUNT, AT(upstream_slots_per_key), "64"},
@@ -118,6 +119,8 @@ const char sp_config_template[] =
     "[upstream]\n"
     "#connect = 5s\n"
     "#total = 60s\n"
+    "# of an answer that streams, without a byte\n"
+    "#stream_idle = 5m\n"
     "#response_max = 8M\n"
     "#slots = 256\n"
     "#slots_per_key = 64\n"

@@ -42,7 +42,7 @@ struct sp_config {
     uint64_t message_max_bytes;
     uint64_t calls_max; /* requests under way, over all clients */
     uint64_t calls_max_per_client;
-    uint64_t upstream_connect_ms, upstream_total_ms;
+    uint64_t upstream_connect_ms, upstream_total_ms, upstream_idle_ms;
     uint64_t response_max_bytes;
     uint64_t upstream_slots, upstream_slots_per_key;
     uint64_t ttl_default_ms, ttl_max_ms;

@@ -119,7 +119,8 @@ static const char *why_cancelled(enum sp_code code)
                ? "the token was revoked while the call was under way"
            : code == SP_CODE_TOKEN_EXPIRED ? "the token expired while the call was under way"
            : code == SP_CODE_SEALED        ? "the host was sealed while the call was under way"
-                                           : "the call was cancelled";
+           : code == SP_CODE_UPSTREAM_TIMEOUT ? "the upstream fell silent"
+                                              : "the call was cancelled";
 }
 
 void sp_egress_cancel(struct sp_egress *egress, uint64_t id, enum sp_code code)
@@ -136,6 +137,45 @@ void sp_egress_cancel(struct sp_egress *egress, uint64_t id, enum sp_code code)
     transfer->next_cancelled = egress->cancelled;
     egress->cancelled = transfer;
     (void)uv_timer_start(&egress->cancel_timer, on_cancelled, 0, 0);
+}
+
+void sp_egress_resume(struct sp_egress *egress, uint64_t id)
+{
+    struct transfer *transfer = find_transfer(egress, id);
+    if (transfer && transfer->easy && transfer->answer.waits) {
+        transfer->answer.waits = false;
+        transfer->answer.last_ms = uv_now(egress->config.loop);
+        (void)curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+    }
+}
+
+static void on_stream_sweep(uv_timer_t *timer)
+{
+    struct sp_egress *egress = timer->data;
+    uint64_t now = uv_now(egress->config.loop);
+    size_t n = 0;
+    for (size_t i = 0; i < egress->config.slots; i++) {
+        struct transfer *transfer = &egress->slots[i];
+        if (transfer->id == 0 || !transfer->answer.streams) {
+            continue;
+        }
+        n++;
+        if (!transfer->answer.waits && now > transfer->answer.last_ms &&
+            now - transfer->answer.last_ms > egress->config.stream_idle_ms) {
+            sp_egress_cancel(egress, transfer->id, SP_CODE_UPSTREAM_TIMEOUT);
+        }
+    }
+    if (n == 0) {
+        (void)uv_timer_stop(timer);
+    }
+}
+
+void streams_watch(struct sp_egress *egress)
+{
+    if (!uv_is_active((uv_handle_t *)&egress->stream_timer)) {
+        (void)uv_timer_start(&egress->stream_timer, on_stream_sweep, EGRESS_STREAM_SWEEP_MS,
+                             EGRESS_STREAM_SWEEP_MS);
+    }
 }
 
 void sp_egress_forget(struct sp_egress *egress, struct sp_text key_id)
@@ -194,13 +234,18 @@ sp_status sp_egress_new(const struct sp_egress_config *config, struct sp_egress 
     egress->config.ca_file = egress->ca_file;
     (void)uv_timer_init(config->loop, &egress->cancel_timer);
     egress->cancel_timer.data = egress;
+    (void)uv_timer_init(config->loop, &egress->stream_timer);
+    egress->stream_timer.data = egress;
     *ret_egress = egress;
     return SP_OK;
 }
 
 static void on_egress_closed(uv_handle_t *handle)
 {
-    egress_release(handle->data);
+    struct sp_egress *egress = handle->data;
+    if (--egress->n_closing == 0) {
+        egress_release(egress);
+    }
 }
 
 void sp_egress_free(struct sp_egress *egress)
@@ -216,5 +261,7 @@ void sp_egress_free(struct sp_egress *egress)
     while (egress->lanes) {
         lane_free(egress->lanes);
     }
+    egress->n_closing = 2;
+    uv_close((uv_handle_t *)&egress->stream_timer, on_egress_closed);
     uv_close((uv_handle_t *)&egress->cancel_timer, on_egress_closed);
 }

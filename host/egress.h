@@ -20,6 +20,8 @@
 
 struct sp_egress;
 
+enum { EGRESS_STREAM_BYTES = 256 << 10 };
+
 /* Once per process, before anything else touches libcurl: curl_global_init_mem with an
  * allocator that wipes what it frees. */
 sp_status sp_egress_global(struct sp_error *err);
@@ -28,6 +30,7 @@ struct sp_egress_config {
     uv_loop_t *loop;
     uint64_t connect_ms;       /* 5 s */
     uint64_t total_ms;         /* 60 s: from start to the last byte */
+    uint64_t stream_idle_ms;   /* 5 min: of an answer that streams, without a byte */
     size_t response_max_bytes; /* 8 MiB */
     size_t header_max_bytes;   /* 64 KiB of response headers */
     size_t slots;              /* requests in flight, over all keys: 256 */
@@ -50,8 +53,25 @@ struct sp_reply {
     size_t n_headers;
     struct sp_text body;
     uint64_t upstream_us;
+    bool streamed; /* it went by sp_send.stream; with another code than OK: not all of it */
+    uint64_t streamed_bytes;
 };
 typedef void (*sp_egress_done)(void *user, const struct sp_reply *reply);
+
+/* An answer handed on while it comes: server-sent events from their head on, any other once it
+ * is over EGRESS_STREAM_BYTES. It is searched as it goes (sp_guard_stream), response_max_bytes
+ * and total_ms are not for it. The callbacks come from inside of libcurl, or of
+ * sp_egress_resume: they must call nothing of egress. */
+enum sp_stream {
+    SP_STREAM_MORE,
+    SP_STREAM_WAIT, /* no more, please, until sp_egress_resume */
+    SP_STREAM_GONE, /* nobody wants it: the transfer ends */
+};
+struct sp_egress_stream {
+    /* The head is there; reply->body is empty. False: collect the answer after all. */
+    bool (*head)(void *user, const struct sp_reply *reply);
+    enum sp_stream (*data)(void *user, struct sp_text bytes);
+};
 
 struct sp_send {
     const struct sp_key *key;         /* the caller's reference: must live until done */
@@ -59,6 +79,7 @@ struct sp_send {
     const struct sp_request *request; /* must live until done */
     const struct sp_header *headers;  /* of sp_headers_pass */
     size_t n_headers;
+    const struct sp_egress_stream *stream; /* NULL: the answer comes whole */
 };
 /* SP_EBUSY: no slot (done is not called). Else done is called exactly once, later. *ret_id
  * names the transfer for sp_egress_cancel. */
@@ -67,6 +88,8 @@ sp_status sp_egress_send(struct sp_egress *egress, const struct sp_send *send,
                          struct sp_error *err);
 /* Abort (token revoked, client gone); done is called with code, later. Unknown ids are fine. */
 void sp_egress_cancel(struct sp_egress *egress, uint64_t id, enum sp_code code);
+/* After SP_STREAM_WAIT: go on. Not from inside of a callback; unknown ids are fine. */
+void sp_egress_resume(struct sp_egress *egress, uint64_t id);
 /* A key version was replaced or removed: close its idle connections, forget it when idle. */
 void sp_egress_forget(struct sp_egress *egress, struct sp_text key_id);
 size_t sp_egress_in_flight(const struct sp_egress *egress);

@@ -6,6 +6,7 @@
 #define SP_EGRESS_INNER_H
 
 #include "egress.h"
+#include "guard.h"
 #include "upstream.h"
 #include "wipe_alloc.h"
 
@@ -15,6 +16,7 @@ enum {
     EGRESS_IDLE_MS = 60 * 1000,         /* then a connection is closed */
     EGRESS_CONNECTION_LIFE_S = 10 * 60, /* then even a busy one, so that DNS is asked again */
     EGRESS_REPLY_HEADERS_MAX = 256,
+    EGRESS_STREAM_SWEEP_MS = 500,
 };
 
 /* A lane: everything that the transfers of one key version share, and nobody else does. */
@@ -31,6 +33,7 @@ struct lane {
     size_t in_flight;
     unsigned n_closing; /* handles that libuv still holds */
     bool reaping;       /* ended transfers are being handed out: do not free */
+    bool in_timer;      /* libcurl's timeout is being served */
     bool forgotten;
 };
 
@@ -39,7 +42,12 @@ struct answer {
     struct sp_wipe_buf head; /* every header line of every response, as they came */
     size_t final_start;      /* where the last status line begins in head */
     size_t final_end;        /* behind the blank line: trailers follow */
-    struct sp_wipe_buf body;
+    struct sp_wipe_buf body; /* where it streams: what is held back of it */
+    struct sp_guard *guard;  /* where it streams; else one is made at the end */
+    struct sp_guard_stream *search;
+    uint64_t n_streamed, last_ms;
+    bool streams, collects; /* it streams; the receiver wants it whole */
+    bool waits;             /* the receiver asked for a pause */
 };
 
 struct transfer {
@@ -69,6 +77,8 @@ struct sp_egress {
     uint64_t last_id;
     struct transfer *cancelled; /* their callbacks are due */
     uv_timer_t cancel_timer;
+    uv_timer_t stream_timer; /* runs while an answer streams */
+    unsigned n_closing;
     bool closing;
 };
 
@@ -104,6 +114,8 @@ void answer_deliver(struct transfer *transfer, CURLcode result);
 /* ---- egress.c -------------------------------------------------------------------------------
  */
 
+/* An answer streams: from now on see to those that fall silent. */
+void streams_watch(struct sp_egress *egress);
 /* libcurl is through with it. The slot is free when this returns. */
 void transfer_end(struct transfer *transfer, CURLcode result);
 

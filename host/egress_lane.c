@@ -79,7 +79,9 @@ static void on_curl_timeout(uv_timer_t *timer)
 {
     struct lane *lane = timer->data;
     int n_running;
+    lane->in_timer = true;
     (void)curl_multi_socket_action(lane->multi, CURL_SOCKET_TIMEOUT, 0, &n_running);
+    lane->in_timer = false;
     reap(lane);
 }
 
@@ -90,6 +92,11 @@ static int on_timer(CURLM *multi, long timeout_ms, void *user)
     if (timeout_ms < 0) {
         return uv_timer_stop(&lane->curl_timer);
     }
+    /* libuv runs a timer of 0 ms that is started from a timer in the same round, and libcurl
+     * asks for one as long as more of an answer is there: the rest of the loop would wait for
+     * its end.
+     */
+    timeout_ms += timeout_ms == 0 && lane->in_timer;
     /* Never from inside: libcurl must not be called from its own callback. */
     return uv_timer_start(&lane->curl_timer, on_curl_timeout, (uint64_t)timeout_ms, 0);
 }

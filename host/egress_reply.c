@@ -1,11 +1,10 @@
 /* What comes back: collected under caps, searched for the key, cut down to what a client may
  * have. */
 #include "egress_inner.h"
-#include "guard.h"
-
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 enum { RESERVE_MAX_BYTES = 256 << 10 };
 
@@ -20,49 +19,15 @@ void answer_done(struct answer *answer)
 {
     sp_wipe_buf_done(&answer->head);
     sp_wipe_buf_done(&answer->body);
+    sp_guard_stream_free(answer->search);
+    sp_guard_free(answer->guard);
 }
 
-static size_t stop(struct transfer *transfer, const char *why)
+static size_t stop(struct transfer *transfer, enum sp_code code, const char *why)
 {
-    transfer->stopped = SP_CODE_RESPONSE_TOO_LARGE;
+    transfer->stopped = code;
     transfer->stopped_why = why;
     return 0; /* other than what was given: libcurl ends the transfer */
-}
-
-size_t answer_on_header(char *bytes, size_t size, size_t n, void *user)
-{
-    struct transfer *transfer = user;
-    struct answer *answer = &transfer->answer;
-    struct sp_text line = {bytes, size * n};
-    bool over = answer->final_end > 0;
-    if (sp_text_starts(line, SP_TEXT("HTTP/")) && answer->body.len == 0) {
-        answer->final_start = answer->head.len; /* after 1xx comes another */
-        answer->final_end = 0;
-        over = false;
-    }
-    sp_wipe_buf_add_text(&answer->head, line);
-    if (answer->head.failed) {
-        return stop(transfer, "the upstream's response headers are over the limit");
-    }
-    if (!over && (sp_text_is(line, "\r\n") || sp_text_is(line, "\n"))) {
-        answer->final_end = answer->head.len;
-    }
-    return line.len;
-}
-
-size_t answer_on_body(char *bytes, size_t size, size_t n, void *user)
-{
-    struct transfer *transfer = user;
-    struct sp_wipe_buf *body = &transfer->answer.body;
-    curl_off_t length = 0;
-    if (!body->ptr) {
-        (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-        if (length > 0 && length <= RESERVE_MAX_BYTES && (size_t)length <= body->cap_bytes) {
-            sp_wipe_buf_reserve(body, (size_t)length);
-        }
-    }
-    sp_wipe_buf_add(body, bytes, size * n);
-    return body->failed ? stop(transfer, "the upstream's answer is over the limit") : size * n;
 }
 
 /* ---- the headers of an answer ---------------------------------------------------------------
@@ -215,6 +180,168 @@ static void set(struct sp_reply *reply, enum sp_code code, const char *reason)
     (void)snprintf(reply->reason, sizeof reply->reason, "%s", reason);
 }
 
+/* ---- as it comes ----------------------------------------------------------------------------
+ */
+
+/* Server-sent events, as the final response's own head says (RFC 9110 section 8.3). */
+static bool is_event_stream(struct transfer *transfer)
+{
+    char *type = NULL;
+    long status = 0;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &type);
+    static const char events[] = "text/event-stream";
+    return status >= 200 && type && strncasecmp(type, events, sizeof events - 1) == 0 &&
+           strchr("; \t", type[sizeof events - 1]);
+}
+
+/* Let go what the guard lets go, in order. False: the transfer ends. */
+static bool stream_data(struct transfer *transfer, struct sp_text bytes)
+{
+    static const char held_key[] = "the upstream's answer held the key; it was cut off";
+    struct answer *answer = &transfer->answer;
+    size_t held = 0;
+    answer->last_ms = uv_now(transfer->lane->egress->config.loop);
+    if (sp_guard_stream_feed(answer->search, bytes, &held)) {
+        return stop(transfer, SP_CODE_RESPONSE_BLOCKED, held_key);
+    }
+    sp_wipe_buf_add_text(&answer->body, bytes);
+    if (answer->body.failed) {
+        return stop(transfer, SP_CODE_INTERNAL, "out of memory");
+    }
+    /* Of a beginning that has grown long, the first bytes may be gone already. */
+    held = held < answer->body.len ? held : answer->body.len;
+    size_t ready = answer->body.len - held;
+    if (ready == 0) {
+        return true;
+    }
+    enum sp_stream next =
+        transfer->send.stream->data(transfer->user, (struct sp_text){answer->body.ptr, ready});
+    answer->n_streamed += ready;
+    memmove(answer->body.ptr, answer->body.ptr + ready, held);
+    answer->body.len = held;
+    answer->waits = next == SP_STREAM_WAIT;
+    return next != SP_STREAM_GONE ||
+           stop(transfer, SP_CODE_UPSTREAM_FAILED, "the client went away");
+}
+
+/* The time for a whole answer is not for one that streams; silence is. */
+static void stream_times(struct transfer *transfer)
+{
+    (void)curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, 0L);
+    streams_watch(transfer->lane->egress);
+}
+
+/* Hand on the head, and what came of the body. False: the transfer ends. */
+static bool stream_begin(struct transfer *transfer)
+{
+    struct answer *answer = &transfer->answer;
+    struct sp_header headers[EGRESS_REPLY_HEADERS_MAX];
+    struct sp_reply reply = {.code = SP_CODE_OK, .sent = true};
+    long http_status = 0;
+    if (!transfer->send.stream || answer->collects) {
+        return true;
+    }
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &http_status);
+    if (sp_guard_new(transfer->send.key, transfer->send.plan, &answer->guard) ||
+        sp_guard_stream_new(answer->guard, &answer->search)) {
+        return stop(transfer, SP_CODE_RESPONSE_BLOCKED,
+                    "the upstream's answer could not be searched for the key");
+    }
+    if (sp_guard_check(answer->guard, sp_wipe_buf_text(&answer->head))) {
+        return stop(transfer, SP_CODE_RESPONSE_BLOCKED,
+                    "the upstream's answer held the key; it was not passed on");
+    }
+    int n = parse_headers(answer, headers);
+    if (n < 0) {
+        return stop(transfer, SP_CODE_UPSTREAM_FAILED,
+                    "the upstream's response headers are malformed");
+    }
+    reply.http_status = (int)http_status;
+    reply.headers = headers;
+    reply.n_headers = pick_headers(transfer, reply.http_status, headers, (size_t)n);
+    if (!transfer->send.stream->head(transfer->user, &reply)) {
+        answer->collects = true;
+        return true;
+    }
+    answer->streams = true;
+    answer->last_ms = uv_now(transfer->lane->egress->config.loop);
+    stream_times(transfer);
+    struct sp_wipe_buf so_far = answer->body;
+    sp_wipe_buf_init(&answer->body, so_far.cap_bytes);
+    bool goes_on = so_far.len == 0 || stream_data(transfer, sp_wipe_buf_text(&so_far));
+    sp_wipe_buf_done(&so_far);
+    return goes_on;
+}
+
+/* The end of it: what was held back goes on, or it was the key. */
+static void stream_end(struct transfer *transfer, struct sp_reply *reply)
+{
+    struct answer *answer = &transfer->answer;
+    if (sp_guard_stream_end(answer->search)) {
+        set(reply, SP_CODE_RESPONSE_BLOCKED,
+            "the upstream's answer held the key; it was cut off");
+        return;
+    }
+    if (answer->body.len > 0) {
+        (void)transfer->send.stream->data(transfer->user, sp_wipe_buf_text(&answer->body));
+        answer->n_streamed += answer->body.len;
+    }
+}
+
+size_t answer_on_header(char *bytes, size_t size, size_t n, void *user)
+{
+    struct transfer *transfer = user;
+    struct answer *answer = &transfer->answer;
+    struct sp_text line = {bytes, size * n};
+    bool over = answer->final_end > 0;
+    if (sp_text_starts(line, SP_TEXT("HTTP/")) && answer->body.len == 0) {
+        answer->final_start = answer->head.len; /* after 1xx comes another */
+        answer->final_end = 0;
+        over = false;
+    }
+    sp_wipe_buf_add_text(&answer->head, line);
+    if (answer->head.failed) {
+        return stop(transfer, SP_CODE_RESPONSE_TOO_LARGE,
+                    "the upstream's response headers are over the limit");
+    }
+    if (!over && (sp_text_is(line, "\r\n") || sp_text_is(line, "\n"))) {
+        answer->final_end = answer->head.len;
+        if (is_event_stream(transfer) && !stream_begin(transfer)) {
+            return 0;
+        }
+    }
+    return line.len;
+}
+
+size_t answer_on_body(char *bytes, size_t size, size_t n, void *user)
+{
+    struct transfer *transfer = user;
+    struct sp_wipe_buf *body = &transfer->answer.body;
+    curl_off_t length = 0;
+    if (transfer->answer.waits) {
+        return CURL_WRITEFUNC_PAUSE; /* not taken: it comes again */
+    }
+    if (transfer->answer.streams) {
+        return stream_data(transfer, (struct sp_text){bytes, size * n}) ? size * n : 0;
+    }
+    if (!body->ptr) {
+        (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+        if (length > 0 && length <= RESERVE_MAX_BYTES && (size_t)length <= body->cap_bytes) {
+            sp_wipe_buf_reserve(body, (size_t)length);
+        }
+    }
+    sp_wipe_buf_add(body, bytes, size * n);
+    if (body->failed) {
+        return stop(transfer, SP_CODE_RESPONSE_TOO_LARGE,
+                    "the upstream's answer is over the limit");
+    }
+    return body->len < EGRESS_STREAM_BYTES || stream_begin(transfer) ? size * n : 0;
+}
+
+/* ---- why it ended ---------------------------------------------------------------------------
+ */
+
 /* libcurl's own error texts quote what the other side sent, a certificate's names among it, so
  * none of them is passed on. */
 static void explain_tls(struct transfer *transfer, struct sp_reply *reply)
@@ -318,8 +445,12 @@ void answer_deliver(struct transfer *transfer, CURLcode result)
     }
     reply.upstream_us = (uint64_t)total_us;
     sp_status found = SP_OK;
+    reply.streamed = answer->streams;
+    reply.http_status = answer->streams ? (int)http_status : 0;
     if (transfer->stopped != SP_CODE_OK || result != CURLE_OK) {
         explain(transfer, result, &reply);
+    } else if (answer->streams) {
+        stream_end(transfer, &reply);
     } else if ((found = search(transfer)) != SP_OK) {
         set(&reply, SP_CODE_RESPONSE_BLOCKED,
             found == SP_EDENIED ? "the upstream's answer held the key; it was not passed on"
@@ -332,5 +463,6 @@ void answer_deliver(struct transfer *transfer, CURLcode result)
         reply.n_headers = pick_headers(transfer, reply.http_status, headers, (size_t)n);
         reply.body = sp_wipe_buf_text(&answer->body);
     }
+    reply.streamed_bytes = answer->n_streamed;
     transfer->done(transfer->user, &reply);
 }

@@ -13,6 +13,7 @@
 #define SP_FRONT_HTTP_H
 
 #include "arena.h"
+#include "egress.h"
 #include "http_call.h"
 #include "status.h"
 
@@ -53,6 +54,10 @@ struct sp_http_front_config {
     bool (*admit)(void *user, struct sp_http_exchange *exchange);
     /* Ends with sp_http_exchange_reply on the same exchange. */
     void (*handle)(void *user, struct sp_http_exchange *exchange);
+    /* Of an exchange that streams: there is room again after SP_STREAM_WAIT; the client went
+     * away or is too slow. Either way it ends with sp_http_stream_end. */
+    void (*drained)(void *user, struct sp_http_exchange *exchange);
+    void (*gone)(void *user, struct sp_http_exchange *exchange);
     /* No request, or none that can be taken: for counts, never for the disk. */
     void (*refused)(void *user, const char *peer, const char *why);
     void *user;
@@ -64,6 +69,12 @@ const char *sp_http_front_at(const struct sp_http_front *front, size_t i);
 /* Its TCP port; 0 where it has none. */
 uint16_t sp_http_front_port(const struct sp_http_front *front, size_t i);
 void sp_http_exchange_reply(struct sp_http_exchange *exchange);
+
+/* Instead of a reply: the head, which stands in exchange->reply, then pieces of the body, then
+ * the end. whole: false leaves off without the last chunk, so that the client knows. */
+void sp_http_stream_begin(struct sp_http_exchange *exchange);
+enum sp_stream sp_http_stream_data(struct sp_http_exchange *exchange, struct sp_text bytes);
+void sp_http_stream_end(struct sp_http_exchange *exchange, bool whole);
 /* Take no more connections, and end those that wait for a request. */
 void sp_http_front_stop(struct sp_http_front *front);
 /* Exchanges under way, until their answers are handed to the kernel. */

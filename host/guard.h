@@ -43,8 +43,9 @@ struct sp_guard_stream;
 sp_status sp_guard_stream_new(const struct sp_guard *guard,
                               struct sp_guard_stream **ret_stream);
 void sp_guard_stream_free(struct sp_guard_stream *stream);
-/* Look at the next bytes. SP_OK: *ret_held of the last bytes so far have to wait; they may be
- * more than text. SP_EDENIED: the key is in it, and no byte more may go on. */
+/* Look at the next bytes. SP_OK: *ret_held of the last bytes so far have to wait. They may be
+ * more than text, and more than what waits still: of a beginning that has just grown long the
+ * first bytes went on before. SP_EDENIED: the key is in it, and no byte more may go on. */
 sp_status sp_guard_stream_feed(struct sp_guard_stream *stream, struct sp_text text,
                                size_t *ret_held);
 /* No more comes. SP_OK: what was held may go on. SP_EDENIED. */

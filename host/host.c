@@ -377,6 +377,7 @@ static sp_status start_egress(struct sp_host *host, struct sp_error *err)
         .loop = &host->loop,
         .connect_ms = host->config.upstream_connect_ms,
         .total_ms = host->config.upstream_total_ms,
+        .stream_idle_ms = host->config.upstream_idle_ms,
         .response_max_bytes = host->config.response_max_bytes,
         .header_max_bytes = 64 << 10,
         .slots = host->config.upstream_slots,

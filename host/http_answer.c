@@ -136,11 +136,10 @@ static void put_upstream_header(struct sp_buf *buf, const struct sp_http_base *b
     }
 }
 
-void sp_http_put_reply(struct sp_buf *buf, struct sp_http_form form,
-                       const struct sp_http_base *base, const struct sp_proxied *result)
+static void put_reply_head(struct sp_buf *buf, struct sp_http_form form,
+                           const struct sp_http_base *base, const struct sp_proxied *result)
 {
     const struct sp_reply *reply = result->reply;
-    bool bodyless = form.head || reply->http_status == 204 || reply->http_status == 304;
     put_status(buf, reply->http_status, form.close);
     for (size_t i = 0; i < reply->n_headers; i++) {
         put_upstream_header(buf, base, &reply->headers[i]);
@@ -148,6 +147,21 @@ void sp_http_put_reply(struct sp_buf *buf, struct sp_http_form form,
     if (result->decision->observed) {
         sp_buf_add_str(buf, "sallyport-observed: true\r\n");
     }
+}
+
+void sp_http_put_stream_head(struct sp_buf *buf, struct sp_http_form form,
+                             const struct sp_http_base *base, const struct sp_proxied *result)
+{
+    put_reply_head(buf, form, base, result);
+    sp_buf_add_str(buf, "transfer-encoding: chunked\r\n\r\n");
+}
+
+void sp_http_put_reply(struct sp_buf *buf, struct sp_http_form form,
+                       const struct sp_http_base *base, const struct sp_proxied *result)
+{
+    const struct sp_reply *reply = result->reply;
+    bool bodyless = form.head || reply->http_status == 204 || reply->http_status == 304;
+    put_reply_head(buf, form, base, result);
     if (!bodyless) {
         sp_buf_addf(buf, "content-length: %zu\r\n", reply->body.len);
     }

@@ -27,6 +27,9 @@ int sp_http_status_of(enum sp_code code);
 /* Append a whole answer to buf. */
 void sp_http_put_reply(struct sp_buf *buf, struct sp_http_form form,
                        const struct sp_http_base *base, const struct sp_proxied *result);
+/* The head of an upstream's answer whose body follows in chunks. */
+void sp_http_put_stream_head(struct sp_buf *buf, struct sp_http_form form,
+                             const struct sp_http_base *base, const struct sp_proxied *result);
 void sp_http_put_refusal(struct sp_buf *buf, struct sp_http_form form,
                          const struct sp_decision *decision);
 /* The same for a request that is none: HTTP status and why (http_read.h). */

@@ -2,9 +2,11 @@
 #include "http_answer.h"
 #include "http_inner.h"
 
+#include <linux/sockios.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 enum {
@@ -22,6 +24,8 @@ struct write {
     bool answer; /* the exchange ends with it */
 };
 
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf);
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 static void consume(struct conn *conn, struct sp_text bytes);
 static void linger(struct conn *conn);
 
@@ -90,12 +94,29 @@ static void exchange_end(struct conn *conn)
 
 void conn_close(struct conn *conn)
 {
-    if (conn->phase == CONN_CLOSING || conn->phase == CONN_BUSY) {
+    if (conn->phase == CONN_CLOSING || conn->phase == CONN_BUSY || conn->phase == CONN_GONE) {
         return; /* while its handler has it, only the answer ends it */
+    }
+    if (conn->phase == CONN_STREAMING) {
+        /* We may be inside of a callback of egress; the sweep tells the handler. */
+        (void)uv_read_stop(&conn->io.stream);
+        enter(conn, CONN_GONE);
+        return;
     }
     exchange_end(conn);
     enter(conn, CONN_CLOSING);
     uv_close(&conn->io.handle, on_closed);
+}
+
+/* What the client has not taken yet: of ours, and of what the kernel has for it, which may be
+ * megabytes and shrinks long before it takes more of ours. */
+static size_t count_untaken(struct conn *conn)
+{
+    int fd = -1, in_kernel = 0;
+    if (uv_fileno(&conn->io.handle, &fd) || ioctl(fd, SIOCOUTQ, &in_kernel) || in_kernel < 0) {
+        in_kernel = 0;
+    }
+    return uv_stream_get_write_queue_size(&conn->io.stream) + (size_t)in_kernel;
 }
 
 /* ---- out ------------------------------------------------------------------------------------
@@ -111,6 +132,7 @@ static void write_free(struct write *write)
 }
 
 static void resume(struct conn *conn);
+static void stream_written(struct conn *conn);
 
 static void on_written(uv_write_t *req, int status)
 {
@@ -123,6 +145,8 @@ static void on_written(uv_write_t *req, int status)
     }
     if (status) {
         conn_close(conn);
+    } else if (conn->phase == CONN_STREAMING) {
+        stream_written(conn);
     } else if (answer) {
         bool last = conn->public.close;
         conn->n_writing = 0;
@@ -198,7 +222,7 @@ static void send_answer(struct conn *conn)
     conn->n_writing = conn->public.reply.len;
     account(conn);
     send_bytes(conn, &conn->public.reply, true);
-    conn->n_unwritten = uv_stream_get_write_queue_size(&conn->io.stream);
+    conn->n_unwritten = count_untaken(conn);
 }
 
 /* The end of a connection whose bytes cannot be trusted, or are not wanted, any more. */
@@ -244,6 +268,78 @@ void sp_http_exchange_reply(struct sp_http_exchange *exchange)
     send_answer(conn);
 }
 
+/* ---- out, while it comes --------------------------------------------------------------------
+ */
+
+void sp_http_stream_begin(struct sp_http_exchange *exchange)
+{
+    struct conn *conn = (struct conn *)exchange;
+    enter(conn, CONN_STREAMING);
+    conn->waits = conn->told = false;
+    send_bytes(conn, &exchange->reply, false);
+    if (conn->phase == CONN_STREAMING && uv_read_start(&conn->io.stream, on_alloc, on_read)) {
+        conn_close(conn);
+    }
+}
+
+static size_t count_unwritten(struct conn *conn)
+{
+    conn->n_writing = uv_stream_get_write_queue_size(&conn->io.stream);
+    account(conn);
+    return conn->n_writing;
+}
+
+enum sp_stream sp_http_stream_data(struct sp_http_exchange *exchange, struct sp_text bytes)
+{
+    struct conn *conn = (struct conn *)exchange;
+    if (conn->phase == CONN_STREAMING && bytes.len > 0) {
+        struct sp_buf chunk;
+        sp_buf_init(&chunk, bytes.len + 64);
+        sp_buf_addf(&chunk, "%zx\r\n", bytes.len);
+        sp_buf_add_text(&chunk, bytes);
+        sp_buf_add_str(&chunk, "\r\n");
+        send_bytes(conn, &chunk, false);
+        sp_buf_done(&chunk);
+    }
+    if (conn->phase != CONN_STREAMING) {
+        return SP_STREAM_GONE;
+    }
+    if (count_unwritten(conn) <= HTTP_STREAM_HIGH_BYTES) {
+        return SP_STREAM_MORE;
+    }
+    if (!conn->waits) {
+        conn->waits = true;
+        conn->since_ms = now_ms(conn);
+        conn->n_unwritten = count_untaken(conn);
+    }
+    return SP_STREAM_WAIT;
+}
+
+static void stream_written(struct conn *conn)
+{
+    struct sp_http_front *front = front_of(conn);
+    if (count_unwritten(conn) <= HTTP_STREAM_LOW_BYTES && conn->waits) {
+        conn->waits = false;
+        front->config.drained(front->config.user, &conn->public);
+    }
+}
+
+void sp_http_stream_end(struct sp_http_exchange *exchange, bool whole)
+{
+    struct conn *conn = (struct conn *)exchange;
+    bool gone = conn->phase == CONN_GONE;
+    (void)uv_read_stop(&conn->io.stream);
+    enter(conn, CONN_WRITING);
+    if (gone || !whole) {
+        conn_close(conn);
+        return;
+    }
+    sp_buf_reset(&exchange->reply);
+    sp_buf_add_str(&exchange->reply, "0\r\n\r\n");
+    send_bytes(conn, &exchange->reply, true);
+    conn->n_unwritten = count_untaken(conn);
+}
+
 /* ---- in -------------------------------------------------------------------------------------
  */
 
@@ -268,7 +364,8 @@ static void consume_tls(struct conn *conn, struct sp_text bytes)
     if (conn->phase != CONN_CLOSING) {
         flush_tls(conn, false); /* handshake, alerts */
     }
-    if (n < 0 && (conn->phase == CONN_READING || conn->phase == CONN_LINGER)) {
+    if (n < 0 && (conn->phase == CONN_READING || conn->phase == CONN_STREAMING ||
+                  conn->phase == CONN_LINGER)) {
         conn_close(conn);
     }
 }
@@ -349,6 +446,7 @@ static bool step(struct conn *conn, struct sp_text *bytes)
 
 static void consume(struct conn *conn, struct sp_text bytes)
 {
+    bool reading = conn->phase == CONN_READING;
     while (bytes.len > 0 && conn->phase == CONN_READING && step(conn, &bytes)) {
     }
     if (conn->phase == CONN_LINGER || conn->phase == CONN_CLOSING) {
@@ -361,7 +459,7 @@ static void consume(struct conn *conn, struct sp_text bytes)
     if (conn->pending.failed) {
         conn->public.close = true; /* what was lost cannot be answered */
     }
-    if (conn->phase == CONN_BUSY) {
+    if (reading && conn->phase == CONN_BUSY) { /* this piece made it whole */
         struct sp_http_front *front = front_of(conn);
         (void)uv_read_stop(&conn->io.stream);
         front->config.handle(front->config.user, &conn->public);
@@ -417,12 +515,12 @@ static void linger(struct conn *conn)
 /* A reader that takes fewer than 16 KiB a second over grace_ms is cut off. */
 static void sweep_writing(struct conn *conn, uint64_t now)
 {
-    size_t left = uv_stream_get_write_queue_size(&conn->io.stream);
+    size_t left = count_untaken(conn);
     uint64_t elapsed = now - conn->since_ms;
     if (elapsed <= front_of(conn)->config.grace_ms) {
         return;
     }
-    if (conn->n_unwritten - left < elapsed * SLOWEST_BYTES_PER_MS) {
+    if (conn->n_unwritten < left + elapsed * SLOWEST_BYTES_PER_MS) {
         conn_close(conn);
         return;
     }
@@ -454,6 +552,17 @@ void conn_sweep(struct conn *conn, uint64_t now)
     case CONN_LINGER:
         if (elapsed > HTTP_LINGER_MS) {
             conn_close(conn);
+        }
+        break;
+    case CONN_STREAMING:
+        if (conn->waits) {
+            sweep_writing(conn, now);
+        }
+        break;
+    case CONN_GONE:
+        if (!conn->told) {
+            conn->told = true;
+            front_of(conn)->config.gone(front_of(conn)->config.user, &conn->public);
         }
         break;
     case CONN_BUSY:

@@ -8,14 +8,18 @@
 
 enum {
     HTTP_READ_BYTES = 64 << 10,
-    HTTP_LINGER_MS = 2000, /* how long we listen on after the last answer */
+    HTTP_STREAM_HIGH_BYTES = 256 << 10, /* of a stream waiting to go out: no more, please */
+    HTTP_STREAM_LOW_BYTES = 64 << 10,   /* more again */
+    HTTP_LINGER_MS = 2000,              /* how long we listen on after the last answer */
 };
 
 enum conn_phase {
-    CONN_READING, /* a request, or waiting for one */
-    CONN_BUSY,    /* the handler has it; nothing is read */
-    CONN_WRITING, /* the answer is on its way */
-    CONN_LINGER,  /* shut down; what still comes is thrown away */
+    CONN_READING,   /* a request, or waiting for one */
+    CONN_BUSY,      /* the handler has it; nothing is read */
+    CONN_STREAMING, /* the answer is on its way while it comes; a client's end is noticed */
+    CONN_GONE,      /* the same, but nobody is there any more: its handler is to be told */
+    CONN_WRITING,   /* the answer is on its way */
+    CONN_LINGER,    /* shut down; what still comes is thrown away */
     CONN_CLOSING,
 };
 
@@ -50,6 +54,8 @@ struct conn {
     enum conn_phase phase;
     bool admitted; /* the head was let in: the exchange is open */
     bool fresh;    /* nothing came yet */
+    bool waits;    /* it streams, and asked for a pause */
+    bool told;     /* GONE, and the handler knows */
     uint64_t since_ms;
     size_t n_held, n_writing, n_unwritten;
     uv_shutdown_t shutdown;

@@ -265,6 +265,7 @@ static int check_head(struct sp_http_reader *reader)
         return refuse(reader, 417, "nothing can be expected but 100-continue");
     }
     request->expects_continue = expect.ptr && reader->state == SP_HTTP_BODY;
+    request->chunks = reader->parser.http_minor == 1;
     request->keep_alive = llhttp_should_keep_alive(&reader->parser) != 0;
     return check_length(reader);
 }

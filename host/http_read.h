@@ -32,6 +32,7 @@ struct sp_http_request { /* borrowed from the reader, until sp_http_next */
     const struct sp_raw_header *headers;
     size_t n_headers;
     struct sp_text body;   /* once WHOLE; .ptr NULL: none */
+    bool chunks;           /* the client knows chunks: HTTP/1.1 */
     bool keep_alive;       /* the client would send another on this connection */
     bool expects_continue; /* it waits for 100 before it sends the body */
 };

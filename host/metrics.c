@@ -62,7 +62,7 @@ void sp_metrics_call(struct sp_metrics *metrics, const struct sp_metrics_call *c
     if (series) {
         series->n++;
     }
-    if (call->code == SP_CODE_OK) {
+    if (call->code == SP_CODE_OK && !call->streamed) {
         time_add(&metrics->upstream, upstream_bounds, call->upstream_us);
         time_add(&metrics->added, added_bounds,
                  call->total_us > call->upstream_us ? call->total_us - call->upstream_us : 0);

@@ -32,6 +32,7 @@ struct sp_metrics_call {
     enum sp_code code;    /* how it ended; OK: the upstream answered */
     uint64_t upstream_us; /* OK: how long it took */
     uint64_t total_us;    /* from the front end's call to the answer */
+    bool streamed;        /* then its times say nothing of us */
 };
 void sp_metrics_call(struct sp_metrics *metrics, const struct sp_metrics_call *call);
 

@@ -146,14 +146,12 @@ static struct sp_text delivered_to(const struct sp_key *key)
     return SP_TEXT("");
 }
 
-static void encode(void *user, const struct sp_proxied *result, struct sp_buf *ret_answer)
+typedef void (*put_fn)(struct sp_buf *buf, struct sp_http_form form,
+                       const struct sp_http_base *base, const struct sp_proxied *result);
+
+static void put_upstreams(struct op *op, const struct sp_proxied *result, put_fn put,
+                          struct sp_buf *ret_answer)
 {
-    struct op *op = user;
-    struct sp_http_form form = form_of(op->host, op->exchange);
-    if (result->refusal) {
-        sp_http_put_refusal(ret_answer, form, result->refusal);
-        return;
-    }
     const struct sp_key *key =
         sp_engine_key(op->host->engine, sp_text_of(result->decision->key));
     struct sp_http_base base = {.origin = op->origin,
@@ -161,17 +159,69 @@ static void encode(void *user, const struct sp_proxied *result, struct sp_buf *r
                                 .host = op->upstream_host,
                                 .upstream = delivered_to(key),
                                 .by_name = op->by_name};
-    sp_http_put_reply(ret_answer, form, &base, result);
+    put(ret_answer, form_of(op->host, op->exchange), &base, result);
     if (key) {
         sp_key_unref(op->host->engine, key);
     }
 }
 
+static void encode(void *user, const struct sp_proxied *result, struct sp_buf *ret_answer)
+{
+    struct op *op = user;
+    if (result->refusal) {
+        sp_http_put_refusal(ret_answer, form_of(op->host, op->exchange), result->refusal);
+    } else {
+        put_upstreams(op, result, sp_http_put_reply, ret_answer);
+    }
+}
+
+static bool stream_begin(void *user, const struct sp_proxied *result)
+{
+    struct op *op = user;
+    struct sp_http_exchange *exchange = op->exchange;
+    if (!exchange->request->chunks) { /* nothing else tells a client that an answer broke off */
+        return false;
+    }
+    put_upstreams(op, result, sp_http_put_stream_head, &exchange->reply);
+    if (exchange->reply.failed) {
+        sp_buf_reset(&exchange->reply);
+        return false;
+    }
+    sp_http_stream_begin(exchange);
+    return true;
+}
+
+static enum sp_stream stream_data(void *user, struct sp_text bytes)
+{
+    struct op *op = user;
+    return sp_http_stream_data(op->exchange, bytes);
+}
+
+static const struct sp_proxy_stream stream = {stream_begin, stream_data};
+
 static void reply(void *user)
 {
     struct op *op = user;
     sp_http_call_wipe(&op->call);
-    sp_http_exchange_reply(op->exchange);
+    if (op->proxy.streamed) {
+        sp_http_stream_end(op->exchange, !op->proxy.broken);
+    } else {
+        sp_http_exchange_reply(op->exchange);
+    }
+}
+
+static void on_drained(void *user, struct sp_http_exchange *exchange)
+{
+    struct op *op = exchange->user;
+    (void)user;
+    sp_proxy_resume(&op->proxy);
+}
+
+static void on_gone(void *user, struct sp_http_exchange *exchange)
+{
+    struct op *op = exchange->user;
+    (void)user;
+    sp_proxy_abandon(&op->proxy);
 }
 
 static void handle(void *user, struct sp_http_exchange *exchange)
@@ -201,6 +251,7 @@ static void handle(void *user, struct sp_http_exchange *exchange)
         reply(op);
         return;
     }
+    op->proxy.stream = &stream;
     op->proxy.encode = encode;
     op->proxy.done = reply;
     op->proxy.answer = &exchange->reply;
@@ -250,6 +301,8 @@ sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err)
         .grace_ms = host->config.http_grace_ms,
         .admit = admit,
         .handle = handle,
+        .drained = on_drained,
+        .gone = on_gone,
         .refused = on_refused,
         .user = host,
     };

@@ -95,10 +95,52 @@ static void give_up(struct flight *flight, enum sp_outcome_kind kind, enum sp_co
            &(struct sp_proxied){.refusal = decision});
 }
 
+static bool on_stream_head(void *user, const struct sp_reply *reply)
+{
+    struct flight *flight = user;
+    return flight->call->stream->begin(flight->call->user,
+                                       &(struct sp_proxied){.reply = reply,
+                                                            .decision = &flight->decision,
+                                                            .dropped = flight->dropped,
+                                                            .n_dropped = flight->n_dropped});
+}
+
+static enum sp_stream on_stream_data(void *user, struct sp_text bytes)
+{
+    struct flight *flight = user;
+    return flight->call->stream->data(flight->call->user, bytes);
+}
+
+static const struct sp_egress_stream egress_stream = {on_stream_head, on_stream_data};
+
+/* The upstream answered, and what came of it went on already. */
+static void finish_stream(struct flight *flight, const struct sp_reply *reply)
+{
+    flight->call->streamed = true;
+    flight->call->broken = reply->code != SP_CODE_OK;
+    if (flight->proxy->metrics) {
+        sp_metrics_call(flight->proxy->metrics,
+                        &(struct sp_metrics_call){.provider = flight->key->provider,
+                                                  .decision = &flight->decision,
+                                                  .code = reply->code,
+                                                  .streamed = true});
+    }
+    struct sp_outcome outcome = {.kind = SP_OUTCOME_ANSWERED,
+                                 .http_status = reply->http_status,
+                                 .code = reply->code,
+                                 .bytes_in = reply->streamed_bytes,
+                                 .upstream_us = reply->upstream_us};
+    sp_engine_finish(flight->proxy->engine, flight->ticket, &outcome, on_recorded, flight);
+}
+
 static void on_reply(void *user, const struct sp_reply *reply)
 {
     struct flight *flight = user;
     list_remove(flight);
+    if (reply->streamed) {
+        finish_stream(flight, reply);
+        return;
+    }
     if (reply->code != SP_CODE_OK) {
         give_up(flight, reply->sent ? SP_OUTCOME_UNKNOWN : SP_OUTCOME_NOT_SENT, reply->code,
                 reply->reason);
@@ -165,7 +207,8 @@ static void on_plan(void *user, struct sp_plan_ref *plan, const struct sp_error 
                            .plan = &plan->plan,
                            .request = request,
                            .headers = flight->headers,
-                           .n_headers = flight->n_headers};
+                           .n_headers = flight->n_headers,
+                           .stream = flight->call->stream ? &egress_stream : NULL};
     struct sp_error why = {""};
     sp_status status =
         sp_egress_send(flight->proxy->egress, &send, on_reply, flight, &flight->transfer, &why);
@@ -216,7 +259,19 @@ void sp_proxy_start(struct sp_proxy *proxy, struct sp_proxy_call *call)
     flight->proxy = proxy;
     flight->call = call;
     flight->began_ns = uv_hrtime();
+    call->flight = flight;
     sp_engine_begin(proxy->engine, &call->call, on_begun, flight);
+}
+
+void sp_proxy_resume(struct sp_proxy_call *call)
+{
+    sp_egress_resume(call->flight->proxy->egress, call->flight->transfer);
+}
+
+void sp_proxy_abandon(struct sp_proxy_call *call)
+{
+    sp_egress_cancel(call->flight->proxy->egress, call->flight->transfer,
+                     SP_CODE_UPSTREAM_FAILED);
 }
 
 void sp_proxy_cut(struct sp_proxy *proxy)

@@ -28,8 +28,17 @@ struct sp_proxied {
     size_t n_dropped;
 };
 
+/* For a front end that can hand an answer on while it comes (egress.h). The same rules hold:
+ * the callbacks must call nothing of the proxy. */
+struct sp_proxy_stream {
+    /* result->reply has status and headers. False: the answer is wanted whole, for encode. */
+    bool (*begin)(void *user, const struct sp_proxied *result);
+    enum sp_stream (*data)(void *user, struct sp_text bytes);
+};
+
 struct sp_proxy_call {
     struct sp_call call;
+    const struct sp_proxy_stream *stream; /* NULL: no answer streams */
     /* Write the answer for the client. Called at most once, before done; with a request id,
      * what it writes into call.id's store is given back as `stored` next time. */
     void (*encode)(void *user, const struct sp_proxied *result, struct sp_buf *ret_answer);
@@ -37,10 +46,18 @@ struct sp_proxy_call {
     void (*done)(void *user);
     struct sp_buf *answer; /* where encode writes */
     void *user;
+    /* Set before done: the answer went by stream, not by encode; and it broke off. */
+    bool streamed, broken;
+    struct flight *flight; /* proxy.c's */
 };
 
 /* call, its request, its arena and its answer must live until done. */
 void sp_proxy_start(struct sp_proxy *proxy, struct sp_proxy_call *call);
+
+/* Of a call that streams, from outside of its callbacks: there is room again after
+ * SP_STREAM_WAIT; nobody wants the rest (done comes later). */
+void sp_proxy_resume(struct sp_proxy_call *call);
+void sp_proxy_abandon(struct sp_proxy_call *call);
 
 /* Cut the calls under way whose token was revoked or has expired: to be called every so often,
  * and after a revocation. */

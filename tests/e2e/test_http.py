@@ -1,6 +1,7 @@
 """The HTTP front door in base-URL mode: curl and Python's requests through every kind of listener,
 where the token may stand, what refusals look like, and what of a request stays behind."""
 import base64
+import http.client
 import json
 import os
 import socket
@@ -346,18 +347,30 @@ def test_tls_with_the_certificate_that_the_operator_gave(tls):
 
 def test_tls_connections_are_kept_and_carry_large_bodies(tls):
     tls.recorder.answer({"*": {"body": "b" * (6 << 20)}})
-    context = ssl.create_default_context(cafile=tls.cert)
-    request = ("POST /v1/refunds HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
-               "Content-Length: %d\r\n\r\n" % (tls.issue("open"), 3 << 20)).encode()
-    with context.wrap_socket(socket.create_connection(("localhost", tls.port), timeout=20),
-                             server_hostname="localhost") as sock:
-        for _ in range(3):
-            sock.sendall(request + b"a" * (3 << 20))
-            reply, need = b"", 6 << 20
-            while len(reply.partition(b"\r\n\r\n")[2]) < need:
-                reply += sock.recv(1 << 20)
-            assert reply.startswith(b"HTTP/1.1 200")
+    client = http.client.HTTPSConnection("localhost", tls.port, timeout=20,
+                                         context=ssl.create_default_context(cafile=tls.cert))
+    for _ in range(3):
+        client.request("POST", "/v1/refunds", body=b"a" * (3 << 20),
+                       headers={"Authorization": "Bearer " + tls.issue("open")})
+        answer = client.getresponse()
+        assert answer.status == 200 and answer.read() == b"b" * (6 << 20)
+    client.close()
     assert [len(request["body"]) for request in tls.recorder.requests()] == [3 << 20] * 3
+
+
+def test_pipelined_requests_in_one_record_of_tls_are_made_once_each(tls):
+    tls.recorder.answer({"*": {"body": "{}", "delay_ms": 100}})
+    one = "GET /v1/charges/%d HTTP/1.1\r\nHost: x\r\nX-Api-Key: %s\r\n%s\r\n"
+    token = tls.issue("open")
+    with ssl.create_default_context(cafile=tls.cert).wrap_socket(
+            socket.create_connection(("localhost", tls.port), timeout=20),
+            server_hostname="localhost") as sock:
+        first = one % (0, token, "X-Fill: %s\r\n" % ("f" * 7000))
+        # Records hold 16 KiB at most, so these are several, read at once.
+        sock.sendall((first * 4 + one % (1, token, "Connection: close\r\n")).encode())
+        data = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert data.count(b"HTTP/1.1 200 OK") == 5
+    assert [r["target"][-1] for r in tls.recorder.requests()] == ["0"] * 4 + ["1"]
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
