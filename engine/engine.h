@@ -101,8 +101,6 @@ void sp_engine_each_curve(const struct sp_engine *engine,
 void sp_engine_world(struct sp_engine *engine, struct sp_world *ret_world);
 /* Take over a compiled policy whole, or refuse it and keep the old one: SP_EINVAL where its
  * clients clash with those of the store. Audited. Live tokens keep their frozen scopes. */
-/* The one that holds; NULL: none yet. Until the next sp_engine_set_policy. */
-const struct sp_policy *sp_engine_policy(const struct sp_engine *engine);
 sp_status sp_engine_set_policy(struct sp_engine *engine, struct sp_policy *policy,
                                struct sp_error *err);
 

@@ -144,11 +144,6 @@ void sp_engine_each_client(const struct sp_engine *engine,
 /* ---- the policy
  * ------------------------------------------------------------------------------ */
 
-const struct sp_policy *sp_engine_policy(const struct sp_engine *engine)
-{
-    return engine->policy;
-}
-
 sp_status sp_engine_set_policy(struct sp_engine *engine, struct sp_policy *policy,
                                struct sp_error *err)
 {

@@ -2,7 +2,6 @@
 
 #include "catalogue.h"
 #include "curve_file.h"
-#include "policy_changes.h"
 #include "policy_files.h"
 #include "worker.h"
 
@@ -94,7 +93,6 @@ static sp_status compile_and_set(struct sp_host *host, struct sp_policy_files *f
     if (status) {
         return sp_fail(err, status, "%u errors in the policy files", files->diags.n_errors);
     }
-    sp_policy_log_changes(sp_engine_policy(host->engine), policy, &host->log);
     status = sp_engine_set_policy(host->engine, policy, err);
     if (status) {
         sp_policy_free(policy);

@@ -292,9 +292,3 @@ enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct s
 {
     return compare(outer, inner, true, PROVE_ISSUE_STEPS_MAX, NULL, why);
 }
-
-enum sp_inclusion sp_scope_widens(const struct sp_scope *old, const struct sp_scope *new,
-                                  struct sp_error *why)
-{
-    return compare(old, new, false, PROVE_ISSUE_STEPS_MAX, NULL, why);
-}

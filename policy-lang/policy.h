@@ -286,10 +286,6 @@ void sp_witness_done(struct sp_witness *witness);
 enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp_scope *inner,
                                    bool inherits, struct sp_witness *witness,
                                    struct sp_error *why);
-/* Whether a new version of a scope allows what the old one did not (SP_NOT_INCLUDED, and why
- * shows a request): nothing is inherited, and with fewer steps, as a host waits. */
-enum sp_inclusion sp_scope_widens(const struct sp_scope *old, const struct sp_scope *new,
-                                  struct sp_error *why);
 /* The same for a narrowed token, without the witness, and with fewer steps: a client waits. */
 enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
                                     struct sp_error *why);
