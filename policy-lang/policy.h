@@ -59,11 +59,12 @@ struct sp_world {
     /* The catalogues of key `id`, with the hosts that the key is for; 0 where there is none.
      * Borrowed while compiling. NULL: no action is known, so none escalates. */
     size_t (*catalogues)(void *user, struct sp_text id, const struct sp_catalogue **ret_list);
+    bool leave_expects; /* do not run them: sp_policy_test will */
 };
 
 /* Compile sources as one policy. Diagnostics (errors and warnings) go to diags; a policy comes
  * back only where there was no error. SP_OK, SP_EINVAL (diags says why) or SP_ENOMEM.
- * Every `expect` is run, and a failing one is an error. */
+ * Every `expect` is run, and a failing one is an error, unless the world says otherwise. */
 sp_status sp_policy_compile(const struct sp_source *sources, size_t n_sources,
                             const struct sp_world *world, struct sp_diags *diags,
                             struct sp_policy **ret_policy);
@@ -101,6 +102,9 @@ struct sp_identity { /* `client` and `principal` */
     size_t n_grants;
 };
 
+/* The sources that spans of the policy count: those that were given, then those that they use.
+ */
+const struct sp_source *sp_policy_sources(const struct sp_policy *policy, size_t *ret_n);
 size_t sp_policy_n_scopes(const struct sp_policy *policy);
 const struct sp_scope *sp_policy_scope(const struct sp_policy *policy, size_t i);
 const struct sp_scope *sp_policy_find_scope(const struct sp_policy *policy,
@@ -289,6 +293,45 @@ enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp
 /* The same for a narrowed token, without the witness, and with fewer steps: a client waits. */
 enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
                                     struct sp_error *why);
+
+/* ---- test ---------------------------------------------------------------------------------
+ *
+ * The `expect` lines of a policy, one by one, and what of its rules they reach. */
+struct sp_test {
+    const struct sp_scope *scope;
+    struct sp_span span; /* into sp_policy_sources() */
+    bool passed;
+};
+
+struct sp_atom_cover { /* one atom of a rule's condition */
+    struct sp_span span;
+    struct sp_text text;         /* canonical */
+    bool seen_true, seen_untrue; /* where host, path and method matched; false or unknown */
+};
+
+struct sp_rule_cover {
+    const struct sp_scope *scope;
+    const struct sp_rule *rule;
+    struct sp_span span;
+    size_t n_decided; /* tests that it decided: it let them through, or it is the deny that fired */
+    struct sp_atom_cover *atoms;
+    size_t n_atoms;
+};
+
+struct sp_tests {
+    struct sp_arena arena;
+    struct sp_diags diags; /* why those that failed did: E160 to E162, with their spans */
+    struct sp_test *tests;
+    size_t n_tests, n_failed;
+    struct sp_rule_cover *rules; /* without those that the compiler added */
+    size_t n_rules, n_rules_decided;
+    size_t n_sides, n_sides_seen; /* two for each atom: true, and not */
+};
+
+/* Run the tests of a policy that was compiled with leave_expects. SP_ENOMEM. The result borrows
+ * from the policy. */
+sp_status sp_policy_test(const struct sp_policy *policy, struct sp_tests *ret_tests);
+void sp_tests_done(struct sp_tests *tests);
 
 /* ---- blast --------------------------------------------------------------------------------
  *

@@ -217,6 +217,15 @@ const struct cli_command cli_policy_commands[] = {
      "FILE may be a folder: then all its *.scope files, as one policy. The catalogues of the\n"
      "plugins that are named, or else installed, say which actions need a literal allow.\n",
      run_check},
+    {"policy", "test", "FILE… [--min-coverage N] [--plugin FILE.so]…",
+     "Run the expect lines of scope files, and say what of the rules they reach",
+     "FILE may be a folder. Each test is reported, then each rule with the number of tests that "
+     "it\n"
+     "decided, and those atoms of its condition that no test saw both true and untrue.\n"
+     "Exit status 0: all passed; 1: one failed, or less than N percent of the rules decided a\n"
+     "test or of the atoms' two sides were seen; 2: the files do not compile.\n"
+     "  --min-coverage N   0 to 100\n",
+     cli_run_policy_test},
     {"policy", "explain", "FILE --scope S [--arg k=v]… METHOD URL [--data FILE] [--header H]…",
      "Say which rule decides about a request, and why",
      "Exit status 0: allowed, 1: denied. A body is judged by its Content-Type (--header).\n",
