@@ -259,6 +259,11 @@ bool sp_matcher_is_bit_parallel(const struct sp_matcher *matcher);
  * the verdict; for `policy explain`. */
 void sp_scope_explain(const struct sp_scope *scope, const struct sp_request *request,
                       struct sp_buf *buf);
+/* The same as a JSON array of {rule, denies, reach, fires, fault, atoms: [{atom, truth,
+ * detail}]}.
+ */
+void sp_scope_explain_json(const struct sp_scope *scope, const struct sp_request *request,
+                           struct sp_buf *buf);
 
 /* ---- prove --------------------------------------------------------------------------------
  */
@@ -294,6 +299,33 @@ enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp
 enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
                                     struct sp_error *why);
 
+/* ---- nearest ------------------------------------------------------------------------------
+ *
+ * For a refused request: what would have to change, in the request or in the scope. */
+struct sp_change {
+    struct sp_text place; /* "method", "host", "path", "body.amount", "header.x-tenant" */
+    struct sp_text to;    /* what it is in the nearest request; .ptr NULL: left out */
+    struct sp_text words; /* "body.amount would have to be at most 5000; it is 5001" */
+};
+
+struct sp_nearest {
+    struct sp_arena arena;
+    bool found;                /* else it was too hard, or the scope allows nothing */
+    struct sp_request request; /* allowed: the scope was asked. Fewest changes of those tried */
+    const struct sp_rule *rule; /* that lets it through */
+    struct sp_change *changes;
+    size_t n_changes;
+    /* "in refund, `body.amount in 1..5001` for `body.amount in 1..5000`", or "with `allow POST
+     * https://…`": the scope, so changed, was read back and asked. Empty: nothing small. */
+    struct sp_text scope_change;
+};
+
+/* Of a scope that refuses the request, frozen, and a request whose body was judged. SP_ENOMEM.
+ * The result borrows from both. Within a fixed number of steps, about a second at the most. */
+sp_status sp_scope_nearest(const struct sp_scope *scope, const struct sp_request *request,
+                           struct sp_nearest *ret_nearest);
+void sp_nearest_done(struct sp_nearest *nearest);
+
 /* ---- test ---------------------------------------------------------------------------------
  *
  * The `expect` lines of a policy, one by one, and what of its rules they reach. */
@@ -313,7 +345,8 @@ struct sp_rule_cover {
     const struct sp_scope *scope;
     const struct sp_rule *rule;
     struct sp_span span;
-    size_t n_decided; /* tests that it decided: it let them through, or it is the deny that fired */
+    size_t n_decided; /* tests that it decided: it let them through, or it is the deny that
+                         fired */
     struct sp_atom_cover *atoms;
     size_t n_atoms;
 };

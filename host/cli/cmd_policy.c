@@ -136,29 +136,111 @@ static bool read_request(struct sp_arena *arena, const struct explain_options *o
     return true;
 }
 
+static void put(struct sp_buf *out, const char *name, struct sp_text text)
+{
+    sp_buf_addf(out, "%s", name);
+    if (text.ptr) {
+        sp_buf_add_json(out, text);
+    } else {
+        sp_buf_add_str(out, "null");
+    }
+}
+
+static void nearest_as_json(const struct sp_nearest *nearest, struct sp_buf *out)
+{
+    struct sp_buf text;
+    sp_buf_init(&text, OUTPUT_MAX_BYTES);
+    sp_buf_add_str(out, ",\"nearest\":");
+    if (nearest->found) {
+        sp_witness_print(&nearest->request, &text);
+        put(out, "{\"request\":", sp_buf_text(&text));
+        put(out, ",\"rule\":", sp_rule_label(nearest->rule));
+        sp_buf_add_str(out, ",\"changes\":[");
+        for (size_t i = 0; i < nearest->n_changes; i++) {
+            const struct sp_change *change = &nearest->changes[i];
+            put(out, i ? ",{\"place\":" : "{\"place\":", change->place);
+            put(out, ",\"to\":", change->to);
+            put(out, ",\"words\":", change->words);
+            sp_buf_add_byte(out, '}');
+        }
+        sp_buf_add_str(out, "]}");
+    } else {
+        sp_buf_add_str(out, "null");
+    }
+    put(out, ",\"scope_change\":", nearest->scope_change);
+    out->failed = out->failed || text.failed;
+    sp_buf_done(&text);
+}
+
+static void nearest_as_text(const struct sp_nearest *nearest, struct sp_buf *out)
+{
+    if (nearest->found) {
+        struct sp_text label = sp_rule_label(nearest->rule);
+        sp_buf_add_str(out, "\nto be allowed:\n");
+        for (size_t i = 0; i < nearest->n_changes; i++) {
+            sp_buf_addf(out, "  %.*s\n", (int)nearest->changes[i].words.len,
+                        nearest->changes[i].words.ptr);
+        }
+        sp_buf_addf(out, "the nearest request that is allowed (it was asked), by %.*s:\n  ",
+                    (int)label.len, label.ptr);
+        sp_witness_print(&nearest->request, out);
+        sp_buf_add_byte(out, '\n');
+    } else {
+        sp_buf_add_str(out, "\nno request near this one was found that is allowed\n");
+    }
+    if (nearest->scope_change.len > 0) {
+        sp_buf_addf(out,
+                    "the smallest change of the scope that allows it (it was asked):\n  %.*s\n",
+                    (int)nearest->scope_change.len, nearest->scope_change.ptr);
+    }
+}
+
 static int explain(const struct cli *cli, const struct sp_scope *scope, struct sp_arena *arena,
                    struct sp_request *request)
 {
+    static const char *const reasons[] = {
+        [SP_VERDICT_ALLOWED] = "allowed",     [SP_VERDICT_HOST] = "host",
+        [SP_VERDICT_PATH] = "path",           [SP_VERDICT_METHOD] = "method",
+        [SP_VERDICT_CONDITION] = "condition", [SP_VERDICT_UNREADABLE] = "unreadable",
+        [SP_VERDICT_DENY_RULE] = "deny_rule"};
     struct sp_verdict verdict;
+    struct sp_nearest nearest;
     if (sp_scope_wants_body(scope, request)) {
         sp_judge_body(arena, request);
     }
     sp_scope_match(scope, request, &verdict);
-    struct sp_text label = verdict.rule ? sp_rule_label(verdict.rule) : SP_TEXT("");
+    if (!verdict.allowed && sp_scope_nearest(scope, request, &nearest)) {
+        return cli_error(CLI_INTERNAL, "out of memory");
+    }
     struct sp_buf out;
     sp_buf_init(&out, OUTPUT_MAX_BYTES);
     if (cli->json) {
-        sp_buf_addf(&out, "{\"allowed\":%s,\"rule\":", verdict.allowed ? "true" : "false");
-        sp_buf_add_json(&out, label);
-        sp_buf_add_str(&out, ",\"detail\":");
-        sp_buf_add_json(&out, sp_text_of(verdict.detail));
+        sp_buf_addf(&out, "{\"allowed\":%s,\"reason\":\"%s\"",
+                    verdict.allowed ? "true" : "false", reasons[verdict.reason]);
+        put(&out, ",\"rule\":", verdict.rule ? sp_rule_label(verdict.rule) : SP_TEXT(""));
+        put(&out, ",\"detail\":", sp_text_of(verdict.detail));
+        sp_buf_add_str(&out, ",\"rules\":");
+        sp_scope_explain_json(scope, request, &out);
+        if (!verdict.allowed) {
+            nearest_as_json(&nearest, &out);
+        }
         sp_buf_add_str(&out, "}\n");
     } else {
         sp_scope_explain(scope, request, &out);
+        if (!verdict.allowed) {
+            nearest_as_text(&nearest, &out);
+        }
+    }
+    if (!verdict.allowed) {
+        sp_nearest_done(&nearest);
+    }
+    int result = verdict.allowed ? CLI_YES : CLI_NO;
+    if (out.failed) {
+        result = cli_error(CLI_INTERNAL, "there is too much to show");
     }
     (void)fwrite(sp_buf_text(&out).ptr, 1, out.len, stdout);
     sp_buf_done(&out);
-    return verdict.allowed ? CLI_YES : CLI_NO;
+    return result;
 }
 
 static int run_explain(struct cli *cli, int argc, char **argv)
@@ -219,7 +301,8 @@ const struct cli_command cli_policy_commands[] = {
      run_check},
     {"policy", "test", "FILE… [--min-coverage N] [--plugin FILE.so]…",
      "Run the expect lines of scope files, and say what of the rules they reach",
-     "FILE may be a folder. Each test is reported, then each rule with the number of tests that "
+     "FILE may be a folder. Each test is reported, then each rule with the number of tests "
+     "that "
      "it\n"
      "decided, and those atoms of its condition that no test saw both true and untrue.\n"
      "Exit status 0: all passed; 1: one failed, or less than N percent of the rules decided a\n"
@@ -228,6 +311,8 @@ const struct cli_command cli_policy_commands[] = {
      cli_run_policy_test},
     {"policy", "explain", "FILE --scope S [--arg k=v]… METHOD URL [--data FILE] [--header H]…",
      "Say which rule decides about a request, and why",
+     "For a refusal also the nearest request that is allowed, and the smallest change of the\n"
+     "scope that would allow this one.\n"
      "Exit status 0: allowed, 1: denied. A body is judged by its Content-Type (--header).\n",
      run_explain},
     {"policy", "diff", "OLD NEW [--scope S]", "Say what NEW allows that OLD does not, and back",

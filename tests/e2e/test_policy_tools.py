@@ -135,3 +135,52 @@ def test_policy_test_colours_a_terminal_alone(policy):
             seen += chunk
         os.close(master)
         assert child.wait(60) == 0 and (b"\033[32mpassed" in seen) == coloured
+
+
+# ---- explain
+
+
+def form(tmp_path, text):
+    body = tmp_path / "body"
+    body.write_text(text)
+    return ["--data", body, "--header", "Content-Type: application/x-www-form-urlencoded"]
+
+
+def explain(policy, *args, expect=1):
+    out = run("--json", "policy", "explain", policy, "--scope", "desk", *args, expect=expect)[0]
+    return json.loads(out)
+
+
+def test_explain_says_which_atom_failed_and_the_smallest_change(policy, tmp_path):
+    args = ["POST", REFUNDS, *form(tmp_path, "charge=ch_1&amount=5001")]
+    text, _ = run("policy", "explain", policy, "--scope", "desk", *args, expect=1)
+    assert "false    body.amount in 1..5000" in text
+    assert 'body.amount would have to be at most 5000; it is "5001"' in text
+    assert "in refund, `body.amount in 1..5001` for `body.amount in 1..5000`" in text
+    assert "form charge=ch_1&amount=5000" in text
+    found = explain(policy, *args)
+    assert (found["allowed"], found["reason"], found["rule"]) == (False, "condition", "refund")
+    refund = [rule for rule in found["rules"] if rule["rule"] == "refund"][0]
+    assert [atom["truth"] for atom in refund["atoms"]] == ["true", "false"]
+    assert [(one["place"], one["to"]) for one in found["nearest"]["changes"]] == [
+        ("body.amount", '"5000"')]
+    assert found["nearest"]["rule"] == "refund" and "5001" in found["scope_change"]
+
+
+def test_explain_proposes_what_explain_then_allows(policy, tmp_path):
+    """The nearest request, asked again through the command; the changed scope, too."""
+    found = explain(policy, "PUT", "https://api.stripe.com/v1/charge/ch_1?expand=x")
+    method, url = found["nearest"]["request"].split()
+    allowed = explain(policy, method, url, expect=0)
+    assert allowed["rule"] == "read" and "nearest" not in allowed
+    assert [one["place"] for one in found["nearest"]["changes"]] == ["method", "path"]
+    assert found["scope_change"] == "with `allow PUT https://api.stripe.com/v1/charge/ch_1`"
+    policy.write_text(FILE.replace("  @capture", found["scope_change"].split("`")[1] + "\n  @capture"))
+    explain(policy, "PUT", "https://api.stripe.com/v1/charge/ch_1?expand=x", expect=0)
+
+
+def test_explain_of_a_deny_says_what_it_would_take(policy):
+    found = explain(policy, "GET", "https://api.stripe.com/v1/charges/ch_1/capture")
+    assert (found["reason"], found["rule"]) == ("deny_rule", "capture")
+    assert [rule["fires"] for rule in found["rules"]] == [False, False, True]
+    assert found["scope_change"].startswith("without capture (`deny * ")
