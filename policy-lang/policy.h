@@ -326,6 +326,34 @@ sp_status sp_scope_nearest(const struct sp_scope *scope, const struct sp_request
                            struct sp_nearest *ret_nearest);
 void sp_nearest_done(struct sp_nearest *nearest);
 
+/* ---- partly known -------------------------------------------------------------------------
+ *
+ * A request as an audit records it. */
+enum {
+    SP_UNKNOWN_BODY = 1,    /* there is one; nothing of it is known */
+    SP_UNKNOWN_QUERY = 2,   /* the values of its parameters; their names are known */
+    SP_UNKNOWN_PARAMS = 4,  /* there are more parameters than are known */
+    SP_UNKNOWN_HEADERS = 8, /* which there are */
+};
+
+enum sp_partly { SP_PARTLY_ALLOWED, SP_PARTLY_DENIED, SP_PARTLY_DEPENDS };
+
+struct sp_partial {
+    enum sp_partly verdict; /* ALLOWED, DENIED: whatever the unknown part was */
+    /* An allow or a deny that surely decides so; NULL: none does by itself. */
+    const struct sp_rule *rule;
+};
+
+/* unknown: SP_UNKNOWN_… together. ret_depends may be NULL; else the fields are appended that a
+ * DEPENDS hangs on, "body.amount, query.limit". */
+void sp_scope_match_partial(const struct sp_scope *scope, const struct sp_request *request,
+                            unsigned unknown, struct sp_buf *ret_depends,
+                            struct sp_partial *ret_partial);
+/* Append a line for each rule, or objects {rule, denies, applies: yes, no or unknown,
+ * depends_on} with commas between. */
+void sp_scope_explain_partial(const struct sp_scope *scope, const struct sp_request *request,
+                              unsigned unknown, bool json, struct sp_buf *buf);
+
 /* ---- test ---------------------------------------------------------------------------------
  *
  * The `expect` lines of a policy, one by one, and what of its rules they reach. */

@@ -32,6 +32,7 @@ target_include_directories(test_match_oracle PRIVATE
   ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
 sallyport_test(property/test_scope_laws.c policy_gen)
 sallyport_test(property/test_nearest_laws.c policy_gen)
+sallyport_test(property/test_partial_laws.c policy_gen)
 
 # The manual, its grammar and its examples against the compiler itself.
 add_executable(check_dump property/check_dump.c)
