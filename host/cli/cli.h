@@ -127,6 +127,8 @@ extern const struct cli_command cli_host_commands[], cli_key_commands[], cli_cli
 int cli_run_policy_diff(struct cli *cli, int argc, char **argv);
 /* `policy test` (cmd_test.c). */
 int cli_run_policy_test(struct cli *cli, int argc, char **argv);
+/* `policy replay` (cmd_replay.c). */
+int cli_run_policy_replay(struct cli *cli, int argc, char **argv);
 /* `policy fmt` (cmd_fmt.c). */
 int cli_run_policy_fmt(struct cli *cli, int argc, char **argv);
 /* `policy lsp` (cmd_lsp.c). */
@@ -144,6 +146,10 @@ int cli_policy_compile(const struct cli *cli, const struct cli_list *paths,
 /* The scope of that name with its arguments (NAME=VALUE) filled in; NULL, and a message. */
 struct sp_scope *cli_policy_freeze(const struct sp_policy *policy, const char *name,
                                    const struct cli_list *args);
+/* `policy explain --audit SEQ` (cmd_why.c): about a record of the audit in folder (NULL: the
+ * host's), by those files, or where there is none by those of the host. world may be NULL. */
+int cli_policy_why(const struct cli *cli, const char *seq, const char *folder,
+                   const struct cli_list *given, const struct sp_world *world);
 /* `policy blast` (cmd_blast.c). */
 int cli_run_policy_blast(struct cli *cli, int argc, char **argv);
 

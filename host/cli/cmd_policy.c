@@ -77,7 +77,7 @@ static int run_check(struct cli *cli, int argc, char **argv)
  */
 
 struct explain_options {
-    const char *scope, *data_file;
+    const char *scope, *data_file, *audit, *audit_dir;
     struct cli_list args, headers, plugins;
 };
 
@@ -243,29 +243,12 @@ static int explain(const struct cli *cli, const struct sp_scope *scope, struct s
     return result;
 }
 
-static int run_explain(struct cli *cli, int argc, char **argv)
+/* About a request that is given in words: file, method, URL. */
+static int explain_words(const struct cli *cli, const struct explain_options *o,
+                         const struct cli_list *words, const struct sp_world *world)
 {
-    struct explain_options o;
-    struct cli_list words;
-    memset(&o, 0, sizeof o);
-    if (!cli_args(argc, argv,
-                  CLI_OPTIONS({"scope", &o.scope, NULL, NULL},
-                              {"data", &o.data_file, NULL, NULL}, {"arg", NULL, NULL, &o.args},
-                              {"header", NULL, NULL, &o.headers},
-                              {"plugin", NULL, NULL, &o.plugins}),
-                  3, 3, &words)) {
-        return CLI_USAGE;
-    }
-    if (!o.scope) {
-        return cli_error(CLI_USAGE, "which scope? Give --scope NAME");
-    }
-    struct cli_list paths = {.items = {words.items[0]}, .n = 1};
-    struct cli_list call = {.items = {words.items[1], words.items[2]}, .n = 2};
-    struct cli_catalogues *catalogues = NULL;
-    int result = cli_catalogues_open(cli, &o.plugins, &catalogues);
-    if (result != CLI_YES) {
-        return result;
-    }
+    struct cli_list paths = {.items = {words->items[0]}, .n = 1};
+    struct cli_list call = {.items = {words->items[1], words->items[2]}, .n = 2};
     struct sp_policy_files files;
     struct sp_policy *policy = NULL;
     struct sp_scope *scope = NULL;
@@ -275,12 +258,11 @@ static int run_explain(struct cli *cli, int argc, char **argv)
     sp_policy_files_init(&files);
     sp_arena_init(&arena, 64 << 20);
     sp_buf_init(&body, BODY_MAX_BYTES);
-    result = cli_policy_compile(cli, &paths, cli_catalogues_world(catalogues), true, &files,
-                                &policy);
+    int result = cli_policy_compile(cli, &paths, world, true, &files, &policy);
     if (result == CLI_YES) {
         result = CLI_USAGE;
-        scope = cli_policy_freeze(policy, o.scope, &o.args);
-        if (scope && read_request(&arena, &o, &call, &body, &request)) {
+        scope = cli_policy_freeze(policy, o->scope, &o->args);
+        if (scope && read_request(&arena, o, &call, &body, &request)) {
             result = explain(cli, scope, &arena, &request);
         }
     }
@@ -289,6 +271,41 @@ static int run_explain(struct cli *cli, int argc, char **argv)
     sp_buf_done(&body);
     sp_arena_done(&arena);
     sp_policy_files_done(&files);
+    return result;
+}
+
+static int run_explain(struct cli *cli, int argc, char **argv)
+{
+    struct explain_options o;
+    struct cli_list words;
+    struct cli_catalogues *catalogues = NULL;
+    memset(&o, 0, sizeof o);
+    if (!cli_args(
+            argc, argv,
+            CLI_OPTIONS({"scope", &o.scope, NULL, NULL}, {"data", &o.data_file, NULL, NULL},
+                        {"arg", NULL, NULL, &o.args}, {"header", NULL, NULL, &o.headers},
+                        {"plugin", NULL, NULL, &o.plugins}, {"audit", &o.audit, NULL, NULL},
+                        {"audit-dir", &o.audit_dir, NULL, NULL}),
+            0, CLI_LIST_MAX, &words)) {
+        return CLI_USAGE;
+    }
+    if (!o.audit && words.n != 3) {
+        return cli_error(CLI_USAGE, "give FILE, METHOD and URL, or --audit SEQ; see --help");
+    }
+    if (!o.audit && !o.scope) {
+        return cli_error(CLI_USAGE, "which scope? Give --scope NAME");
+    }
+    if (o.audit && (o.scope || o.data_file || o.args.n || o.headers.n)) {
+        return cli_error(CLI_USAGE, "--audit takes the request from the record: no --scope, "
+                                    "--arg, --data or --header");
+    }
+    int result = cli_catalogues_open(cli, &o.plugins, &catalogues);
+    if (result != CLI_YES) {
+        return result;
+    }
+    const struct sp_world *world = cli_catalogues_world(catalogues);
+    result = o.audit ? cli_policy_why(cli, o.audit, o.audit_dir, &words, world)
+                     : explain_words(cli, &o, &words, world);
     cli_catalogues_close(catalogues);
     return result;
 }
@@ -309,12 +326,29 @@ const struct cli_command cli_policy_commands[] = {
      "test or of the atoms' two sides were seen; 2: the files do not compile.\n"
      "  --min-coverage N   0 to 100\n",
      cli_run_policy_test},
-    {"policy", "explain", "FILE --scope S [--arg k=v]… METHOD URL [--data FILE] [--header H]…",
+    {"policy", "explain",
+     "FILE --scope S [--arg k=v]… METHOD URL [--data FILE] [--header H]… | [FILE…] --audit SEQ",
      "Say which rule decides about a request, and why",
      "For a refusal also the nearest request that is allowed, and the smallest change of the\n"
      "scope that would allow this one.\n"
+     "With --audit: why the call of that record of the audit was let through or refused, and\n"
+     "what FILE, or the host's own files, say about it; of a body, a query's values and "
+     "headers\n"
+     "a record holds nothing that could be judged again.\n"
+     "  --audit-dir DIR    the audit (default: that of the host)\n"
      "Exit status 0: allowed, 1: denied. A body is judged by its Content-Type (--header).\n",
      run_explain},
+    {"policy", "replay", "FILE… [--from N] [--scope S] [--audit-dir DIR]",
+     "Say what new scope files would have decided on the audit's requests",
+     "Each call and each refusal of the audit, whose chain is verified first, is decided again "
+     "by\n"
+     "the scope of that name, with the arguments that the token was issued with. What depends "
+     "on\n"
+     "a body, a query's value or a header, which are not recorded, is said to.\n"
+     "Exit status 0: nothing would surely change, 1: something would.\n"
+     "  --from N           only from that record on\n"
+     "  --audit-dir DIR    the audit (default: that of the host)\n",
+     cli_run_policy_replay},
     {"policy", "diff", "OLD NEW [--scope S]", "Say what NEW allows that OLD does not, and back",
      "OLD and NEW are files or folders. For each scope (or that of --scope) both directions "
      "are\n"

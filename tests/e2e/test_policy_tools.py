@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from lib import build_file
+from world import CHARGE, FORM, POLICY, world
 
 FILE = """sallyport 1
 scope desk {
@@ -184,3 +185,170 @@ def test_explain_of_a_deny_says_what_it_would_take(policy):
     assert (found["reason"], found["rule"]) == ("deny_rule", "capture")
     assert [rule["fires"] for rule in found["rules"]] == [False, False, True]
     assert found["scope_change"].startswith("without capture (`deny * ")
+
+
+# ---- explain --audit, replay
+
+
+ORG = "https://api.stripe.com/v1/accounts/"
+
+
+@pytest.fixture
+def w(tmp_path, recorder):
+    """A host whose audit holds a bit of everything."""
+    recorder.answer({"*": {"body": "{}"}})
+    with world(tmp_path, recorder.url) as made:
+        made.text = POLICY % {"rate": "1000/min", "desk": made.desk.public,
+                              "agent": made.agent.public}
+        made.text = made.text.replace("may issue open for 4h",
+                                      "may issue open for 4h\n  may issue one(account = *) for 1h")
+        made.text += """
+scope one(account) {
+  key stripe-main
+  ttl 1h
+  @one allow GET https://api.stripe.com/v1/accounts/{account}
+}
+"""
+        made.host.write_policy("world.scope", made.text)
+        made.host.reload()
+        yield made
+
+
+def use(w):
+    """Calls of all kinds; their names with the numbers of their records."""
+    agent, token = w.as_agent(), w.issue()
+    body = b"charge=ch_1&amount=4000&reason=duplicate"
+    agent.ok("proxy", token=token, method="GET", url=CHARGE + "?expand=balance")
+    agent.ok("proxy", token=token, method="POST", url=REFUNDS, headers=FORM, body=body)
+    agent.refused("proxy", token=token, method="POST", url=REFUNDS, headers=FORM,
+                  body=body.replace(b"4000", b"5001"))
+    agent.refused("proxy", token=token, method="DELETE", url=CHARGE)
+    agent.refused("proxy", token=token, method="POST", url=CHARGE + "/capture", body=b"")
+    narrowed = w.issue(narrow="allow GET https://api.stripe.com/v1/charges/ch_9")
+    agent.refused("proxy", token=narrowed, method="GET", url=CHARGE)
+    one = w.issue("one", args={"account": "acct_1"})
+    agent.refused("proxy", token=one, method="GET", url=ORG + "acct_2")
+    agent.ok("proxy", token=one, method="GET", url=ORG + "acct_1")  # durable, with all before it
+    records = {}
+    names = iter(["read", "refund", "large", "delete", "capture", "narrowed", "two", "one"])
+    for record in w.host.audit_records():
+        if record["type"] in ("intent", "denied"):
+            records[next(names)] = record
+    assert len(records) == 8
+    return records
+
+
+def changes(found):
+    return {one["seq"]: one for one in found["changes"]}
+
+
+def test_the_audit_names_arguments_and_the_kind_of_a_body_and_no_value(w):
+    records = use(w)
+    issued = [record for record in w.host.audit_records() if record["type"] == "issue"]
+    assert [record.get("args") for record in issued] == [None, None, [["account", "acct_1"]]]
+    assert records["refund"]["body_kind"] == "form" and "scheme" not in records["refund"]
+    assert "4000" not in json.dumps(records["refund"]) and "balance" not in json.dumps(records)
+
+
+def test_replay_of_the_same_files_changes_nothing_but_cannot_tell_about_bodies(w):
+    records = use(w)
+    found = w.host.cli_json("policy", "replay", os.path.join(w.host.dir, "policy"))
+    assert (found["calls"], found["newly_allowed"], found["newly_refused"]) == (8, 0, 0)
+    assert {one["change"] for one in found["changes"]} == {"undecidable"}
+    assert set(changes(found)) == {records["refund"]["seq"], records["large"]["seq"]}
+    depends = changes(found)[records["large"]["seq"]]["depends_on"]
+    assert "body.amount" in depends and "body.charge" in depends
+    assert (found["same"], found["undecidable"], found["skipped"]) == (6, 2, 0)
+
+
+def test_replay_says_what_a_new_policy_would_have_decided(w, tmp_path):
+    records = use(w)
+    new = tmp_path / "new.scope"
+    text = w.text.replace("@nocapture deny *", "@nocapture deny GET")
+    text = text.replace("@read      allow GET  https://api.stripe.com/v1/charges/*",
+                        "@read allow DELETE https://api.stripe.com/v1/charges/*")
+    text = text.replace("accounts/{account}", "accounts/{account}/x")
+    text = text.replace("v1/refunds\n               where", "v1/other\n               where")
+    new.write_text(text)
+    found = w.host.cli_json("policy", "replay", new, expect=1)
+    kinds = {one["seq"]: one["change"] for one in found["changes"]}
+    assert kinds == {
+        records["read"]["seq"]: "newly_refused",  # the method is another
+        records["refund"]["seq"]: "newly_refused",  # whatever its body
+        records["delete"]["seq"]: "newly_allowed",
+        records["narrowed"]["seq"]: "newly_refused",  # the caveat refused it, the scope had not
+        records["one"]["seq"]: "newly_refused",
+    }
+    assert changes(found)[records["delete"]["seq"]]["rule_now"] == "read"
+    assert found["undecidable"] == 0
+    rules = {(one["scope"], one["rule"]): one for one in found["rules"]}
+    assert rules["support", "read"]["allowed"] == 1 and rules["one", "(no rule)"]["refused"] == 2
+    only = w.host.cli_json("policy", "replay", new, "--scope", "one", expect=1)
+    assert (only["calls"], only["newly_refused"]) == (2, 1)
+    late = w.host.cli_json("policy", "replay", new, "--from", str(records["one"]["seq"]),
+                            expect=1)
+    assert (late["calls"], set(changes(late))) == (1, {records["one"]["seq"]})
+    text = w.host.cli("policy", "replay", new, expect=1)
+    assert "newly allowed by read" in text and "8 calls: 3 as before, 1 newly allowed" in text
+
+
+def test_replay_of_files_that_lack_a_scope_a_parameter_or_a_key(w, tmp_path):
+    records = use(w)
+    new = tmp_path / "new.scope"
+    new.write_text(w.text.replace("scope one(account)", "scope one(tenant)")
+                   .replace("{account}", "{tenant}").replace("one(account = *)", "one(tenant = *)")
+                   .replace("scope support {\n  key   stripe-main", "scope support {\n  key stripe-other"))
+    found = changes(w.host.cli_json("policy", "replay", new, expect=1))
+    assert "arguments" in found[records["one"]["seq"]]["why"]
+    assert "key" in found[records["read"]["seq"]]["why"]
+    new.write_text(w.text.replace("scope support", "scope help").replace("issue support", "issue help"))
+    found = changes(w.host.cli_json("policy", "replay", new, expect=1))
+    assert found[records["read"]["seq"]]["why"] == "there is no such scope"
+
+
+def test_replay_and_explain_refuse_an_audit_that_was_changed(w):
+    seq = use(w)["delete"]["seq"]
+    folder = os.path.join(w.host.dir, "audit")
+    path = os.path.join(folder, sorted(os.listdir(folder))[0])
+    w.host.stop()
+    with open(path, "r+b") as file:
+        text = file.read()
+        file.seek(0)
+        file.write(text.replace(b'"method":"DELETE"', b'"method":"GET"   ', 1))
+    for args in (["replay", os.path.join(w.host.dir, "policy")], ["explain", "--audit", seq]):
+        assert "does not hold together" in w.host.cli("policy", *args, expect=2)
+
+
+def test_explain_audit_says_why_then_and_what_the_files_say_now(w, tmp_path):
+    records = use(w)
+    text = w.host.cli("policy", "explain", "--audit", records["large"]["seq"], expect=1)
+    assert "then: refused, not_allowed, by refund: body.amount in 1..5000" in text
+    assert "not recorded" in text and "the body" in text
+    assert "allow refund           depends on body.charge, body.amount" in text
+    found = w.host.cli_json("policy", "explain", "--audit", records["capture"]["seq"], expect=1)
+    assert (found["then"], found["now"], found["rule_now"], found["agrees"]) == (
+        "refused_by_the_scope", "denied", "nocapture", True)
+    found = w.host.cli_json("policy", "explain", "--audit", records["narrowed"]["seq"], expect=1)
+    assert (found["then"], found["now"], found["agrees"]) == ("refused_after_the_scope", "allowed", True)
+    found = w.host.cli_json("policy", "explain", "--audit", records["read"]["seq"])
+    assert (found["then"], found["now"], found["rule_now"]) == ("sent", "allowed", "read")
+    assert found["not_recorded"] == ["the values of the query", "headers"]
+    assert found["request"] == "GET https://api.stripe.com/v1/charges/ch_1?expand=…"
+    found = w.host.cli_json("policy", "explain", "--audit", records["two"]["seq"], expect=1)
+    assert (found["scope"], found["now"], found["agrees"]) == ("one", "denied", True)
+    new = tmp_path / "new.scope"
+    new.write_text(w.text.replace("allow GET  https://api.stripe.com/v1/charges/*",
+                                  "allow PUT  https://api.stripe.com/v1/charges/*"))
+    text = w.host.cli("policy", "explain", new, "--audit", records["read"]["seq"])
+    assert "verdict: denied" in text and "was another" in text
+
+
+def test_explain_audit_finds_the_call_of_an_outcome_and_no_other_record(w):
+    records = use(w)
+    outcome = [record for record in w.host.audit_records() if record["type"] == "outcome"
+               and record["call"] == records["refund"]["call"]][0]
+    text = w.host.cli("policy", "explain", "--audit", outcome["seq"])
+    assert "how a call ended" in text and "record %d," % records["refund"]["seq"] in text
+    for wrong in ("1", "999999", "x", "0"):
+        w.host.cli("policy", "explain", "--audit", wrong, expect=2)
+    w.host.cli("policy", "explain", "--audit", "5", "--scope", "support", expect=2)
