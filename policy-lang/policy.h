@@ -295,6 +295,12 @@ void sp_witness_done(struct sp_witness *witness);
 enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp_scope *inner,
                                    bool inherits, struct sp_witness *witness,
                                    struct sp_error *why);
+/* The same within so many steps, of which those that were taken are taken off: for several
+ * comparisons that must not take longer together. */
+enum sp_inclusion sp_scope_compare_within(const struct sp_scope *outer,
+                                          const struct sp_scope *inner, bool inherits,
+                                          size_t *steps, struct sp_witness *witness,
+                                          struct sp_error *why);
 /* The same for a narrowed token, without the witness, and with fewer steps: a client waits. */
 enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
                                     struct sp_error *why);
@@ -393,6 +399,41 @@ struct sp_tests {
  * from the policy. */
 sp_status sp_policy_test(const struct sp_policy *policy, struct sp_tests *ret_tests);
 void sp_tests_done(struct sp_tests *tests);
+
+/* ---- two versions of a policy ---------------------------------------------------------------
+ *
+ * What becomes of each scope whose text changed. It is about tokens to come: those that live
+ * keep the scope that they were issued with. */
+enum sp_scope_fate {
+    SP_SCOPE_ADDED,
+    SP_SCOPE_REMOVED,
+    SP_SCOPE_WIDER,    /* it newly allows something; it may allow less elsewhere */
+    SP_SCOPE_NARROWER, /* it allows nothing new: proved, but for scopes with parameters only
+                          where `why` says; not proved to be equal */
+    SP_SCOPE_EQUAL,    /* another text for the same: proved likewise */
+    SP_SCOPE_TOO_HARD, /* to tell whether it allows anything new */
+};
+const char *
+sp_scope_fate_name(enum sp_scope_fate fate); /* "new", "wider", "too_hard"; static */
+
+struct sp_scope_change {
+    struct sp_text scope;
+    enum sp_scope_fate fate;
+    struct sp_text request; /* WIDER: newly allowed, as sp_witness_print has it; else empty */
+    struct sp_text why;     /* WIDER by a setting, TOO_HARD, and with parameters; else empty */
+};
+
+struct sp_policy_changes {
+    struct sp_arena arena;
+    struct sp_scope_change *items; /* in the order of the new policy, the removed ones last */
+    size_t n, n_untouched;
+};
+
+/* All comparisons together take about so many steps, 10 to 20 million of them a second; past
+ * them what is left is too hard. SP_ENOMEM. The result borrows nothing. */
+sp_status sp_policy_compare(const struct sp_policy *old, const struct sp_policy *new,
+                            size_t steps, struct sp_policy_changes *ret_changes);
+void sp_policy_changes_done(struct sp_policy_changes *changes);
 
 /* ---- blast --------------------------------------------------------------------------------
  *

@@ -2,6 +2,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 
 import pytest
@@ -352,3 +353,74 @@ def test_explain_audit_finds_the_call_of_an_outcome_and_no_other_record(w):
     for wrong in ("1", "999999", "x", "0"):
         w.host.cli("policy", "explain", "--audit", wrong, expect=2)
     w.host.cli("policy", "explain", "--audit", "5", "--scope", "support", expect=2)
+
+
+# ---- reload
+
+
+def scope_lines(host):
+    return [line for line in host.log().splitlines() if "policy.scope" in line]
+
+
+def await_scope(host, name, count=1):
+    host.await_log("policy.scope scope=%s" % name)
+    return scope_lines(host)
+
+
+@pytest.mark.parametrize("by_signal", [False, True])
+def test_a_reload_logs_what_the_new_policy_newly_allows(w, by_signal):
+    text = w.text.replace("1..5000", "1..6000")  # support: wider
+    text = text.replace("{GET POST} https://api.stripe.com/**", "GET https://api.stripe.com/**")
+    text = text.replace("accounts/{account}", "accounts/{account}/*")
+    text += "scope fresh { key stripe-main ttl 1h allow GET https://api.stripe.com/v1/x }\n"
+    before = len(scope_lines(w.host))
+    w.host.write_policy("world.scope", text)
+    if by_signal:
+        w.host.reload_by_signal()
+        w.host.await_log("policy.scope.*fresh")
+    else:
+        w.host.cli("reload")
+    lines = scope_lines(w.host)[before:]
+    found = {name: [line for line in lines if "scope=%s " % name in line or 'scope="%s"' % name in line]
+             for name in ("support", "open", "one", "fresh")}
+    assert all(len(one) == 1 for one in found.values()), lines
+    support = found["support"][0]
+    assert "warning" in support.lower() and "newly allows" in support
+    assert "POST https://api.stripe.com/v1/refunds" in support
+    assert 5000 < int(re.search(r'amount\W+(\d+)', support).group(1)) <= 6000
+    assert "narrower" in found["open"][0] and "newly allows" not in found["open"][0]
+    assert "newly allows" in found["one"][0] and "any1" in found["one"][0]
+    assert "new" in found["fresh"][0]
+    w.issue()  # durable: the record of the reload is lazy
+    record = [record for record in w.host.audit_records() if record["type"] == "policy"][-1]
+    told = {change[0]: change[1:] for change in record["changes"]}
+    assert {name: change[0] for name, change in told.items()} == {
+        "support": "wider", "open": "narrower", "one": "wider", "fresh": "new"}
+    assert "v1/refunds" in told["support"][1]
+    # The same files again: nothing changes, and nothing is said.
+    w.host.cli("reload")
+    assert len(scope_lines(w.host)) == before + 4
+    w.host.write_policy("world.scope", w.text)
+    w.host.cli("reload")
+    lines = scope_lines(w.host)[before + 4:]
+    assert any("fresh" in line and "removed" in line for line in lines), lines
+
+
+def test_a_reload_of_hard_scopes_ends_in_time_and_says_too_hard(w):
+    """Conditions over many fields, on both sides: past the steps it is too hard, and said so."""
+    def scope(shift):
+        rules = []
+        for i in range(40):
+            parts = ["(body.f%d in %d..%d or body.g%d = %d)" % (j, i + shift, 100 + i + j, (i * j) % 9, i)
+                     for j in range(14)]
+            rules.append("  allow POST https://api.stripe.com/v1/**\n    where " + " and ".join(parts))
+        return "scope hard { key stripe-main ttl 1h\n" + "\n".join(rules) + "\n}\n"
+    w.host.write_policy("world.scope", w.text + scope(1))
+    w.host.cli("reload")
+    w.host.write_policy("world.scope", w.text + scope(0) + "# wider\n")
+    before = len(scope_lines(w.host))
+    w.host.cli("reload", timeout=20)
+    line = scope_lines(w.host)[before:]
+    assert len(line) == 1 and "hard" in line[0]
+    assert "newly allows" in line[0] or "too hard to tell" in line[0]
+    assert "state:" in w.host.cli("status")
