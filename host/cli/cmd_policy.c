@@ -204,7 +204,7 @@ static int explain(const struct cli *cli, const struct sp_scope *scope, struct s
         [SP_VERDICT_CONDITION] = "condition", [SP_VERDICT_UNREADABLE] = "unreadable",
         [SP_VERDICT_DENY_RULE] = "deny_rule"};
     struct sp_verdict verdict;
-    struct sp_nearest nearest;
+    struct sp_nearest nearest = {.found = false};
     if (sp_scope_wants_body(scope, request)) {
         sp_judge_body(arena, request);
     }

@@ -67,13 +67,13 @@ static void explain_refusal(const char *fault, const struct sp_request *request,
 {
     struct sp_buf text;
     sp_buf_over(&text, verdict->detail, sizeof verdict->detail);
+    if (!verdict->rule) {
+        sp_buf_add_str(&text, verdict->reason == SP_VERDICT_HOST
+                                  ? "no rule names this host"
+                                  : "no rule for this host matches the path");
+        return;
+    }
     switch ((int)verdict->reason) {
-    case SP_VERDICT_HOST:
-        sp_buf_add_str(&text, "no rule names this host");
-        break;
-    case SP_VERDICT_PATH:
-        sp_buf_add_str(&text, "no rule for this host matches the path");
-        break;
     case SP_VERDICT_METHOD:
         sp_buf_add_str(&text, "the rule is not for ");
         sp_buf_add_str(&text, sp_method_name(request->method));
