@@ -1,6 +1,6 @@
 #include "policy_changes.h"
 
-enum { STEPS_MAX = 2000000 };
+enum { STEPS_MAX = 5000000 };
 
 bool sp_policy_changes_find(const struct sp_policy *old, const struct sp_policy *new,
                             struct sp_policy_changes *ret_changes)

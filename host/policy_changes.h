@@ -5,7 +5,7 @@
 #include "log.h"
 #include "policy.h"
 
-/* Compare within as much time as clients can wait for: about 0.2 s in all. old may be NULL, and
+/* Compare within as much time as clients can wait for: about 0.1 s in all. old may be NULL, and
  * memory may be short: then there is nothing to tell, and false. */
 bool sp_policy_changes_find(const struct sp_policy *old, const struct sp_policy *new,
                             struct sp_policy_changes *ret_changes);

@@ -8,8 +8,8 @@ enum { CHANGES_MAX_BYTES = 256 << 20, TEXT_MAX_BYTES = 64 << 20, SHOWN_MAX_BYTES
 
 struct comparing {
     struct sp_policy_changes *changes;
-    struct sp_buf old_text, new_text;
-    size_t steps;
+    struct sp_buf old_text, new_text; /* of the scope at hand */
+    size_t steps;                     /* that are left for it */
     bool out_of_memory;
 };
 
@@ -161,32 +161,62 @@ static void compare_scope(struct comparing *c, const struct sp_scope *old,
 /* ---- the whole ------------------------------------------------------------------------------
  */
 
+/* Scopes that are in both, with another text: *ret_n of them. */
+static bool *find_changed(struct comparing *c, const struct sp_policy *old,
+                          const struct sp_policy *new, size_t *ret_n)
+{
+    bool *changed = sp_arena_array(&c->changes->arena, new->n_scopes, sizeof *changed);
+    *ret_n = 0;
+    for (size_t i = 0; changed && i < new->n_scopes; i++) {
+        const struct sp_scope *twin = sp_policy_find_scope(old, new->scopes[i]->name);
+        changed[i] = twin && !same_text(c, twin, new->scopes[i]);
+        *ret_n += changed[i];
+        c->changes->n_untouched += twin && !changed[i];
+    }
+    return changed;
+}
+
+/* Each gets an even share of the steps that are left, so that one hard scope does not take them
+ * all. */
+static void compare_all(struct comparing *c, const struct sp_policy *old,
+                        const struct sp_policy *new, const bool *changed, size_t n_changed,
+                        size_t steps)
+{
+    for (size_t i = 0; i < new->n_scopes && !c->out_of_memory; i++) {
+        const struct sp_scope *scope = new->scopes[i];
+        const struct sp_scope *twin = sp_policy_find_scope(old, scope->name);
+        if (changed[i]) {
+            size_t share = steps / n_changed--;
+            c->steps = share;
+            (void)same_text(c, twin, scope); /* so that both texts are at hand */
+            compare_scope(c, twin, scope);
+            steps -= share - c->steps;
+        } else if (!twin) {
+            add(c, scope, SP_SCOPE_ADDED);
+        }
+    }
+    for (size_t i = 0; i < old->n_scopes && !c->out_of_memory; i++) {
+        if (!sp_policy_find_scope(new, old->scopes[i]->name)) {
+            add(c, old->scopes[i], SP_SCOPE_REMOVED);
+        }
+    }
+}
+
 sp_status sp_policy_compare(const struct sp_policy *old, const struct sp_policy *new,
                             size_t steps, struct sp_policy_changes *ret_changes)
 {
-    struct comparing c = {.changes = ret_changes, .steps = steps};
+    struct comparing c = {.changes = ret_changes};
+    size_t n_changed;
     *ret_changes = (struct sp_policy_changes){.n = 0};
     sp_arena_init(&ret_changes->arena, CHANGES_MAX_BYTES);
     sp_buf_init(&c.old_text, TEXT_MAX_BYTES);
     sp_buf_init(&c.new_text, TEXT_MAX_BYTES);
     ret_changes->items = sp_arena_array(&ret_changes->arena, old->n_scopes + new->n_scopes,
                                         sizeof *ret_changes->items);
-    c.out_of_memory = !ret_changes->items;
-    for (size_t i = 0; i < new->n_scopes && !c.out_of_memory; i++) {
-        const struct sp_scope *scope = new->scopes[i];
-        const struct sp_scope *twin = sp_policy_find_scope(old, scope->name);
-        if (!twin) {
-            add(&c, scope, SP_SCOPE_ADDED);
-        } else if (same_text(&c, twin, scope)) {
-            ret_changes->n_untouched++;
-        } else {
-            compare_scope(&c, twin, scope);
-        }
-    }
-    for (size_t i = 0; i < old->n_scopes && !c.out_of_memory; i++) {
-        if (!sp_policy_find_scope(new, old->scopes[i]->name)) {
-            add(&c, old->scopes[i], SP_SCOPE_REMOVED);
-        }
+    const bool *changed = find_changed(&c, old, new, &n_changed);
+    c.out_of_memory = !ret_changes->items || !changed;
+    if (!c.out_of_memory) {
+        compare_all(&c, old, new, changed, n_changed, steps);
     }
     sp_buf_done(&c.old_text);
     sp_buf_done(&c.new_text);
