@@ -3,7 +3,6 @@
 #include "audit.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,40 +162,44 @@ static sp_status give(struct audit_calls *calls, uint64_t seq, json_t *record)
     return good ? SP_OK : SP_EDENIED;
 }
 
-static sp_status on_line(void *user, uint64_t seq, struct sp_text line)
+sp_status audit_calls_line(struct audit_calls *calls, uint64_t seq, struct sp_text line,
+                           audit_call_fn fn, void *user)
 {
-    struct audit_calls *calls = user;
     json_error_t error;
     json_t *record = json_loadb(line.ptr, line.len, 0, &error);
-    if (!json_is_object(record)) { /* the chain holds, so the host wrote it; still */
-        json_decref(record);
-        return SP_OK;
-    }
-    sp_status status = give(calls, seq, record);
+    calls->fn = fn;
+    calls->user = user;
+    /* The chain holds, so the host wrote it; still, what is no record tells of no call. */
+    sp_status status = json_is_object(record) ? give(calls, seq, record) : SP_OK;
     json_decref(record);
     return status;
 }
 
-int audit_calls_read(const char *folder, struct audit_calls *calls, audit_call_fn fn,
-                     void *user)
+static sp_status on_line(void *user, uint64_t seq, struct sp_text line)
+{
+    struct audit_calls *calls = user;
+    return audit_calls_line(calls, seq, line, calls->fn, calls->user);
+}
+
+sp_status audit_calls_read(const char *folder, struct audit_calls *calls, audit_call_fn fn,
+                           void *user, struct sp_error *err)
 {
     struct sp_audit_report report;
-    struct sp_error err = {""};
     memset(&report, 0, sizeof report);
-    sp_status status = sp_audit_verify(folder, 0, NULL, &report, &err);
+    sp_status status = sp_audit_verify(folder, 0, NULL, &report, err);
     if (status == SP_ECORRUPT) {
-        return cli_error(CLI_USAGE,
-                         "the audit does not hold together: record %" PRIu64
-                         ": %s (`sallyport audit verify`)",
-                         report.bad_seq, report.reason);
+        return sp_fail(err, SP_ECORRUPT,
+                       "the audit does not hold together: record %" PRIu64
+                       ": %s (`sallyport audit verify`)",
+                       report.bad_seq, report.reason);
     }
     calls->fn = fn;
     calls->user = user;
-    status = status ? status : sp_audit_read(folder, 0, on_line, calls, &err);
+    status = status ? status : sp_audit_read(folder, 0, on_line, calls, err);
     if (status == SP_ENOMEM || calls->out_of_memory) {
-        return cli_error(CLI_INTERNAL, "out of memory");
+        return sp_fail(err, SP_ENOMEM, "out of memory");
     }
-    return status && status != SP_EDENIED ? cli_error(CLI_USAGE, "%s", err.text) : CLI_YES;
+    return status == SP_EDENIED ? SP_OK : status;
 }
 
 /* ---- scopes ---------------------------------------------------------------------------------
@@ -349,9 +352,4 @@ void audit_print_request(const struct sp_request *request, struct sp_buf *out)
         sp_buf_addf(out, "%s%s…", i ? "&" : "?", text.len > 2 ? text.ptr + 2 : "");
         sp_buf_done(&text);
     }
-}
-
-const char *audit_folder(const struct cli *cli, const char *given, char *buffer, size_t room)
-{
-    return given ? given : cli_path(cli, "audit", buffer, room);
 }

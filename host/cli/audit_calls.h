@@ -7,7 +7,6 @@
 #ifndef SP_AUDIT_CALLS_H
 #define SP_AUDIT_CALLS_H
 
-#include "cli.h"
 #include "policy.h"
 
 #include <jansson.h>
@@ -39,11 +38,14 @@ void audit_calls_free(struct audit_calls *calls);
 
 /* Verify the folder's chain, then give each record of a call, a denial or an outcome to fn, in
  * order, with the call where it is one (an outcome has none: NULL). fn returns false to stop.
- * CLI_YES, or an exit status with a message. */
+ * SP_OK, also where fn stopped it; else err says why. */
 typedef bool (*audit_call_fn)(void *user, uint64_t seq, json_t *record,
                               struct audit_call *call);
-int audit_calls_read(const char *folder, struct audit_calls *calls, audit_call_fn fn,
-                     void *user);
+sp_status audit_calls_read(const char *folder, struct audit_calls *calls, audit_call_fn fn,
+                           void *user, struct sp_error *err);
+/* One line of it, which need not be of this host's hand. SP_EDENIED where fn stopped it. */
+sp_status audit_calls_line(struct audit_calls *calls, uint64_t seq, struct sp_text line,
+                           audit_call_fn fn, void *user);
 
 /* The scope of a policy that the call's token would be of, with the arguments that it was
  * issued with; borrowed from calls, which must be used with one policy alone. NULL: *ret_why
@@ -60,8 +62,5 @@ bool audit_key_fits(const struct sp_scope *scope, const struct audit_call *call)
 void audit_print_request(const struct sp_request *request, struct sp_buf *out);
 /* A text of a record for people: control bytes escaped. */
 void audit_print_text(const char *text, struct sp_buf *out);
-
-/* Where the audit is: --audit-dir, else DIR/audit. */
-const char *audit_folder(const struct cli *cli, const char *given, char *buffer, size_t room);
 
 #endif

@@ -127,6 +127,15 @@ extern const struct cli_command cli_host_commands[], cli_key_commands[], cli_cli
 int cli_run_policy_diff(struct cli *cli, int argc, char **argv);
 /* `policy test` (cmd_test.c). */
 int cli_run_policy_test(struct cli *cli, int argc, char **argv);
+/* Give the calls of an audit to fn (audit_calls.h); an exit status, with a message
+ * (cmd_replay.c). calls NULL: out of memory. */
+struct audit_calls;
+struct audit_call;
+struct json_t;
+int cli_audit_calls(const char *folder, struct audit_calls *calls,
+                    bool (*fn)(void *user, uint64_t seq, struct json_t *record,
+                               struct audit_call *call),
+                    void *user);
 /* `policy replay` (cmd_replay.c). */
 int cli_run_policy_replay(struct cli *cli, int argc, char **argv);
 /* `policy fmt` (cmd_fmt.c). */

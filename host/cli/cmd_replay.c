@@ -1,4 +1,6 @@
 /* policy replay: what new scope files would have decided on the audit's requests. */
+#include "cli.h"
+
 #include "audit_calls.h"
 #include "policy_files.h"
 
@@ -228,6 +230,16 @@ static void end_as_table(struct replaying *r)
         r->n_calls, r->n_same, r->n_allowed, r->n_refused, r->n_depends, r->n_skipped);
 }
 
+int cli_audit_calls(const char *folder, struct audit_calls *calls, audit_call_fn fn, void *user)
+{
+    struct sp_error err = {"out of memory"};
+    sp_status status = calls ? audit_calls_read(folder, calls, fn, user, &err) : SP_ENOMEM;
+    if (status) {
+        return cli_error(status == SP_ENOMEM ? CLI_INTERNAL : CLI_USAGE, "%s", err.text);
+    }
+    return CLI_YES;
+}
+
 static int replay(struct replaying *r, const char *folder)
 {
     sp_buf_init(&r->out, OUTPUT_MAX_BYTES);
@@ -236,8 +248,8 @@ static int replay(struct replaying *r, const char *folder)
     if (r->cli->json) {
         sp_buf_add_str(&r->out, "{\"changes\":[");
     }
-    int result = r->calls && r->rules ? audit_calls_read(folder, r->calls, on_call, r)
-                                      : cli_error(CLI_INTERNAL, "out of memory");
+    int result = r->rules ? cli_audit_calls(folder, r->calls, on_call, r)
+                          : cli_error(CLI_INTERNAL, "out of memory");
     if (result == CLI_YES) {
         if (r->cli->json) {
             end_as_json(r);
@@ -294,7 +306,7 @@ int cli_run_policy_replay(struct cli *cli, int argc, char **argv)
                                 &policy);
     if (result == CLI_YES) {
         r.policy = policy;
-        result = replay(&r, audit_folder(cli, folder, path, sizeof path));
+        result = replay(&r, folder ? folder : cli_path(cli, "audit", path, sizeof path));
     }
     sp_policy_free(policy);
     sp_policy_files_done(&files);

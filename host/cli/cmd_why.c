@@ -1,5 +1,7 @@
 /* policy explain --audit SEQ: why a recorded call was let through or refused, as the record
  * says and as scope files, those in force or others, say now. */
+#include "cli.h"
+
 #include "audit_calls.h"
 #include "config.h"
 #include "policy_files.h"
@@ -249,8 +251,8 @@ static int read_until(struct asking *a, const char *folder)
 {
     a->calls = audit_calls_new();
     a->pending = json_object();
-    int result = a->calls && a->pending ? audit_calls_read(folder, a->calls, on_call, a)
-                                        : cli_error(CLI_INTERNAL, "out of memory");
+    int result = a->pending ? cli_audit_calls(folder, a->calls, on_call, a)
+                            : cli_error(CLI_INTERNAL, "out of memory");
     audit_calls_free(a->calls);
     json_decref(a->pending);
     return result;
@@ -308,7 +310,7 @@ int cli_policy_why(const struct cli *cli, const char *seq, const char *folder,
     int result = cli_policy_compile(cli, &paths, world, true, &files, &policy);
     if (result == CLI_YES) {
         a.policy = policy;
-        result = answer(&a, audit_folder(cli, folder, path, sizeof path));
+        result = answer(&a, folder ? folder : cli_path(cli, "audit", path, sizeof path));
     }
     sp_policy_free(policy);
     sp_policy_files_done(&files);
