@@ -305,9 +305,7 @@ enum sp_inclusion sp_scope_compare_within(const struct sp_scope *outer,
         result = compare(outer, inner, inherits, *steps, witness, why, &used);
     } else {
         (void)sp_fail(why, SP_EDENIED, "there was no time left");
-        if (witness) {
-            *witness = (struct sp_witness){.found = false};
-        }
+        *witness = (struct sp_witness){.found = false};
     }
     *steps -= used < *steps ? used : *steps;
     return result;

@@ -296,7 +296,7 @@ enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp
                                    bool inherits, struct sp_witness *witness,
                                    struct sp_error *why);
 /* The same within so many steps, of which those that were taken are taken off: for several
- * comparisons that must not take longer together. */
+ * comparisons that must not take longer together. witness must be given. */
 enum sp_inclusion sp_scope_compare_within(const struct sp_scope *outer,
                                           const struct sp_scope *inner, bool inherits,
                                           size_t *steps, struct sp_witness *witness,
