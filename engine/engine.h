@@ -100,9 +100,12 @@ void sp_engine_each_curve(const struct sp_engine *engine,
 /* What the policy compiler asks about registered keys. Valid until the next engine call. */
 void sp_engine_world(struct sp_engine *engine, struct sp_world *ret_world);
 /* Take over a compiled policy whole, or refuse it and keep the old one: SP_EINVAL where its
- * clients clash with those of the store. Audited. Live tokens keep their frozen scopes. */
+ * clients clash with those of the store. Audited, with what changes against the policy before,
+ * where the caller knows it (else NULL). Live tokens keep their frozen scopes. */
 sp_status sp_engine_set_policy(struct sp_engine *engine, struct sp_policy *policy,
-                               struct sp_error *err);
+                               const struct sp_policy_changes *changes, struct sp_error *err);
+/* The policy in force, until the next set_policy; NULL: none yet. */
+const struct sp_policy *sp_engine_policy(const struct sp_engine *engine);
 
 /* The scopes of the policy in force. */
 void sp_engine_each_scope(const struct sp_engine *engine,

@@ -68,6 +68,16 @@ void record_end(struct sp_buf *buf)
     sp_buf_add_byte(buf, '\n');
 }
 
+/* What the conditions' reader took the body for; nothing where nobody has read it. */
+static void record_body_kind(struct sp_buf *buf, enum sp_body_kind kind)
+{
+    static const char *const names[] = {
+        [SP_BODY_JSON] = "json", [SP_BODY_FORM] = "form", [SP_BODY_OPAQUE] = "opaque"};
+    if (kind == SP_BODY_JSON || kind == SP_BODY_FORM || kind == SP_BODY_OPAQUE) {
+        record_text(buf, "body_kind", sp_text_of(names[kind]));
+    }
+}
+
 void record_request(const struct sp_engine *engine, struct sp_buf *buf,
                     const struct sp_request *request)
 {
@@ -78,7 +88,13 @@ void record_request(const struct sp_engine *engine, struct sp_buf *buf,
     sp_buf_init(&path, 3 * SP_URL_MAX_BYTES + 16);
     sp_url_print_target(&bare, &path);
     record_text(buf, "method", sp_text_of(sp_method_name(request->method)));
+    if (!request->url.https) {
+        record_text(buf, "scheme", SP_TEXT("http"));
+    }
     record_text(buf, "host", request->url.host);
+    if (request->url.port != (request->url.https ? 443 : 80)) {
+        record_number(buf, "port", request->url.port);
+    }
     record_text(buf, "path", sp_buf_text(&path));
     sp_buf_done(&path);
     if (request->url.n_query) {
@@ -91,9 +107,13 @@ void record_request(const struct sp_engine *engine, struct sp_buf *buf,
             sp_buf_add_byte(buf, ']');
         }
         sp_buf_add_byte(buf, ']');
+        if (request->url.n_query > LOGGED_PARAMS_MAX) {
+            record_number(buf, "query_total", (int64_t)request->url.n_query);
+        }
     }
     if (request->body_kind != SP_BODY_NONE) {
         record_hashed(engine, buf, "body", request->body);
+        record_body_kind(buf, request->body_kind);
     }
 }
 

@@ -4,6 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    POLICY_RECORD_MAX_BYTES = 60 << 10,
+    CHANGES_RECORDED_BYTES = 24 << 10, /* no further change begins past it */
+    CHANGE_SHOWN_BYTES = 1024,         /* of a request */
+};
+
 /* ---- the store's clients
  * --------------------------------------------------------------------- */
 
@@ -144,8 +150,40 @@ void sp_engine_each_client(const struct sp_engine *engine,
 /* ---- the policy
  * ------------------------------------------------------------------------------ */
 
+const struct sp_policy *sp_engine_policy(const struct sp_engine *engine)
+{
+    return engine->policy;
+}
+
+/* [scope, what became of it, a request that is newly allowed, or why] for each; past what a
+ * record holds their number. */
+static void record_changes(struct sp_buf *record, const struct sp_policy_changes *changes)
+{
+    size_t i = 0;
+    if (!changes || changes->n == 0) {
+        return;
+    }
+    sp_buf_add_str(record, ",\"changes\":[");
+    for (; i < changes->n && record->len < CHANGES_RECORDED_BYTES; i++) {
+        const struct sp_scope_change *change = &changes->items[i];
+        sp_buf_add_str(record, i ? ",[" : "[");
+        sp_buf_add_json(record, change->scope);
+        sp_buf_addf(record, ",\"%s\"", sp_scope_fate_name(change->fate));
+        struct sp_text shown = change->request.len ? change->request : change->why;
+        if (shown.len > 0 && shown.len < CHANGE_SHOWN_BYTES) {
+            sp_buf_add_byte(record, ',');
+            sp_buf_add_json(record, shown);
+        }
+        sp_buf_add_byte(record, ']');
+    }
+    sp_buf_add_byte(record, ']');
+    if (i < changes->n) {
+        record_number(record, "changes_total", (int64_t)changes->n);
+    }
+}
+
 sp_status sp_engine_set_policy(struct sp_engine *engine, struct sp_policy *policy,
-                               struct sp_error *err)
+                               const struct sp_policy_changes *changes, struct sp_error *err)
 {
     struct actor *actors;
     struct sp_buf record;
@@ -159,10 +197,11 @@ sp_status sp_engine_set_policy(struct sp_engine *engine, struct sp_policy *polic
     engine->actors = actors;
     engine->n_actors = n;
     engine->policy = policy;
-    sp_buf_init(&record, 1024);
+    sp_buf_init(&record, POLICY_RECORD_MAX_BYTES);
     record_begin(&record, "policy");
     record_number(&record, "scopes", (int64_t)sp_policy_n_scopes(policy));
     record_number(&record, "clients", (int64_t)sp_policy_n_identities(policy));
+    record_changes(&record, changes);
     record_end(&record);
     record_send(engine, &record);
     sp_buf_done(&record);

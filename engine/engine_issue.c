@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GRANT_MAX_BYTES = 8 << 20, METHODS_MAX = 16 };
+enum { GRANT_MAX_BYTES = 8 << 20, METHODS_MAX = 16, RECORDED_ARGS_MAX_BYTES = 8192 };
 
 /* One issue, from the asking to the durable row. */
 struct issuing {
@@ -358,6 +358,30 @@ static void make_row(struct issuing *i, const struct sp_issue *issue, const stru
     sp_buf_done(&narrow);
 }
 
+/* [["owner","acme"],…], or their number where they would fill the record. */
+static void record_args(struct sp_buf *r, const struct sp_issue *issue)
+{
+    size_t len = 0;
+    for (size_t a = 0; a < issue->n_args; a++) {
+        len += issue->args[a].name.len + issue->args[a].value.len;
+    }
+    if (issue->n_args == 0 || len > RECORDED_ARGS_MAX_BYTES) {
+        if (issue->n_args > 0) {
+            record_number(r, "args", (int64_t)issue->n_args);
+        }
+        return;
+    }
+    sp_buf_add_str(r, ",\"args\":[");
+    for (size_t a = 0; a < issue->n_args; a++) {
+        sp_buf_add_str(r, a ? ",[" : "[");
+        sp_buf_add_json(r, issue->args[a].name);
+        sp_buf_add_byte(r, ',');
+        sp_buf_add_json(r, issue->args[a].value);
+        sp_buf_add_byte(r, ']');
+    }
+    sp_buf_add_byte(r, ']');
+}
+
 static void make_record(struct issuing *i, const struct sp_issue *issue, const struct ask *ask)
 {
     struct sp_buf *r = &i->job.records;
@@ -366,9 +390,7 @@ static void make_record(struct issuing *i, const struct sp_issue *issue, const s
     record_text(r, "principal", i->row.principal);
     record_text(r, "scope", i->row.scope);
     record_number(r, "ttl_ms", (int64_t)ask->ttl_ms);
-    for (size_t a = 0; a < issue->n_args && a < 16; a++) {
-        record_text(r, a ? "value" : "args", issue->args[a].value);
-    }
+    record_args(r, issue);
     if (issue->json) {
         record_text(r, "form", SP_TEXT("json"));
     }

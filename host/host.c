@@ -2,6 +2,7 @@
 
 #include "catalogue.h"
 #include "curve_file.h"
+#include "policy_changes.h"
 #include "policy_files.h"
 #include "worker.h"
 
@@ -71,6 +72,23 @@ static size_t known_catalogues(void *user, struct sp_text id,
     return *ret_list != NULL;
 }
 
+/* The old policy goes with this; what the new one makes of it is told before. */
+static sp_status take_over(struct sp_host *host, struct sp_policy *policy, struct sp_error *err)
+{
+    struct sp_policy_changes changes;
+    bool told = sp_policy_changes_find(sp_engine_policy(host->engine), policy, &changes);
+    sp_status status = sp_engine_set_policy(host->engine, policy, told ? &changes : NULL, err);
+    if (status) {
+        sp_policy_free(policy);
+    } else if (told) {
+        sp_policy_changes_log(&host->log, &changes);
+    }
+    if (told) {
+        sp_policy_changes_done(&changes);
+    }
+    return status;
+}
+
 static sp_status compile_and_set(struct sp_host *host, struct sp_policy_files *files,
                                  struct sp_error *err)
 {
@@ -93,11 +111,7 @@ static sp_status compile_and_set(struct sp_host *host, struct sp_policy_files *f
     if (status) {
         return sp_fail(err, status, "%u errors in the policy files", files->diags.n_errors);
     }
-    status = sp_engine_set_policy(host->engine, policy, err);
-    if (status) {
-        sp_policy_free(policy);
-    }
-    return status;
+    return take_over(host, policy, err);
 }
 
 sp_status sp_host_load_policy(struct sp_host *host, struct sp_buf *ret_diagnostics,

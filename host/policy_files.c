@@ -169,7 +169,8 @@ sp_status sp_policy_files_compile(struct sp_policy_files *files, const struct sp
     struct sp_world world = {.user = &reach,
                              .key_hosts = keys && keys->key_hosts ? key_hosts : NULL,
                              .catalogues = keys && keys->catalogues ? catalogues : NULL,
-                             .read_use = read_use};
+                             .read_use = read_use,
+                             .leave_expects = keys && keys->leave_expects};
     return sp_policy_compile(files->sources, files->n_sources, &world, &files->diags,
                              ret_policy);
 }

@@ -219,7 +219,8 @@ static bool has_limits(const struct sp_scope *scope)
     return found;
 }
 
-static enum sp_inclusion by_search(const struct proof *proof, bool inherits, size_t steps_max,
+/* Counts its steps in proof->steps. */
+static enum sp_inclusion by_search(struct proof *proof, bool inherits, size_t steps_max,
                                    struct sp_witness *witness)
 {
     struct prove p = {.outer = proof->outer,
@@ -235,7 +236,9 @@ static enum sp_inclusion by_search(const struct proof *proof, bool inherits, siz
         sp_arena_done(&p.arena);
         return SP_TOO_HARD;
     }
-    if (prove_paths(&p)) {
+    bool found = prove_paths(&p);
+    proof->steps += p.steps;
+    if (found) {
         struct sp_buf text;
         sp_buf_init(&text, 1 << 20);
         sp_witness_print(&p.request, &text);
@@ -259,12 +262,13 @@ static enum sp_inclusion by_search(const struct proof *proof, bool inherits, siz
 
 static enum sp_inclusion compare(const struct sp_scope *outer, const struct sp_scope *inner,
                                  bool inherits, size_t steps_max, struct sp_witness *witness,
-                                 struct sp_error *why)
+                                 struct sp_error *why, size_t *ret_steps)
 {
     struct proof p = {.outer = outer, .inner = inner, .why = why};
     if (witness) {
         *witness = (struct sp_witness){.found = false};
     }
+    *ret_steps = 0;
     enum sp_inclusion result = check_settings(&p, inherits);
     if (result != SP_INCLUDED) {
         return result;
@@ -274,21 +278,42 @@ static enum sp_inclusion compare(const struct sp_scope *outer, const struct sp_s
         return SP_NOT_INCLUDED;
     }
     /* The quick proof takes a rate or budget that is not stated for outer's. */
-    if ((inherits || !has_limits(outer)) && by_rules(&p) == SP_INCLUDED) {
-        return SP_INCLUDED;
+    result = inherits || !has_limits(outer) ? by_rules(&p) : SP_TOO_HARD;
+    if (result != SP_INCLUDED) {
+        result = by_search(&p, inherits, steps_max, witness);
     }
-    return by_search(&p, inherits, steps_max, witness);
+    *ret_steps = p.steps;
+    return result;
 }
 
 enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp_scope *inner,
                                    bool inherits, struct sp_witness *witness,
                                    struct sp_error *why)
 {
-    return compare(outer, inner, inherits, PROVE_STEPS_MAX, witness, why);
+    size_t steps;
+    return compare(outer, inner, inherits, PROVE_STEPS_MAX, witness, why, &steps);
+}
+
+enum sp_inclusion sp_scope_compare_within(const struct sp_scope *outer,
+                                          const struct sp_scope *inner, bool inherits,
+                                          size_t *steps, struct sp_witness *witness,
+                                          struct sp_error *why)
+{
+    size_t used = 0;
+    enum sp_inclusion result = SP_TOO_HARD;
+    if (*steps > 0) {
+        result = compare(outer, inner, inherits, *steps, witness, why, &used);
+    } else {
+        (void)sp_fail(why, SP_EDENIED, "there was no time left");
+        *witness = (struct sp_witness){.found = false};
+    }
+    *steps -= used < *steps ? used : *steps;
+    return result;
 }
 
 enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
                                     struct sp_error *why)
 {
-    return compare(outer, inner, true, PROVE_ISSUE_STEPS_MAX, NULL, why);
+    size_t steps;
+    return compare(outer, inner, true, PROVE_ISSUE_STEPS_MAX, NULL, why, &steps);
 }

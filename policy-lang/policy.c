@@ -91,6 +91,7 @@ static bool parse_file(struct compiling *c, size_t index, unsigned depth)
     } else {
         /* The tree borrows from its source, so a copy of it lives as long as the policy. */
         struct sp_source copy = {file->source.name, sp_arena_copy(&c->policy->arena, text)};
+        file->source.text = copy.text.ptr ? copy.text : text;
         good = good && copy.text.ptr &&
                ast_parse(c->policy, &copy, (uint32_t)index, c->diags, uses);
         for (size_t i = 0; good && i < uses->n; i++) {
@@ -125,6 +126,24 @@ static void point_at_uses(struct compiling *c)
     }
 }
 
+/* The policy's own list of its sources, so that what is said of it later can point into them.
+ */
+static bool keep_sources(struct compiling *c)
+{
+    struct sp_policy *policy = c->policy;
+    policy->sources = sp_arena_array(&policy->arena, c->n_files, sizeof *policy->sources);
+    policy->n_sources = policy->sources ? c->n_files : 0;
+    for (size_t i = 0; i < policy->n_sources; i++) {
+        struct sp_text name =
+            sp_arena_copy(&policy->arena, sp_text_of(c->files[i].source.name));
+        policy->sources[i] = (struct sp_source){name.ptr, c->files[i].source.text};
+        if (!name.ptr) {
+            return false;
+        }
+    }
+    return policy->sources != NULL;
+}
+
 static bool compile(struct compiling *c, const struct sp_source *sources, size_t n_sources)
 {
     if (n_sources > SOURCES_MAX) {
@@ -142,7 +161,8 @@ static bool compile(struct compiling *c, const struct sp_source *sources, size_t
             return false;
         }
     }
-    bool good = c->diags->n_errors || ast_check(c->policy, c->world, c->diags);
+    bool good =
+        c->diags->n_errors || (keep_sources(c) && ast_check(c->policy, c->world, c->diags));
     point_at_uses(c);
     return good;
 }
@@ -178,6 +198,12 @@ void sp_policy_free(struct sp_policy *policy)
 
 /* ---- what is declared -----------------------------------------------------------------------
  */
+
+const struct sp_source *sp_policy_sources(const struct sp_policy *policy, size_t *ret_n)
+{
+    *ret_n = policy->n_sources;
+    return policy->sources;
+}
 
 size_t sp_policy_n_scopes(const struct sp_policy *policy)
 {

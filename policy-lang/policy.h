@@ -59,11 +59,12 @@ struct sp_world {
     /* The catalogues of key `id`, with the hosts that the key is for; 0 where there is none.
      * Borrowed while compiling. NULL: no action is known, so none escalates. */
     size_t (*catalogues)(void *user, struct sp_text id, const struct sp_catalogue **ret_list);
+    bool leave_expects; /* do not run them: sp_policy_test will */
 };
 
 /* Compile sources as one policy. Diagnostics (errors and warnings) go to diags; a policy comes
  * back only where there was no error. SP_OK, SP_EINVAL (diags says why) or SP_ENOMEM.
- * Every `expect` is run, and a failing one is an error. */
+ * Every `expect` is run, and a failing one is an error, unless the world says otherwise. */
 sp_status sp_policy_compile(const struct sp_source *sources, size_t n_sources,
                             const struct sp_world *world, struct sp_diags *diags,
                             struct sp_policy **ret_policy);
@@ -101,6 +102,9 @@ struct sp_identity { /* `client` and `principal` */
     size_t n_grants;
 };
 
+/* The sources that spans of the policy count: those that were given, then those that they use.
+ */
+const struct sp_source *sp_policy_sources(const struct sp_policy *policy, size_t *ret_n);
 size_t sp_policy_n_scopes(const struct sp_policy *policy);
 const struct sp_scope *sp_policy_scope(const struct sp_policy *policy, size_t i);
 const struct sp_scope *sp_policy_find_scope(const struct sp_policy *policy,
@@ -255,6 +259,11 @@ bool sp_matcher_is_bit_parallel(const struct sp_matcher *matcher);
  * the verdict; for `policy explain`. */
 void sp_scope_explain(const struct sp_scope *scope, const struct sp_request *request,
                       struct sp_buf *buf);
+/* The same as a JSON array of {rule, denies, reach, fires, fault, atoms: [{atom, truth,
+ * detail}]}.
+ */
+void sp_scope_explain_json(const struct sp_scope *scope, const struct sp_request *request,
+                           struct sp_buf *buf);
 
 /* ---- prove --------------------------------------------------------------------------------
  */
@@ -286,9 +295,145 @@ void sp_witness_done(struct sp_witness *witness);
 enum sp_inclusion sp_scope_compare(const struct sp_scope *outer, const struct sp_scope *inner,
                                    bool inherits, struct sp_witness *witness,
                                    struct sp_error *why);
+/* The same within so many steps, of which those that were taken are taken off: for several
+ * comparisons that must not take longer together. witness must be given. */
+enum sp_inclusion sp_scope_compare_within(const struct sp_scope *outer,
+                                          const struct sp_scope *inner, bool inherits,
+                                          size_t *steps, struct sp_witness *witness,
+                                          struct sp_error *why);
 /* The same for a narrowed token, without the witness, and with fewer steps: a client waits. */
 enum sp_inclusion sp_scope_includes(const struct sp_scope *outer, const struct sp_scope *inner,
                                     struct sp_error *why);
+
+/* ---- nearest ------------------------------------------------------------------------------
+ *
+ * For a refused request: what would have to change, in the request or in the scope. */
+struct sp_change {
+    struct sp_text place; /* "method", "host", "path", "body.amount", "header.x-tenant" */
+    struct sp_text to;    /* what it is in the nearest request; .ptr NULL: left out */
+    struct sp_text words; /* "body.amount would have to be at most 5000; it is 5001" */
+};
+
+struct sp_nearest {
+    struct sp_arena arena;
+    bool found;                /* else it was too hard, or the scope allows nothing */
+    struct sp_request request; /* allowed: the scope was asked. Fewest changes of those tried */
+    const struct sp_rule *rule; /* that lets it through */
+    struct sp_change *changes;
+    size_t n_changes;
+    /* "in refund, `body.amount in 1..5001` for `body.amount in 1..5000`", or "with `allow POST
+     * https://…`": the scope, so changed, was read back and asked. Empty: nothing small. */
+    struct sp_text scope_change;
+};
+
+/* Of a scope that refuses the request, frozen, and a request whose body was judged. SP_ENOMEM.
+ * The result borrows from both. Within a fixed number of steps, about a second at the most. */
+sp_status sp_scope_nearest(const struct sp_scope *scope, const struct sp_request *request,
+                           struct sp_nearest *ret_nearest);
+void sp_nearest_done(struct sp_nearest *nearest);
+
+/* ---- partly known -------------------------------------------------------------------------
+ *
+ * A request as an audit records it. */
+enum {
+    SP_UNKNOWN_BODY = 1,    /* there is one; nothing of it is known */
+    SP_UNKNOWN_QUERY = 2,   /* the values of its parameters; their names are known */
+    SP_UNKNOWN_PARAMS = 4,  /* there are more parameters than are known */
+    SP_UNKNOWN_HEADERS = 8, /* which there are */
+};
+
+enum sp_partly { SP_PARTLY_ALLOWED, SP_PARTLY_DENIED, SP_PARTLY_DEPENDS };
+
+struct sp_partial {
+    enum sp_partly verdict; /* ALLOWED, DENIED: whatever the unknown part was */
+    /* An allow or a deny that surely decides so; NULL: none does by itself. */
+    const struct sp_rule *rule;
+};
+
+/* unknown: SP_UNKNOWN_… together. ret_depends may be NULL; else the fields are appended that a
+ * DEPENDS hangs on, "body.amount, query.limit". */
+void sp_scope_match_partial(const struct sp_scope *scope, const struct sp_request *request,
+                            unsigned unknown, struct sp_buf *ret_depends,
+                            struct sp_partial *ret_partial);
+/* Append a line for each rule, or objects {rule, denies, applies: yes, no or unknown,
+ * depends_on} with commas between. */
+void sp_scope_explain_partial(const struct sp_scope *scope, const struct sp_request *request,
+                              unsigned unknown, bool json, struct sp_buf *buf);
+
+/* ---- test ---------------------------------------------------------------------------------
+ *
+ * The `expect` lines of a policy, one by one, and what of its rules they reach. */
+struct sp_test {
+    const struct sp_scope *scope;
+    struct sp_span span; /* into sp_policy_sources() */
+    bool passed;
+};
+
+struct sp_atom_cover { /* one atom of a rule's condition */
+    struct sp_span span;
+    struct sp_text text;         /* canonical */
+    bool seen_true, seen_untrue; /* where host, path and method matched; false or unknown */
+};
+
+struct sp_rule_cover {
+    const struct sp_scope *scope;
+    const struct sp_rule *rule;
+    struct sp_span span;
+    size_t n_decided; /* tests that it decided: it let them through, or it is the deny that
+                         fired */
+    struct sp_atom_cover *atoms;
+    size_t n_atoms;
+};
+
+struct sp_tests {
+    struct sp_arena arena;
+    struct sp_diags diags; /* why those that failed did: E160 to E162, with their spans */
+    struct sp_test *tests;
+    size_t n_tests, n_failed;
+    struct sp_rule_cover *rules; /* without those that the compiler added */
+    size_t n_rules, n_rules_decided;
+    size_t n_sides, n_sides_seen; /* two for each atom: true, and not */
+};
+
+/* Run the tests of a policy that was compiled with leave_expects. SP_ENOMEM. The result borrows
+ * from the policy. */
+sp_status sp_policy_test(const struct sp_policy *policy, struct sp_tests *ret_tests);
+void sp_tests_done(struct sp_tests *tests);
+
+/* ---- two versions of a policy ---------------------------------------------------------------
+ *
+ * What becomes of each scope whose text changed. It is about tokens to come: those that live
+ * keep the scope that they were issued with. */
+enum sp_scope_fate {
+    SP_SCOPE_ADDED,
+    SP_SCOPE_REMOVED,
+    SP_SCOPE_WIDER,    /* it newly allows something; it may allow less elsewhere */
+    SP_SCOPE_NARROWER, /* it allows nothing new: proved, but for scopes with parameters only
+                          where `why` says; not proved to be equal */
+    SP_SCOPE_EQUAL,    /* another text for the same: proved likewise */
+    SP_SCOPE_TOO_HARD, /* to tell whether it allows anything new */
+};
+const char *
+sp_scope_fate_name(enum sp_scope_fate fate); /* "new", "wider", "too_hard"; static */
+
+struct sp_scope_change {
+    struct sp_text scope;
+    enum sp_scope_fate fate;
+    struct sp_text request; /* WIDER: newly allowed, as sp_witness_print has it; else empty */
+    struct sp_text why;     /* WIDER by a setting, TOO_HARD, and with parameters; else empty */
+};
+
+struct sp_policy_changes {
+    struct sp_arena arena;
+    struct sp_scope_change *items; /* in the order of the new policy, the removed ones last */
+    size_t n, n_untouched;
+};
+
+/* All comparisons together take about so many steps, 10 to 20 million of them a second; past
+ * them what is left is too hard. SP_ENOMEM. The result borrows nothing. */
+sp_status sp_policy_compare(const struct sp_policy *old, const struct sp_policy *new,
+                            size_t steps, struct sp_policy_changes *ret_changes);
+void sp_policy_changes_done(struct sp_policy_changes *changes);
 
 /* ---- blast --------------------------------------------------------------------------------
  *

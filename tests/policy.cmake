@@ -4,6 +4,9 @@ sallyport_test(unit/test_lexer.c policy)
 sallyport_test(unit/test_parser.c policy)
 sallyport_test(unit/test_scope_files.c policy)
 sallyport_test(unit/test_blast.c policy)
+sallyport_test(unit/test_changes.c policy)
+sallyport_test(unit/test_cover.c policy)
+sallyport_test(unit/test_nearest.c policy)
 sallyport_test(unit/test_check.c policy)
 sallyport_test(unit/test_escalates.c policy)
 sallyport_test(unit/test_match.c policy)
@@ -29,6 +32,8 @@ sallyport_test(property/test_match_oracle.c policy_gen)
 target_include_directories(test_match_oracle PRIVATE
   ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
 sallyport_test(property/test_scope_laws.c policy_gen)
+sallyport_test(property/test_nearest_laws.c policy_gen)
+sallyport_test(property/test_partial_laws.c policy_gen)
 
 # The manual, its grammar and its examples against the compiler itself.
 add_executable(check_dump property/check_dump.c)

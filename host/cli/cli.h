@@ -125,6 +125,19 @@ extern const struct cli_command cli_host_commands[], cli_key_commands[], cli_cli
 
 /* `policy diff`, which stands in cli_policy_commands (cmd_diff.c). */
 int cli_run_policy_diff(struct cli *cli, int argc, char **argv);
+/* `policy test` (cmd_test.c). */
+int cli_run_policy_test(struct cli *cli, int argc, char **argv);
+/* Give the calls of an audit to fn (audit_calls.h); an exit status, with a message
+ * (cmd_replay.c). calls NULL: out of memory. */
+struct audit_calls;
+struct audit_call;
+struct json_t;
+int cli_audit_calls(const char *folder, struct audit_calls *calls,
+                    bool (*fn)(void *user, uint64_t seq, struct json_t *record,
+                               struct audit_call *call),
+                    void *user);
+/* `policy replay` (cmd_replay.c). */
+int cli_run_policy_replay(struct cli *cli, int argc, char **argv);
 /* `policy fmt` (cmd_fmt.c). */
 int cli_run_policy_fmt(struct cli *cli, int argc, char **argv);
 /* `policy lsp` (cmd_lsp.c). */
@@ -142,6 +155,10 @@ int cli_policy_compile(const struct cli *cli, const struct cli_list *paths,
 /* The scope of that name with its arguments (NAME=VALUE) filled in; NULL, and a message. */
 struct sp_scope *cli_policy_freeze(const struct sp_policy *policy, const char *name,
                                    const struct cli_list *args);
+/* `policy explain --audit SEQ` (cmd_why.c): about a record of the audit in folder (NULL: the
+ * host's), by those files, or where there is none by those of the host. world may be NULL. */
+int cli_policy_why(const struct cli *cli, const char *seq, const char *folder,
+                   const struct cli_list *given, const struct sp_world *world);
 /* `policy blast` (cmd_blast.c). */
 int cli_run_policy_blast(struct cli *cli, int argc, char **argv);
 

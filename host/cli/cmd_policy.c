@@ -77,7 +77,7 @@ static int run_check(struct cli *cli, int argc, char **argv)
  */
 
 struct explain_options {
-    const char *scope, *data_file;
+    const char *scope, *data_file, *audit, *audit_dir;
     struct cli_list args, headers, plugins;
 };
 
@@ -136,54 +136,119 @@ static bool read_request(struct sp_arena *arena, const struct explain_options *o
     return true;
 }
 
+static void put(struct sp_buf *out, const char *name, struct sp_text text)
+{
+    sp_buf_addf(out, "%s", name);
+    if (text.ptr) {
+        sp_buf_add_json(out, text);
+    } else {
+        sp_buf_add_str(out, "null");
+    }
+}
+
+static void nearest_as_json(const struct sp_nearest *nearest, struct sp_buf *out)
+{
+    struct sp_buf text;
+    sp_buf_init(&text, OUTPUT_MAX_BYTES);
+    sp_buf_add_str(out, ",\"nearest\":");
+    if (nearest->found) {
+        sp_witness_print(&nearest->request, &text);
+        put(out, "{\"request\":", sp_buf_text(&text));
+        put(out, ",\"rule\":", sp_rule_label(nearest->rule));
+        sp_buf_add_str(out, ",\"changes\":[");
+        for (size_t i = 0; i < nearest->n_changes; i++) {
+            const struct sp_change *change = &nearest->changes[i];
+            put(out, i ? ",{\"place\":" : "{\"place\":", change->place);
+            put(out, ",\"to\":", change->to);
+            put(out, ",\"words\":", change->words);
+            sp_buf_add_byte(out, '}');
+        }
+        sp_buf_add_str(out, "]}");
+    } else {
+        sp_buf_add_str(out, "null");
+    }
+    put(out, ",\"scope_change\":", nearest->scope_change);
+    out->failed = out->failed || text.failed;
+    sp_buf_done(&text);
+}
+
+static void nearest_as_text(const struct sp_nearest *nearest, struct sp_buf *out)
+{
+    if (nearest->found) {
+        struct sp_text label = sp_rule_label(nearest->rule);
+        sp_buf_add_str(out, "\nto be allowed:\n");
+        for (size_t i = 0; i < nearest->n_changes; i++) {
+            sp_buf_addf(out, "  %.*s\n", (int)nearest->changes[i].words.len,
+                        nearest->changes[i].words.ptr);
+        }
+        sp_buf_addf(out, "the nearest request that is allowed (it was asked), by %.*s:\n  ",
+                    (int)label.len, label.ptr);
+        sp_witness_print(&nearest->request, out);
+        sp_buf_add_byte(out, '\n');
+    } else {
+        sp_buf_add_str(out, "\nno request near this one was found that is allowed\n");
+    }
+    if (nearest->scope_change.len > 0) {
+        sp_buf_addf(out,
+                    "the smallest change of the scope that allows it (it was asked):\n  %.*s\n",
+                    (int)nearest->scope_change.len, nearest->scope_change.ptr);
+    }
+}
+
 static int explain(const struct cli *cli, const struct sp_scope *scope, struct sp_arena *arena,
                    struct sp_request *request)
 {
+    static const char *const reasons[] = {
+        [SP_VERDICT_ALLOWED] = "allowed",     [SP_VERDICT_HOST] = "host",
+        [SP_VERDICT_PATH] = "path",           [SP_VERDICT_METHOD] = "method",
+        [SP_VERDICT_CONDITION] = "condition", [SP_VERDICT_UNREADABLE] = "unreadable",
+        [SP_VERDICT_DENY_RULE] = "deny_rule"};
     struct sp_verdict verdict;
+    struct sp_nearest nearest = {.found = false};
     if (sp_scope_wants_body(scope, request)) {
         sp_judge_body(arena, request);
     }
     sp_scope_match(scope, request, &verdict);
-    struct sp_text label = verdict.rule ? sp_rule_label(verdict.rule) : SP_TEXT("");
+    if (!verdict.allowed && sp_scope_nearest(scope, request, &nearest)) {
+        return cli_error(CLI_INTERNAL, "out of memory");
+    }
     struct sp_buf out;
     sp_buf_init(&out, OUTPUT_MAX_BYTES);
     if (cli->json) {
-        sp_buf_addf(&out, "{\"allowed\":%s,\"rule\":", verdict.allowed ? "true" : "false");
-        sp_buf_add_json(&out, label);
-        sp_buf_add_str(&out, ",\"detail\":");
-        sp_buf_add_json(&out, sp_text_of(verdict.detail));
+        sp_buf_addf(&out, "{\"allowed\":%s,\"reason\":\"%s\"",
+                    verdict.allowed ? "true" : "false", reasons[verdict.reason]);
+        put(&out, ",\"rule\":", verdict.rule ? sp_rule_label(verdict.rule) : SP_TEXT(""));
+        put(&out, ",\"detail\":", sp_text_of(verdict.detail));
+        sp_buf_add_str(&out, ",\"rules\":");
+        sp_scope_explain_json(scope, request, &out);
+        if (!verdict.allowed) {
+            nearest_as_json(&nearest, &out);
+        }
         sp_buf_add_str(&out, "}\n");
     } else {
         sp_scope_explain(scope, request, &out);
+        if (!verdict.allowed) {
+            nearest_as_text(&nearest, &out);
+        }
+    }
+    if (!verdict.allowed) {
+        sp_nearest_done(&nearest);
+    }
+    int result = verdict.allowed ? CLI_YES : CLI_NO;
+    if (out.failed) {
+        result = cli_error(CLI_INTERNAL, "there is too much to show");
     }
     (void)fwrite(sp_buf_text(&out).ptr, 1, out.len, stdout);
     sp_buf_done(&out);
-    return verdict.allowed ? CLI_YES : CLI_NO;
+    return result;
 }
 
-static int run_explain(struct cli *cli, int argc, char **argv)
+/* About a request that is given in words: file, method, URL. */
+static int explain_words(const struct cli *cli, const struct explain_options *o,
+                         const struct cli_list *words, const struct sp_world *world)
 {
-    struct explain_options o;
-    struct cli_list words;
-    memset(&o, 0, sizeof o);
-    if (!cli_args(argc, argv,
-                  CLI_OPTIONS({"scope", &o.scope, NULL, NULL},
-                              {"data", &o.data_file, NULL, NULL}, {"arg", NULL, NULL, &o.args},
-                              {"header", NULL, NULL, &o.headers},
-                              {"plugin", NULL, NULL, &o.plugins}),
-                  3, 3, &words)) {
-        return CLI_USAGE;
-    }
-    if (!o.scope) {
-        return cli_error(CLI_USAGE, "which scope? Give --scope NAME");
-    }
-    struct cli_list paths = {.items = {words.items[0]}, .n = 1};
-    struct cli_list call = {.items = {words.items[1], words.items[2]}, .n = 2};
-    struct cli_catalogues *catalogues = NULL;
-    int result = cli_catalogues_open(cli, &o.plugins, &catalogues);
-    if (result != CLI_YES) {
-        return result;
-    }
+    struct cli_list paths = {.items = {words->items[0]}, .n = 1};
+    struct cli_list call = {.items = {words->items[1], words->items[2]}, .n = 2};
     struct sp_policy_files files;
     struct sp_policy *policy = NULL;
     struct sp_scope *scope = NULL;
@@ -193,12 +258,11 @@ static int run_explain(struct cli *cli, int argc, char **argv)
     sp_policy_files_init(&files);
     sp_arena_init(&arena, 64 << 20);
     sp_buf_init(&body, BODY_MAX_BYTES);
-    result = cli_policy_compile(cli, &paths, cli_catalogues_world(catalogues), true, &files,
-                                &policy);
+    int result = cli_policy_compile(cli, &paths, world, true, &files, &policy);
     if (result == CLI_YES) {
         result = CLI_USAGE;
-        scope = cli_policy_freeze(policy, o.scope, &o.args);
-        if (scope && read_request(&arena, &o, &call, &body, &request)) {
+        scope = cli_policy_freeze(policy, o->scope, &o->args);
+        if (scope && read_request(&arena, o, &call, &body, &request)) {
             result = explain(cli, scope, &arena, &request);
         }
     }
@@ -207,6 +271,41 @@ static int run_explain(struct cli *cli, int argc, char **argv)
     sp_buf_done(&body);
     sp_arena_done(&arena);
     sp_policy_files_done(&files);
+    return result;
+}
+
+static int run_explain(struct cli *cli, int argc, char **argv)
+{
+    struct explain_options o;
+    struct cli_list words;
+    struct cli_catalogues *catalogues = NULL;
+    memset(&o, 0, sizeof o);
+    if (!cli_args(
+            argc, argv,
+            CLI_OPTIONS({"scope", &o.scope, NULL, NULL}, {"data", &o.data_file, NULL, NULL},
+                        {"arg", NULL, NULL, &o.args}, {"header", NULL, NULL, &o.headers},
+                        {"plugin", NULL, NULL, &o.plugins}, {"audit", &o.audit, NULL, NULL},
+                        {"audit-dir", &o.audit_dir, NULL, NULL}),
+            0, CLI_LIST_MAX, &words)) {
+        return CLI_USAGE;
+    }
+    if (!o.audit && words.n != 3) {
+        return cli_error(CLI_USAGE, "give FILE, METHOD and URL, or --audit SEQ; see --help");
+    }
+    if (!o.audit && !o.scope) {
+        return cli_error(CLI_USAGE, "which scope? Give --scope NAME");
+    }
+    if (o.audit && (o.scope || o.data_file || o.args.n || o.headers.n)) {
+        return cli_error(CLI_USAGE, "--audit takes the request from the record: no --scope, "
+                                    "--arg, --data or --header");
+    }
+    int result = cli_catalogues_open(cli, &o.plugins, &catalogues);
+    if (result != CLI_YES) {
+        return result;
+    }
+    const struct sp_world *world = cli_catalogues_world(catalogues);
+    result = o.audit ? cli_policy_why(cli, o.audit, o.audit_dir, &words, world)
+                     : explain_words(cli, &o, &words, world);
     cli_catalogues_close(catalogues);
     return result;
 }
@@ -217,12 +316,40 @@ const struct cli_command cli_policy_commands[] = {
      "FILE may be a folder: then all its *.scope files, as one policy. The catalogues of the\n"
      "plugins that are named, or else installed, say which actions need a literal allow.\n",
      run_check},
+    {"policy", "test", "FILE… [--min-coverage N] [--plugin FILE.so]…",
+     "Run the expect lines of scope files, and say what of the rules they reach",
+     "FILE may be a folder. Each test is reported, then each rule with the number of tests "
+     "that "
+     "it\n"
+     "decided, and those atoms of its condition that no test saw both true and untrue.\n"
+     "Exit status 0: all passed; 1: one failed, or less than N percent of the rules decided a\n"
+     "test or of the atoms' two sides were seen; 2: the files do not compile.\n"
+     "  --min-coverage N   0 to 100\n",
+     cli_run_policy_test},
     {"policy", "explain",
      "FILE --scope S [--arg k=v]… METHOD URL [--data FILE] [--header H]… "
-     "[--plugin FILE.so]…",
+     "[--plugin FILE.so]… | [FILE…] --audit SEQ",
      "Say which rule decides about a request, and why",
+     "For a refusal also the nearest request that is allowed, and the smallest change of the\n"
+     "scope that would allow this one.\n"
+     "With --audit: why the call of that record of the audit was let through or refused, and\n"
+     "what FILE, or the host's own files, say about it; of a body, a query's values and "
+     "headers\n"
+     "a record holds nothing that could be judged again.\n"
+     "  --audit-dir DIR    the audit (default: that of the host)\n"
      "Exit status 0: allowed, 1: denied. A body is judged by its Content-Type (--header).\n",
      run_explain},
+    {"policy", "replay", "FILE… [--from N] [--scope S] [--audit-dir DIR]",
+     "Say what new scope files would have decided on the audit's requests",
+     "Each call and each refusal of the audit, whose chain is verified first, is decided again "
+     "by\n"
+     "the scope of that name, with the arguments that the token was issued with. What depends "
+     "on\n"
+     "a body, a query's value or a header, which are not recorded, is said to.\n"
+     "Exit status 0: nothing would surely change, 1: something would.\n"
+     "  --from N           only from that record on\n"
+     "  --audit-dir DIR    the audit (default: that of the host)\n",
+     cli_run_policy_replay},
     {"policy", "diff", "OLD NEW [--scope S] [--plugin FILE.so]…",
      "Say what NEW allows that OLD does not, and back",
      "OLD and NEW are files or folders. For each scope (or that of --scope) both directions "

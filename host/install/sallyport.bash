@@ -11,7 +11,7 @@ _sallyport() {
     key) word='add list show test rotate set remove' ;;
     client) word='keygen add list remove' ;;
     token) word='issue list inspect narrow revoke' ;;
-    policy) word='blast check diff explain fmt lsp' ;;
+    policy) word='blast check diff explain fmt lsp replay test' ;;
     plugin) word='list check pin' ;;
     audit) word='tail verify' ;;
     '') word='init status doctor unseal seal reload backup restore key client token call check policy plugin audit' ;;

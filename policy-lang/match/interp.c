@@ -1,16 +1,6 @@
 /* The naive interpreter: rule by rule. Every other matcher must agree with it. */
 #include "match.h"
 
-/* How far a request got with a rule; the farthest allow is the nearest. */
-enum reach {
-    REACH_HOST,
-    REACH_PATH,
-    REACH_METHOD,
-    REACH_CONDITION,
-    REACH_UNREADABLE,
-    REACH_ALL
-};
-
 static bool reads_path(const struct sp_rule *rule)
 {
     for (size_t i = 0; i < rule->n_reads; i++) {
@@ -21,8 +11,8 @@ static bool reads_path(const struct sp_rule *rule)
     return false;
 }
 
-static enum reach reach_of(const struct sp_rule *rule, const struct sp_request *request,
-                           const char **ret_fault)
+enum reach match_reach(const struct sp_rule *rule, const struct sp_request *request,
+                       const char **ret_fault)
 {
     *ret_fault = NULL;
     if (!match_host(rule, &request->url)) {
@@ -77,13 +67,13 @@ static void explain_refusal(const char *fault, const struct sp_request *request,
 {
     struct sp_buf text;
     sp_buf_over(&text, verdict->detail, sizeof verdict->detail);
+    if (!verdict->rule) {
+        sp_buf_add_str(&text, verdict->reason == SP_VERDICT_HOST
+                                  ? "no rule names this host"
+                                  : "no rule for this host matches the path");
+        return;
+    }
     switch ((int)verdict->reason) {
-    case SP_VERDICT_HOST:
-        sp_buf_add_str(&text, "no rule names this host");
-        break;
-    case SP_VERDICT_PATH:
-        sp_buf_add_str(&text, "no rule for this host matches the path");
-        break;
     case SP_VERDICT_METHOD:
         sp_buf_add_str(&text, "the rule is not for ");
         sp_buf_add_str(&text, sp_method_name(request->method));
@@ -105,7 +95,7 @@ void sp_match_explain(const struct sp_match *match, const struct sp_request *req
         return;
     }
     if (match->rule) { /* unless no rule is for the host, or none for the path */
-        reach_of(match->rule, request, &fault);
+        match_reach(match->rule, request, &fault);
     }
     if (match->rule && match->rule->denies) {
         deny_by(match->rule, fault, request, ret_verdict);
@@ -130,7 +120,7 @@ void sp_scope_match(const struct sp_scope *scope, const struct sp_request *reque
     }
     for (size_t i = 0; i < scope->n_rules; i++) {
         const struct sp_rule *rule = scope->rules[i];
-        enum reach reach = reach_of(rule, request, &fault);
+        enum reach reach = match_reach(rule, request, &fault);
         if (rule->denies) {
             if (reach == REACH_ALL || reach == REACH_UNREADABLE) {
                 deny_by(rule, fault, request, ret_verdict);
@@ -165,55 +155,4 @@ bool sp_scope_wants_body(const struct sp_scope *scope, const struct sp_request *
         }
     }
     return false;
-}
-
-/* One line for each atom, with its truth. Recursion is bounded by AST_NODES_MAX. */
-static void explain_atoms(const struct condition *c, const struct sp_request *request,
-                          struct sp_buf *buf)
-{
-    static const char *const truths[] = {"false", "unknown", "true"};
-    if (c->left) {
-        explain_atoms(c->left, request, buf);
-        if (c->right) {
-            explain_atoms(c->right, request, buf);
-        }
-        return;
-    }
-    sp_buf_addf(buf, "        %-8s ", truths[match_condition(c, request)]);
-    match_describe_atom(c, request, buf);
-    sp_buf_add_byte(buf, '\n');
-}
-
-static void explain_rule(const struct sp_rule *rule, const struct sp_request *request,
-                         struct sp_buf *buf)
-{
-    static const char *const reaches[] = {"another host",     "another path",
-                                          "another method",   "condition not met",
-                                          "cannot be judged", "matches"};
-    const char *fault;
-    enum reach reach = reach_of(rule, request, &fault);
-    bool fires = rule->denies && (reach == REACH_ALL || reach == REACH_UNREADABLE);
-    sp_buf_addf(buf, "%-5s %-16.*s %s%s%s%s\n", rule->denies ? "deny" : "allow",
-                (int)rule->label.len, rule->label.ptr, reaches[reach], fault ? ": " : "",
-                fault ? fault : "", fires ? " (so it denies)" : "");
-    if (rule->where && !fault && reach >= REACH_CONDITION) {
-        explain_atoms(rule->where, request, buf);
-    }
-}
-
-void sp_scope_explain(const struct sp_scope *scope, const struct sp_request *request,
-                      struct sp_buf *buf)
-{
-    struct sp_verdict verdict;
-    for (size_t i = 0; i < scope->n_rules; i++) {
-        explain_rule(scope->rules[i], request, buf);
-    }
-    sp_scope_match(scope, request, &verdict);
-    struct sp_text label = verdict.rule ? verdict.rule->label : SP_TEXT("");
-    const char *by = verdict.allowed || verdict.reason == SP_VERDICT_DENY_RULE
-                         ? " by "
-                         : "; the nearest rule is ";
-    sp_buf_addf(buf, "verdict: %s%s%.*s%s%s\n", verdict.allowed ? "allowed" : "denied",
-                label.len ? by : "", (int)label.len, label.ptr, verdict.detail[0] ? "; " : "",
-                verdict.detail);
 }

@@ -42,6 +42,21 @@ const struct sp_value *match_walk(const struct sp_value *value, const struct sp_
 /* NULL, or why what the condition reads cannot be judged. */
 const char *match_unreadable(const struct sp_rule *rule, const struct sp_request *request);
 
+/* How far a request got with a rule; the farthest allow is the nearest. */
+enum reach {
+    REACH_HOST,
+    REACH_PATH,
+    REACH_METHOD,
+    REACH_CONDITION,
+    REACH_UNREADABLE,
+    REACH_ALL
+};
+/* *ret_fault: why the condition cannot be judged, where it is REACH_UNREADABLE. */
+enum reach match_reach(const struct sp_rule *rule, const struct sp_request *request,
+                       const char **ret_fault);
+
+/* Append "it is 5001", at most 32 bytes of the request; NULL: "it is absent". */
+void match_describe_value(const struct sp_value *value, struct sp_buf *buf);
 /* Append "ATOM: it is 5001", cut at the buffer's cap; at most 32 bytes of the request. */
 void match_describe_atom(const struct condition *atom, const struct sp_request *request,
                          struct sp_buf *buf);

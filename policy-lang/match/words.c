@@ -28,14 +28,17 @@ static void quote(struct sp_text text, struct sp_buf *buf)
     sp_buf_add_str(buf, text.len > QUOTED_MAX ? "…\"" : "\"");
 }
 
-static void describe_value(const struct sp_value *value, struct sp_buf *buf)
+void match_describe_value(const struct sp_value *value, struct sp_buf *buf)
 {
     static const char *const kinds[] = {[SP_VALUE_NULL] = "null",
                                         [SP_VALUE_NUMBER] = "a number that is no integer",
                                         [SP_VALUE_ARRAY] = "a list",
                                         [SP_VALUE_OBJECT] = "an object",
                                         [SP_VALUE_AMBIGUOUS] = "given twice"};
-    sp_buf_add_str(buf, "it is ");
+    sp_buf_add_str(buf, value ? "it is " : "it is absent");
+    if (!value) {
+        return;
+    }
     switch ((int)value->kind) {
     case SP_VALUE_INT:
         sp_buf_addf(buf, "%" PRId64, value->as.integer);
@@ -83,12 +86,10 @@ void match_describe_atom(const struct condition *atom, const struct sp_request *
     sp_buf_add_text(buf, sp_buf_text(&shown));
     sp_buf_add_str(buf, shown.failed ? "…: " : ": ");
     const struct sp_value *value = match_field(&atom->field, request, &scratch);
-    if (!value) {
-        sp_buf_add_str(buf, "it is absent");
-    } else if (atom->kind == CONDITION_ONLY && value->kind == SP_VALUE_OBJECT) {
+    if (value && atom->kind == CONDITION_ONLY && value->kind == SP_VALUE_OBJECT) {
         describe_others(atom, value, buf);
     } else {
-        describe_value(value, buf);
+        match_describe_value(value, buf);
     }
 }
 

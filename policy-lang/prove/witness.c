@@ -92,8 +92,10 @@ static void print_json(const struct sp_value *value, struct sp_buf *buf)
         }
         sp_buf_add_byte(buf, '}');
         break;
+    case SP_VALUE_NUMBER: /* which one is not kept; to rules they are all alike */
+        sp_buf_add_str(buf, "0.5");
+        break;
     case SP_VALUE_NULL:
-    case SP_VALUE_NUMBER:
     case SP_VALUE_AMBIGUOUS:
         sp_buf_add_str(buf, "null");
         break;

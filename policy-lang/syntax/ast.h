@@ -205,6 +205,8 @@ struct guard { /* the same by key */
 
 struct sp_policy {
     struct sp_arena arena;
+    struct sp_source *sources; /* given and used ones, as spans count them */
+    size_t n_sources;
     struct guard_set *guard_sets;
     struct guard *guards;
     struct sp_scope *first_scope, *last_scope;

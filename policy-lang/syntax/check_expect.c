@@ -1,15 +1,9 @@
 /* The tests that stand beside the rules: each is one request, judged by the real matcher. */
-#include "check.h"
+#include "expect.h"
+
+#include "suggest.h"
 
 enum { WORK_MAX = 20000000 }; /* rules filled in for expectations, over a policy */
-
-struct run {
-    struct checker *c;
-    struct sp_arena arena;
-    struct sp_scope *frozen; /* for the arguments of `last` */
-    const struct expectation *last;
-    size_t work;
-};
 
 static bool same_args(const struct expectation *a, const struct expectation *b)
 {
@@ -22,7 +16,7 @@ static bool same_args(const struct expectation *a, const struct expectation *b)
 }
 
 /* The scope with the expectation's arguments; NULL, and an error, where they do not fit it. */
-static const struct sp_scope *freeze(struct run *run, const struct sp_scope *scope,
+static const struct sp_scope *freeze(struct expect_run *run, const struct sp_scope *scope,
                                      const struct expectation *e)
 {
     struct sp_error err = {""};
@@ -41,22 +35,23 @@ static const struct sp_scope *freeze(struct run *run, const struct sp_scope *sco
         (void)sp_scope_freeze(scope, e->args, e->n_args, &run->frozen, &err);
     }
     if (!run->frozen) {
-        sp_diags_add(run->c->diags, SP_SEVERITY_ERROR, "E161", e->span, fix, "%s", err.text);
+        sp_diags_add(run->diags, SP_SEVERITY_ERROR, "E161", e->span, fix, "%s", err.text);
     }
     return run->frozen;
 }
 
-static void failed(struct run *run, const struct expectation *e, const struct sp_verdict *v)
+static void failed(struct expect_run *run, const struct expectation *e,
+                   const struct sp_verdict *v)
 {
     struct sp_text label = v->rule ? sp_rule_label(v->rule) : SP_TEXT("no rule");
-    sp_diags_add(run->c->diags, SP_SEVERITY_ERROR, "E160", e->span, NULL,
+    sp_diags_add(run->diags, SP_SEVERITY_ERROR, "E160", e->span, NULL,
                  "expected %s%s%.*s, but it is %s (%.*s)%s%s", e->allow ? "allow" : "deny",
                  e->rule.len ? " by " : "", (int)e->rule.len, e->rule.ptr,
                  v->allowed ? "allowed" : "denied", (int)label.len, label.ptr,
                  v->detail[0] ? ": " : "", v->detail);
 }
 
-static void check_label(struct run *run, const struct sp_scope *scope,
+static void check_label(struct expect_run *run, const struct sp_scope *scope,
                         const struct expectation *e)
 {
     char text[SUGGEST_ROOM];
@@ -67,29 +62,43 @@ static void check_label(struct run *run, const struct sp_scope *scope,
         }
         fix = fix ? fix : suggest(e->rule, scope->rules[i]->label, text);
     }
-    check_error(run->c, "E162", e->span, fix, "there is no rule called", e->rule);
+    sp_diags_add(run->diags, SP_SEVERITY_ERROR, "E162", e->span, fix,
+                 "there is no rule called '%.*s'", (int)e->rule.len, e->rule.ptr);
 }
 
-static void run_one(struct run *run, const struct sp_scope *scope, const struct expectation *e)
+/* The request of an expectation in the run's arena; false where the canonical form refuses it.
+ */
+static bool request_of(struct expect_run *run, const struct expectation *e,
+                       struct sp_request *request, struct sp_error *err)
+{
+    if (sp_request_init(&run->arena, e->method, e->url, request, err)) {
+        return false;
+    }
+    request->body_kind = e->body_kind;
+    request->body_value = e->body;
+    request->headers = e->headers;
+    request->n_headers = e->n_headers;
+    return true;
+}
+
+void expect_run_one(struct expect_run *run, const struct sp_scope *scope,
+                    const struct expectation *e)
 {
     struct sp_request request;
     struct sp_error err = {""};
     struct sp_verdict verdict;
+    sp_arena_reset(&run->arena);
     if (e->rule.len) {
         check_label(run, scope, e);
     }
-    if (sp_request_init(&run->arena, e->method, e->url, &request, &err)) {
+    if (!request_of(run, e, &request, &err)) {
         /* What the canonical form refuses is denied, too. */
         if (e->allow) {
-            sp_diags_add(run->c->diags, SP_SEVERITY_ERROR, "E160", e->span, NULL,
+            sp_diags_add(run->diags, SP_SEVERITY_ERROR, "E160", e->span, NULL,
                          "expected allow, but the request is refused: %s", err.text);
         }
         return;
     }
-    request.body_kind = e->body_kind;
-    request.body_value = e->body;
-    request.headers = e->headers;
-    request.n_headers = e->n_headers;
     const struct sp_scope *frozen = freeze(run, scope, e);
     if (!frozen) {
         return;
@@ -100,21 +109,43 @@ static void run_one(struct run *run, const struct sp_scope *scope, const struct 
     if (verdict.allowed != e->allow || !by_it) {
         failed(run, e, &verdict);
     }
+    if (run->seen) {
+        run->seen(run->user, frozen, &request, &verdict);
+    }
+}
+
+void expect_run_init(struct expect_run *run, struct sp_diags *diags)
+{
+    *run = (struct expect_run){.diags = diags};
+    sp_arena_init(&run->arena, 4 << 20);
+}
+
+void expect_run_leave(struct expect_run *run)
+{
+    sp_scope_free(run->frozen);
+    run->frozen = NULL;
+    run->last = NULL;
+}
+
+void expect_run_done(struct expect_run *run)
+{
+    expect_run_leave(run);
+    sp_arena_done(&run->arena);
 }
 
 void check_expectations(struct checker *c)
 {
-    struct run run = {.c = c};
-    sp_arena_init(&run.arena, 4 << 20);
+    struct expect_run run;
+    if (c->world && c->world->leave_expects) {
+        return;
+    }
+    expect_run_init(&run, c->diags);
     for (size_t i = 0; i < c->policy->n_scopes; i++) {
         const struct sp_scope *scope = c->policy->scopes[i];
-        run.last = NULL;
         for (const struct expectation *e = scope->expectations; e; e = e->next) {
-            run_one(&run, scope, e);
-            sp_arena_reset(&run.arena);
+            expect_run_one(&run, scope, e);
         }
-        sp_scope_free(run.frozen);
-        run.frozen = NULL;
+        expect_run_leave(&run);
     }
-    sp_arena_done(&run.arena);
+    expect_run_done(&run);
 }

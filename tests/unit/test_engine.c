@@ -118,7 +118,7 @@ static void set_policy(struct world *w)
         fail_msg("%s", diags.first ? diags.first->message : "?");
     }
     sp_diags_done(&diags);
-    assert_int_equal(sp_engine_set_policy(w->engine, policy, &err), SP_OK);
+    assert_int_equal(sp_engine_set_policy(w->engine, policy, NULL, &err), SP_OK);
 }
 
 static int setup(void **state)
