@@ -2,6 +2,7 @@
  * object.
  *
  *   bench_decide decide SCOPE REQUESTS   requests: lines of "allow GET URL", "deny GET URL"
+ *   bench_decide growth SMALL REQUESTS LARGE REQUESTS   the two by turns
  *   bench_decide body SCOPE URL BODY     a POST of that JSON, which the scope allows
  *   bench_decide compile SCOPE
  *   bench_decide include OLD NEW         both ways
@@ -25,6 +26,7 @@ enum {
     COLD = 600,
     COLD_BYTES = 96 << 20,
     COMPILES = 15,
+    TURNS = 15,
     ARENA_BYTES = 1 << 30,
 };
 
@@ -276,6 +278,32 @@ static void run_decide(const char *scope, const char *requests)
     world_done(&w);
 }
 
+/* The same number of requests of each, by turns, so that a busy neighbour hits both. */
+static void run_growth(char **argv)
+{
+    static struct world small, large;
+    double few[TURNS], many[TURNS], ratios[TURNS];
+    world_init(&small, argv[0]);
+    read_requests(&small, argv[1]);
+    world_init(&large, argv[2]);
+    read_requests(&large, argv[3]);
+    if (small.n != large.n) {
+        bench_die("growth", "needs as many requests of each");
+    }
+    for (size_t i = 0; i < TURNS; i++) {
+        few[i] = warm_ns(&small, -1);
+        many[i] = warm_ns(&large, -1);
+        ratios[i] = many[i] / few[i];
+    }
+    (void)printf("{\"growth\":%.3f,\"small_ns\":%.1f,\"large_ns\":%.1f,"
+                 "\"small_rules\":%zu,\"large_rules\":%zu,\"requests\":%zu}\n",
+                 quantile(ratios, TURNS, 0.5), quantile(few, TURNS, 0.5),
+                 quantile(many, TURNS, 0.5), sp_scope_n_rules(small.scope),
+                 sp_scope_n_rules(large.scope), small.n);
+    world_done(&small);
+    world_done(&large);
+}
+
 static void judge(struct sp_arena *arena, struct sp_request *request)
 {
     request->body_kind = SP_BODY_UNREAD;
@@ -403,6 +431,8 @@ int main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], "decide") == 0) {
         run_decide(argv[2], argv[3]);
+    } else if (argc == 6 && strcmp(argv[1], "growth") == 0) {
+        run_growth(argv + 2);
     } else if (argc == 5 && strcmp(argv[1], "body") == 0) {
         run_body(argv[2], argv[3], argv[4]);
     } else if (argc == 3 && strcmp(argv[1], "compile") == 0) {
@@ -410,7 +440,8 @@ int main(int argc, char **argv)
     } else if (argc == 4 && strcmp(argv[1], "include") == 0) {
         run_include(argv[2], argv[3]);
     } else {
-        bench_die("usage", "decide SCOPE REQUESTS | body SCOPE URL BODY | compile SCOPE | "
+        bench_die("usage", "decide SCOPE REQUESTS | growth SMALL REQUESTS LARGE REQUESTS | "
+                           "body SCOPE URL BODY | compile SCOPE | "
                            "include OLD NEW");
     }
     return n_allowed == SIZE_MAX; /* never */
