@@ -17,6 +17,7 @@ enum {
     LABEL_NOTHING = 0,
     METHODS = 7,
     ATOMS_MAX = 64, /* of one label; above, conditions are evaluated one by one */
+    SHORT_TEXT = 20,
     BITS_WORDS_MAX = AST_RULES_MAX / 64 + 1,
 };
 
@@ -34,12 +35,14 @@ bool words_add_all(struct words *words, const uint32_t *from, size_t n);
 /* Sort ascending, drop what is there twice, return how many are left. */
 size_t words_sort(uint32_t *at, size_t n);
 
-/* Literals and prefixes, each text once. Texts are borrowed, but for the folded ones. */
+/* Literals and prefixes, each text once. Texts are borrowed, but for the folded ones. A slot
+ * holds the beginning of its text, so that most are found by one read of memory. */
 struct symbols {
     struct sp_text *texts;
     size_t n, room;
     struct symbol_slot {
-        uint32_t hash, symbol;
+        uint32_t hash, symbol, len;
+        char text[SHORT_TEXT];
     } * slots;
     size_t n_slots;         /* a power of two, or 0 */
     struct sp_arena folded; /* texts of deny rules, in lower case */
@@ -87,6 +90,10 @@ void prefixes_link(struct prefix *prefixes, size_t n);
 /* The longest that text starts with; NONE. The others are its parents. */
 uint32_t prefixes_find(const struct prefix *prefixes, size_t n, struct sp_text text, bool fold);
 
+uint32_t text_hash(struct sp_text text);
+/* Whether the text of a symbol, in lower case where fold is asked for, is this one. */
+bool symbol_is(struct sp_text known, struct sp_text text, bool fold);
+
 /* As {n:int} reads it. */
 bool segment_is_int(struct sp_text text);
 
@@ -98,12 +105,21 @@ struct conditional {
     uint32_t program; /* in ops; NONE: evaluate the rule's tree */
 };
 
+/* Most labels are one unconditional rule, and small: with many rules, how much memory a
+ * decision reads is what it costs. */
+struct label {
+    const struct sp_rule *rule; /* the first, whatever its methods; NULL: there is none */
+    uint32_t first;             /* its number */
+    uint32_t rest;              /* ONLY_BIT and its methods: it is that; else, its lists */
+};
+#define ONLY_BIT 0x80000000u
+
 /* Lists are in order of the rules and end before the unconditional rule: none after it could
  * change the verdict. */
-struct label {
-    uint32_t first; /* the first rule, whatever its methods */
-    uint32_t always[METHODS];
-    uint32_t conditionals_at[METHODS], n_conditionals[METHODS];
+struct lists {
+    struct list {
+        uint32_t always, at, n;
+    } of[METHODS];
     uint32_t atoms_at, n_atoms;
 };
 
@@ -117,6 +133,8 @@ struct op {
 struct labels {
     struct label *at;
     size_t n, room;
+    struct lists *lists;
+    size_t n_lists, lists_room;
     struct conditional *conditionals;
     size_t n_conditionals, conditionals_room;
     const struct condition **atoms;
@@ -149,7 +167,8 @@ struct state {
     uint32_t slash;    /* allow rules: a segment that holds %2F */
     uint32_t label[2]; /* the path ends here: without, with a trailing slash */
     uint32_t prefixes_at, n_prefixes;
-    bool literals, ints; /* whether to look for one at all */
+    uint32_t literal, target; /* where there is one literal alone: it, and where it leads */
+    bool literals, ints;      /* whether there are several; whether integers are told apart */
 };
 
 /* ---- bits.c: the fallback ------------------------------------------------------------
@@ -247,5 +266,7 @@ uint32_t segments_run(const struct sp_matcher *m, uint32_t root, const struct sp
                       bool denies, bool split);
 /* NONE where memory ran out. */
 uint32_t states_add(struct sp_matcher *m, const struct state *state);
+/* Where no segment leads anywhere. */
+extern const struct state state_dead;
 
 #endif

@@ -146,7 +146,6 @@ static bool put_depth(struct sp_matcher *m, struct bits *bits, size_t depth, boo
 
 static bool allocate(struct sp_matcher *m, const struct side *side, struct bits *bits)
 {
-    static const struct state empty = {.n_prefixes = 0};
     bits->rules = malloc((side->n_rules + 1) * sizeof *bits->rules);
     for (uint32_t i = side->first_rule; bits->rules && i != NONE; i = m->next_rule[i]) {
         size_t n = m->scope->rules[i]->url.n_segments;
@@ -165,7 +164,7 @@ static bool allocate(struct sp_matcher *m, const struct side *side, struct bits 
     bool good = bits->rules && bits->wild && bits->ints && bits->slash && bits->ends[0] &&
                 bits->ends[1] && bits->rest;
     for (size_t d = 0; good && d < bits->n_depths; d++) {
-        good = states_add(m, &empty) != NONE;
+        good = states_add(m, &state_dead) != NONE;
     }
     return good;
 }

@@ -9,11 +9,7 @@
 
 static size_t host_slot(bool https, uint16_t port, struct sp_text name)
 {
-    uint64_t hash = (uint64_t)port * 2 + https;
-    for (size_t i = 0; i < name.len; i++) {
-        hash = (hash ^ (uint8_t)name.ptr[i]) * 0x100000001b3u;
-    }
-    return (size_t)(hash ^ hash >> 29);
+    return text_hash(name) ^ (size_t)port * 2 ^ https;
 }
 
 static const struct host *host_find(const struct sp_matcher *m, bool https, uint16_t port,
@@ -103,9 +99,8 @@ static sp_status side_build(struct sp_matcher *m, struct trie *trie, struct side
 
 static sp_status build_all(struct sp_matcher *m, size_t states_max)
 {
-    static const struct state dead = {.n_prefixes = 0};
     if (!hosts_init(m, m->scope->n_rules) || !sort_rules(m) || labels_add(m, NULL, 0) == NONE ||
-        states_add(m, &dead) == NONE) {
+        states_add(m, &state_dead) == NONE) {
         return SP_ENOMEM;
     }
     struct trie *trie = trie_new(m);
@@ -174,6 +169,7 @@ void sp_matcher_free(struct sp_matcher *m)
     free(m->prefixes);
     free(m->edges.slots);
     free(m->labels.at);
+    free(m->labels.lists);
     free(m->labels.conditionals);
     free(m->labels.atoms);
     free(m->labels.ops);

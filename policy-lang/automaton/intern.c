@@ -89,15 +89,28 @@ static inline uint64_t fold_word(uint64_t word)
     return word | ((from_a & ~past_z & ~word & (0x80 * ones)) >> 2);
 }
 
+/* Every bit of the word counts in every bit of this: literals that are numbered one after the
+ * other must not crowd into the same slots. */
+static inline uint64_t mix(uint64_t word)
+{
+    __extension__ unsigned __int128 product =
+        (__extension__(unsigned __int128) word) * 0xd6e8feb86659fd93u;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 static inline uint32_t hash_text(struct sp_text text, bool fold)
 {
     uint64_t hash = text.len * 0x9e3779b97f4a7c15u;
     for (size_t i = 0; i < text.len; i += 8) {
         uint64_t word = load(text.ptr + i, text.len - i);
-        hash = (hash ^ (fold ? fold_word(word) : word)) * 0xd6e8feb86659fd93u;
-        hash ^= hash >> 32;
+        hash = mix(hash ^ (fold ? fold_word(word) : word));
     }
-    return (uint32_t)(hash ^ hash >> 29);
+    return (uint32_t)hash;
+}
+
+uint32_t text_hash(struct sp_text text)
+{
+    return hash_text(text, false);
 }
 
 /* known is in lower case already, where fold is asked for. */
@@ -113,6 +126,11 @@ static inline bool same_text(struct sp_text known, struct sp_text text, bool fol
         }
     }
     return true;
+}
+
+bool symbol_is(struct sp_text known, struct sp_text text, bool fold)
+{
+    return same_text(known, text, fold);
 }
 
 static char fold_byte(char c)
@@ -131,19 +149,27 @@ uint32_t symbols_find(const struct symbols *symbols, struct sp_text text, bool f
         if (slot->symbol == NONE) {
             return NONE;
         }
-        if (slot->hash == hash && same_text(symbols->texts[slot->symbol], text, fold)) {
+        if (slot->hash == hash && slot->len == text.len &&
+            same_text(text.len <= SHORT_TEXT ? (struct sp_text){slot->text, slot->len}
+                                             : symbols->texts[slot->symbol],
+                      text, fold)) {
             return slot->symbol;
         }
     }
 }
 
-static void symbols_put(struct symbols *symbols, uint32_t hash, uint32_t symbol)
+static void symbols_put(struct symbols *symbols, uint32_t symbol)
 {
-    size_t i = hash;
+    struct sp_text text = symbols->texts[symbol];
+    struct symbol_slot slot = {hash_text(text, false), symbol, (uint32_t)text.len, ""};
+    size_t i = slot.hash;
     while (symbols->slots[i & (symbols->n_slots - 1)].symbol != NONE) {
         i++;
     }
-    symbols->slots[i & (symbols->n_slots - 1)] = (struct symbol_slot){hash, symbol};
+    if (text.len > 0 && text.len <= SHORT_TEXT) {
+        memcpy(slot.text, text.ptr, text.len);
+    }
+    symbols->slots[i & (symbols->n_slots - 1)] = slot;
 }
 
 static bool symbols_grow(struct symbols *symbols)
@@ -163,7 +189,7 @@ static bool symbols_grow(struct symbols *symbols)
     symbols->slots = slots;
     symbols->n_slots = n;
     for (size_t i = 0; i < symbols->n; i++) {
-        symbols_put(symbols, hash_text(symbols->texts[i], false), (uint32_t)i);
+        symbols_put(symbols, (uint32_t)i);
     }
     return true;
 }
@@ -194,7 +220,7 @@ uint32_t symbols_add(struct symbols *symbols, struct sp_text text, bool fold)
         return NONE;
     }
     symbols->texts[symbols->n] = text;
-    symbols_put(symbols, hash_text(text, false), (uint32_t)symbols->n);
+    symbols_put(symbols, (uint32_t)symbols->n);
     return (uint32_t)symbols->n++;
 }
 

@@ -14,16 +14,16 @@ static bool is_branch(const struct condition *c)
 }
 
 /* The atom's number within the label; ATOMS_MAX where there are too many, NONE: no memory. */
-static uint32_t atom_add(struct labels *labels, struct label *label,
+static uint32_t atom_add(struct labels *labels, struct lists *lists,
                          const struct condition *atom)
 {
-    for (uint32_t i = 0; i < label->n_atoms; i++) {
-        const struct condition *known = labels->atoms[label->atoms_at + i];
+    for (uint32_t i = 0; i < lists->n_atoms; i++) {
+        const struct condition *known = labels->atoms[lists->atoms_at + i];
         if (known == atom || condition_equal(known, atom)) {
             return i;
         }
     }
-    if (label->n_atoms == ATOMS_MAX) {
+    if (lists->n_atoms == ATOMS_MAX) {
         return ATOMS_MAX;
     }
     if (!room_for((void **)&labels->atoms, labels->n_atoms, &labels->atoms_room,
@@ -31,20 +31,20 @@ static uint32_t atom_add(struct labels *labels, struct label *label,
         return NONE;
     }
     labels->atoms[labels->n_atoms++] = atom;
-    return label->n_atoms++;
+    return lists->n_atoms++;
 }
 
 enum compiled { COMPILED, TOO_MANY_ATOMS, NO_MEMORY };
 
 /* Recursion is bounded by AST_NODES_MAX, as is the size. */
-static enum compiled compile(struct labels *labels, struct label *label,
+static enum compiled compile(struct labels *labels, struct lists *lists,
                              const struct condition *c)
 {
     size_t at = labels->n_ops;
     uint32_t atom = 0;
     enum compiled done = COMPILED;
     if (!is_branch(c)) {
-        atom = atom_add(labels, label, c);
+        atom = atom_add(labels, lists, c);
         if (atom >= ATOMS_MAX) {
             return atom == NONE ? NO_MEMORY : TOO_MANY_ATOMS;
         }
@@ -54,9 +54,9 @@ static enum compiled compile(struct labels *labels, struct label *label,
     }
     labels->ops[labels->n_ops++] = (struct op){0, (uint8_t)c->kind, (uint8_t)atom};
     if (is_branch(c)) {
-        done = compile(labels, label, c->left);
+        done = compile(labels, lists, c->left);
         if (done == COMPILED && c->kind != CONDITION_NOT) {
-            done = compile(labels, label, c->right);
+            done = compile(labels, lists, c->right);
         }
     }
     labels->ops[at].size = (uint16_t)(labels->n_ops - at);
@@ -65,13 +65,13 @@ static enum compiled compile(struct labels *labels, struct label *label,
 
 /* Programs for the lists of a label. With a single conditional rule, or with too many atoms,
  * there is nothing to share, and trees are evaluated as they are. */
-static bool compile_all(struct sp_matcher *m, struct label *label, const uint32_t *rules,
+static bool compile_all(struct sp_matcher *m, struct lists *lists, const uint32_t *rules,
                         size_t n, uint32_t *ret_programs)
 {
     struct labels *labels = &m->labels;
     size_t n_ops = labels->n_ops, n_atoms = labels->n_atoms, conditions = 0;
     enum compiled done = COMPILED;
-    label->atoms_at = (uint32_t)n_atoms;
+    lists->atoms_at = (uint32_t)n_atoms;
     for (size_t i = 0; i < n; i++) {
         ret_programs[i] = NONE;
         conditions += m->scope->rules[rules[i]]->where != NULL;
@@ -79,13 +79,13 @@ static bool compile_all(struct sp_matcher *m, struct label *label, const uint32_
     for (size_t i = 0; conditions > 1 && i < n && done == COMPILED; i++) {
         if (m->scope->rules[rules[i]]->where) {
             ret_programs[i] = (uint32_t)labels->n_ops;
-            done = compile(labels, label, m->scope->rules[rules[i]]->where);
+            done = compile(labels, lists, m->scope->rules[rules[i]]->where);
         }
     }
     if (done == TOO_MANY_ATOMS) {
         labels->n_ops = n_ops;
         labels->n_atoms = n_atoms;
-        label->n_atoms = 0;
+        lists->n_atoms = 0;
         for (size_t i = 0; i < n; i++) {
             ret_programs[i] = NONE;
         }
@@ -94,19 +94,19 @@ static bool compile_all(struct sp_matcher *m, struct label *label, const uint32_
     return done != NO_MEMORY;
 }
 
-static bool list_method(struct sp_matcher *m, struct label *label, unsigned method,
+static bool list_method(struct sp_matcher *m, struct lists *lists, unsigned method,
                         const uint32_t *rules, const uint32_t *programs, size_t n)
 {
     struct labels *labels = &m->labels;
-    label->always[method] = NONE;
-    label->conditionals_at[method] = (uint32_t)labels->n_conditionals;
-    for (size_t i = 0; i < n && label->always[method] == NONE; i++) {
+    struct list *list = &lists->of[method];
+    *list = (struct list){NONE, (uint32_t)labels->n_conditionals, 0};
+    for (size_t i = 0; i < n && list->always == NONE; i++) {
         const struct sp_rule *rule = m->scope->rules[rules[i]];
         if (!(rule->methods & (1u << method))) {
             continue;
         }
         if (!rule->where) {
-            label->always[method] = rules[i];
+            list->always = rules[i];
             continue;
         }
         if (!room_for((void **)&labels->conditionals, labels->n_conditionals,
@@ -115,27 +115,46 @@ static bool list_method(struct sp_matcher *m, struct label *label, unsigned meth
         }
         labels->conditionals[labels->n_conditionals++] =
             (struct conditional){rules[i], programs[i]};
-        label->n_conditionals[method]++;
+        list->n++;
     }
     return true;
+}
+
+/* The lists of several rules, or of one with a condition; NONE where memory ran out. */
+static uint32_t lists_add(struct sp_matcher *m, const uint32_t *rules, size_t n)
+{
+    struct labels *labels = &m->labels;
+    struct lists lists = {.n_atoms = 0};
+    uint32_t *programs = malloc(n * sizeof *programs);
+    bool good = programs && compile_all(m, &lists, rules, n, programs);
+    for (unsigned method = 0; good && method < METHODS; method++) {
+        good = list_method(m, &lists, method, rules, programs, n);
+    }
+    free(programs);
+    if (!good || !room_for((void **)&labels->lists, labels->n_lists, &labels->lists_room,
+                           sizeof *labels->lists)) {
+        return NONE;
+    }
+    labels->lists[labels->n_lists] = lists;
+    return (uint32_t)labels->n_lists++;
 }
 
 uint32_t labels_add(struct sp_matcher *m, const uint32_t *rules, size_t n)
 {
     struct labels *labels = &m->labels;
-    struct label label = {.first = n ? rules[0] : NONE};
+    struct label label = {.first = NONE};
     uint32_t found = sequences_find(&labels->known, rules, n);
     if (found != NONE) {
         return found;
     }
-    uint32_t *programs = malloc((n + 1) * sizeof *programs);
-    bool good = programs && compile_all(m, &label, rules, n, programs);
-    for (unsigned method = 0; good && method < METHODS; method++) {
-        good = list_method(m, &label, method, rules, programs, n);
+    if (n > 0) {
+        const struct sp_rule *rule = m->scope->rules[rules[0]];
+        bool only = n == 1 && !rule->where;
+        label = (struct label){rule, rules[0],
+                               only ? ONLY_BIT | rule->methods : lists_add(m, rules, n)};
     }
-    free(programs);
     m->work += n;
-    if (!good ||
+    if (label.rest == NONE ||
         !room_for((void **)&labels->at, labels->n, &labels->room, sizeof *labels->at) ||
         !sequences_add(&labels->known, rules, n, (uint32_t)labels->n)) {
         return NONE;
@@ -199,28 +218,25 @@ static enum truth truth_of(struct atoms *atoms, const struct conditional *one)
                : run(atoms, &atoms->matcher->labels.ops[one->program]);
 }
 
-static unsigned method_index(unsigned method)
+static const struct lists *lists_of(const struct sp_matcher *m, const struct label *label)
 {
-    unsigned index = 0;
-    while (method >> (index + 1)) {
-        index++;
-    }
-    return index;
+    return &m->labels.lists[label->rest];
 }
 
-void label_allow(const struct sp_matcher *m, uint32_t label, const struct sp_request *request,
-                 struct sp_match *ret_decision)
+static const struct list *list_of(const struct lists *lists, unsigned method)
 {
-    const struct label *l = &m->labels.at[label];
-    struct atoms atoms = {m, request, l->atoms_at, 0, 0, 0};
-    unsigned method = method_index(request->method);
+    return &lists->of[__builtin_ctz(method)];
+}
+
+static void lists_allow(const struct sp_matcher *m, const struct label *label,
+                        const struct sp_request *request, struct sp_match *ret_decision)
+{
+    const struct lists *lists = lists_of(m, label);
+    const struct list *list = list_of(lists, request->method);
+    struct atoms atoms = {m, request, lists->atoms_at, 0, 0, 0};
     struct sp_match nearest = {false, SP_VERDICT_METHOD, NULL};
-    if (l->first == NONE) {
-        *ret_decision = (struct sp_match){false, SP_VERDICT_PATH, NULL};
-        return;
-    }
-    for (uint32_t i = 0; i < l->n_conditionals[method]; i++) {
-        const struct conditional *one = &m->labels.conditionals[l->conditionals_at[method] + i];
+    for (uint32_t i = 0; i < list->n; i++) {
+        const struct conditional *one = &m->labels.conditionals[list->at + i];
         const struct sp_rule *rule = m->scope->rules[one->rule];
         if (match_unreadable(rule, request)) {
             if (nearest.reason != SP_VERDICT_UNREADABLE) {
@@ -233,22 +249,39 @@ void label_allow(const struct sp_matcher *m, uint32_t label, const struct sp_req
             nearest = (struct sp_match){false, SP_VERDICT_CONDITION, rule};
         }
     }
-    if (l->always[method] != NONE) {
-        nearest =
-            (struct sp_match){true, SP_VERDICT_ALLOWED, m->scope->rules[l->always[method]]};
+    if (list->always != NONE) {
+        nearest = (struct sp_match){true, SP_VERDICT_ALLOWED, m->scope->rules[list->always]};
     } else if (!nearest.rule) {
-        nearest.rule = m->scope->rules[l->first];
+        nearest.rule = label->rule;
     }
     *ret_decision = nearest;
+}
+
+void label_allow(const struct sp_matcher *m, uint32_t label, const struct sp_request *request,
+                 struct sp_match *ret_decision)
+{
+    const struct label *l = &m->labels.at[label];
+    if (!l->rule) {
+        *ret_decision = (struct sp_match){false, SP_VERDICT_PATH, NULL};
+    } else if (l->rest & ONLY_BIT) {
+        bool allowed = (l->rest & request->method) != 0;
+        *ret_decision = (struct sp_match){
+            allowed, allowed ? SP_VERDICT_ALLOWED : SP_VERDICT_METHOD, l->rule};
+    } else {
+        lists_allow(m, l, request, ret_decision);
+    }
 }
 
 bool label_wants_body(const struct sp_matcher *m, uint32_t label,
                       const struct sp_request *request)
 {
     const struct label *l = &m->labels.at[label];
-    unsigned method = method_index(request->method);
-    for (uint32_t i = 0; i < l->n_conditionals[method]; i++) {
-        const struct conditional *one = &m->labels.conditionals[l->conditionals_at[method] + i];
+    if (!l->rule || l->rest & ONLY_BIT) {
+        return false;
+    }
+    const struct list *list = list_of(lists_of(m, l), request->method);
+    for (uint32_t i = 0; i < list->n; i++) {
+        const struct conditional *one = &m->labels.conditionals[list->at + i];
         if (m->scope->rules[one->rule]->reads_body) {
             return true;
         }
@@ -285,17 +318,14 @@ bool deny_fires(const struct sp_rule *rule, const struct sp_request *request, bo
            match_condition(rule->where, request) != TRUTH_FALSE;
 }
 
-uint32_t label_deny(const struct sp_matcher *m, uint32_t label,
-                    const struct sp_request *request, bool split)
+static uint32_t lists_deny(const struct sp_matcher *m, const struct label *label,
+                           const struct sp_request *request, bool split)
 {
-    const struct label *l = &m->labels.at[label];
-    if (l->first == NONE) {
-        return NONE;
-    }
-    struct atoms atoms = {m, request, l->atoms_at, 0, 0, 0};
-    unsigned method = method_index(request->method);
-    for (uint32_t i = 0; i < l->n_conditionals[method]; i++) {
-        const struct conditional *one = &m->labels.conditionals[l->conditionals_at[method] + i];
+    const struct lists *lists = lists_of(m, label);
+    const struct list *list = list_of(lists, request->method);
+    struct atoms atoms = {m, request, lists->atoms_at, 0, 0, 0};
+    for (uint32_t i = 0; i < list->n; i++) {
+        const struct conditional *one = &m->labels.conditionals[list->at + i];
         const struct sp_rule *rule = m->scope->rules[one->rule];
         bool fires =
             split ? fires_split(rule, request)
@@ -304,5 +334,18 @@ uint32_t label_deny(const struct sp_matcher *m, uint32_t label,
             return one->rule;
         }
     }
-    return l->always[method];
+    return list->always;
+}
+
+uint32_t label_deny(const struct sp_matcher *m, uint32_t label,
+                    const struct sp_request *request, bool split)
+{
+    const struct label *l = &m->labels.at[label];
+    if (!l->rule) {
+        return NONE;
+    }
+    if (l->rest & ONLY_BIT) {
+        return l->rest & request->method ? l->first : NONE;
+    }
+    return lists_deny(m, l, request, split);
 }

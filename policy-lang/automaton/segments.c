@@ -225,6 +225,8 @@ static uint32_t label_of(struct builder *b, struct span nodes, unsigned slash)
     return label;
 }
 
+const struct state state_dead = {.literal = NONE};
+
 uint32_t states_add(struct sp_matcher *m, const struct state *state)
 {
     if (!room_for((void **)&m->states, m->n_states, &m->states_room, sizeof *m->states)) {
@@ -247,7 +249,8 @@ static uint32_t state_new(struct builder *b, const uint32_t *words, size_t n)
                           .label = {words[W_LABELS], words[W_LABELS + 1]},
                           .prefixes_at = (uint32_t)m->n_prefixes,
                           .n_prefixes = words[W_PREFIXES],
-                          .literals = words[W_LITERALS] > 0};
+                          .literal = NONE,
+                          .literals = words[W_LITERALS] > 1};
     for (unsigned i = 0; i < 2; i++) {
         state.next[i] = words[W_NEXT + i] == SELF ? id : words[W_NEXT + i];
     }
@@ -264,7 +267,11 @@ static uint32_t state_new(struct builder *b, const uint32_t *words, size_t n)
     if (state.n_prefixes > 0) {
         prefixes_link(&m->prefixes[state.prefixes_at], state.n_prefixes);
     }
-    for (uint32_t i = 0; i < words[W_LITERALS]; i++, list += 2) {
+    if (words[W_LITERALS] == 1) {
+        state.literal = list[0];
+        state.target = list[1];
+    }
+    for (uint32_t i = 0; state.literals && i < words[W_LITERALS]; i++, list += 2) {
         if (!edges_add(&m->edges, id, list[0], list[1])) {
             return NONE;
         }
@@ -443,6 +450,9 @@ static inline uint32_t step(const struct sp_matcher *m, uint32_t at, struct sp_t
         if (next) {
             return *next;
         }
+    } else if (state->literal != NONE &&
+               symbol_is(m->symbols.texts[state->literal], text, denies)) {
+        return state->target;
     }
     bool is_int = state->ints && segment_is_int(text);
     if (state->n_prefixes > 0) {

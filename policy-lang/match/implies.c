@@ -119,7 +119,8 @@ static bool atom_implies(const struct condition *inner, const struct condition *
         return outer->kind == CONDITION_RANGE && inner->low >= outer->low &&
                inner->high <= outer->high;
     case CONDITION_STARTS:
-        return inner->constant.kind == CONSTANT_STRING &&
+        /* Nothing but a shorter prefix: what begins with the text need not be the text. */
+        return outer->kind == CONDITION_STARTS && inner->constant.kind == CONSTANT_STRING &&
                constant_meets(&inner->constant, outer);
     case CONDITION_ONLY:
         return outer->kind == CONDITION_ONLY && names_within(inner, outer);

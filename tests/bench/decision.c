@@ -97,25 +97,25 @@ static bool by_hand(const struct sp_request *request)
 /* ---- timing
  * ---------------------------------------------------------------------------------- */
 
-typedef bool (*decide_fn)(const struct sp_scope *scope, const struct sp_request *request);
+typedef bool (*decide_fn)(const struct sp_matcher *matcher, const struct sp_request *request);
 
-static bool by_matcher(const struct sp_scope *scope, const struct sp_request *request)
+static bool by_matcher(const struct sp_matcher *matcher, const struct sp_request *request)
 {
-    struct sp_verdict verdict;
-    if (sp_scope_wants_body(scope, request) && request->body_kind == SP_BODY_UNREAD) {
+    struct sp_match match;
+    if (sp_matcher_wants_body(matcher, request) && request->body_kind == SP_BODY_UNREAD) {
         return false;
     }
-    sp_scope_match(scope, request, &verdict);
-    return verdict.allowed;
+    sp_matcher_decide(matcher, request, &match);
+    return match.allowed;
 }
 
-static bool by_hand_in_turn(const struct sp_scope *scope, const struct sp_request *request)
+static bool by_hand_in_turn(const struct sp_matcher *matcher, const struct sp_request *request)
 {
-    (void)scope;
+    (void)matcher;
     return by_hand(request);
 }
 
-static double best_ns(decide_fn decide, const struct sp_scope *scope,
+static double best_ns(decide_fn decide, const struct sp_matcher *matcher,
                       const struct sp_request *requests)
 {
     double best = 0;
@@ -123,7 +123,7 @@ static double best_ns(decide_fn decide, const struct sp_scope *scope,
         uint64_t begun = bench_now_ns();
         size_t n_allowed = 0;
         for (int lap = 0; lap < LAPS; lap++) {
-            n_allowed += decide(scope, &requests[lap % N_REQUESTS]);
+            n_allowed += decide(matcher, &requests[lap % N_REQUESTS]);
         }
         double ns = (double)(bench_now_ns() - begun) / LAPS;
         best = run == 0 || ns < best ? ns : best;
@@ -159,6 +159,7 @@ int main(void)
     struct sp_diags diags;
     struct sp_policy *policy = NULL;
     struct sp_scope *scope = NULL;
+    struct sp_matcher *matcher = NULL;
     struct sp_arena arena;
     struct sp_error err = {""};
     struct sp_request requests[N_REQUESTS];
@@ -166,19 +167,21 @@ int main(void)
     sp_diags_init(&diags);
     sp_arena_init(&arena, 1 << 20);
     if (sp_policy_compile(&source, 1, &world, &diags, &policy) ||
-        sp_scope_freeze(sp_policy_scope(policy, 0), NULL, 0, &scope, &err)) {
+        sp_scope_freeze(sp_policy_scope(policy, 0), NULL, 0, &scope, &err) ||
+        sp_matcher_new(scope, &matcher)) {
         bench_die("policy", diags.first ? diags.first->message : err.text);
     }
     for (size_t i = 0; i < N_REQUESTS; i++) {
         make_request(&arena, &samples[i], &requests[i]);
-        if (by_matcher(scope, &requests[i]) != samples[i].allowed ||
+        if (by_matcher(matcher, &requests[i]) != samples[i].allowed ||
             by_hand(&requests[i]) != samples[i].allowed) {
             bench_die(samples[i].url, "is judged wrongly");
         }
     }
     (void)printf("{\"decision_ns\":%.1f,\"by_hand_ns\":%.1f,\"parse_ns\":%.1f}\n",
-                 best_ns(by_matcher, scope, requests), best_ns(by_hand_in_turn, NULL, requests),
-                 best_parse_ns());
+                 best_ns(by_matcher, matcher, requests),
+                 best_ns(by_hand_in_turn, NULL, requests), best_parse_ns());
+    sp_matcher_free(matcher);
     sp_scope_free(scope);
     sp_policy_free(policy);
     sp_diags_done(&diags);
