@@ -114,6 +114,14 @@ sp_status sp_engine_create(const char *dir, enum sp_seal_kind kind, struct sp_te
 static sp_status compare_heads(struct sp_engine *engine, struct sp_error *err)
 {
     struct sp_head head;
+    uint8_t mark = 0;
+    size_t len = 0;
+    if (sp_store_get(engine->store, SP_BACKUP_MARK, &mark, 1, &len, NULL) == SP_OK &&
+        mark == 1) {
+        return sp_fail(err, SP_ECORRUPT,
+                       "store.db is a backup that was put into its place by hand, with tokens "
+                       "that may have been revoked since; use `sallyport restore`");
+    }
     sp_status status = sp_store_get_head(engine->store, &head, err);
     if (status == SP_ENOENT) {
         return SP_OK; /* nothing was ever recorded */

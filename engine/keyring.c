@@ -104,7 +104,7 @@ static sp_status seal_read(struct sp_store *store, struct seal *ret_seal, struct
 sp_status sp_keyring_kind(struct sp_store *store, enum sp_seal_kind *ret_kind,
                           struct sp_error *err)
 {
-    struct seal seal;
+    struct seal seal = {.kind = SP_SEAL_NONE};
     sp_status status = seal_read(store, &seal, err);
     if (status == SP_ENOENT) {
         *ret_kind = SP_SEAL_NONE;

@@ -68,6 +68,22 @@ static bool copy_bytes(int from, int to, uint8_t ret_hash[32])
     return got == 0;
 }
 
+/* SQLite takes some files that were cut short for shorter databases. Its header tells the size
+ * of a page (big-endian at 16; 1 for 65536) and how many there are (at 28):
+ * sqlite.org/fileformat2, section 1.3. */
+static bool is_whole(int fd)
+{
+    uint8_t header[100];
+    struct stat st;
+    if (pread(fd, header, sizeof header, 0) != sizeof header || fstat(fd, &st)) {
+        return false;
+    }
+    uint64_t page = (uint64_t)header[16] << 8 | header[17];
+    uint64_t n_pages = (uint64_t)header[28] << 24 | (uint64_t)header[29] << 16 |
+                       (uint64_t)header[30] << 8 | header[31];
+    return (uint64_t)st.st_size == n_pages * (page == 1 ? 65536 : page);
+}
+
 /* The file itself is only read, and not by SQLite, which would write beside it. */
 static sp_status make_copy(struct restoring *r, const char *file, struct sp_error *err)
 {
@@ -84,6 +100,8 @@ static sp_status make_copy(struct restoring *r, const char *file, struct sp_erro
         to = open(r->copy, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (to < 0 || !copy_bytes(from, to, r->hash)) {
             status = system_failed(err, "copying to", r->copy);
+        } else if (!is_whole(to)) {
+            status = sp_fail(err, SP_EINVAL, "%s: is no backup, or not all of one", file);
         }
     }
     if (to >= 0) {
@@ -260,6 +278,7 @@ static sp_status change(struct restoring *r, struct sp_store *store, struct sp_e
     status = status ? status : sp_store_claim_purge(store, INT64_MAX, err);
     status = status ? status : sp_store_put_head(store, &r->audit_head, err);
     status = status ? status : sp_store_raise(store, "clock.high_water", r->high_water_ms, err);
+    status = status ? status : sp_store_put(store, SP_BACKUP_MARK, "-", 1, err);
     status = status ? status : sp_store_put(store, SP_RESTORE_MARK, &mark, sizeof mark, err);
     status = status ? status : sp_store_commit(store, err);
     if (status) {

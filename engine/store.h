@@ -24,7 +24,10 @@ struct sp_store;
 sp_status sp_store_open(const char *path, bool create, struct sp_store **ret_store,
                         struct sp_error *err);
 void sp_store_close(struct sp_store *store);
-/* A consistent copy into a new file (SQLite's online backup), fsynced, mode 0600. */
+/* A consistent copy into a new file (SQLite's online backup), fsynced, mode 0600. It is marked
+ * (SP_BACKUP_MARK is 1): a host does not run on a copy that was put into the store's place by
+ * hand, since tokens that were revoked after it was made live in it. */
+#define SP_BACKUP_MARK "backup.mark"
 sp_status sp_store_backup(struct sp_store *store, const char *path, struct sp_error *err);
 
 sp_status sp_store_begin(struct sp_store *store, struct sp_error *err);

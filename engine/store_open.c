@@ -272,6 +272,11 @@ sp_status sp_store_backup(struct sp_store *store, const char *path, struct sp_er
         status = sp_fail(err, SP_EIO, "backup %s: %s", path, sqlite3_errmsg(target));
     }
     (void)sqlite3_backup_finish(backup);
+    if (!status &&
+        sqlite3_exec(target, "INSERT OR REPLACE INTO meta VALUES('" SP_BACKUP_MARK "', x'01')",
+                     NULL, NULL, NULL)) {
+        status = sp_fail(err, SP_EIO, "backup %s: %s", path, sqlite3_errmsg(target));
+    }
     (void)sqlite3_close(target);
     if (!status) {
         status = sync_file(path, err);

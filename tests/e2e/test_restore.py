@@ -117,6 +117,24 @@ def test_an_interrupted_restore_left_the_old_store_and_is_repeated(w):
                                 url=CHARGE)["code"] == "token_invalid"
 
 
+def test_T43_a_backup_put_back_by_hand_keeps_the_host_sealed(w):
+    token = w.issue()
+    w.host.cli("backup", w.backup)
+    w.host.client(w.desk).ok("revoke", token=token)
+    w.host.stop()
+    for name in glob.glob(store(w) + "*"):
+        os.unlink(name)
+    shutil.copy(w.backup, store(w))
+    w.host.start(state="failed")
+    assert "sallyport restore" in w.host.log()
+    assert w.as_agent().refused("proxy", token=token, method="GET", url=CHARGE)["code"] == "sealed"
+    w.host.stop()
+    w.host.cli("restore", w.backup)
+    w.host.start()
+    assert w.as_agent().refused("proxy", token=token, method="GET",
+                                url=CHARGE)["code"] == "token_invalid"
+
+
 def test_a_running_host_is_not_touched(w):
     token = w.issue()
     w.host.cli("backup", w.backup)
@@ -139,11 +157,12 @@ def other_tables(path):
 @pytest.mark.parametrize("spoil", [
     lambda path: os.truncate(path, 0),
     lambda path: os.truncate(path, os.path.getsize(path) // 2),
+    lambda path: os.truncate(path, os.path.getsize(path) - 4096),
     lambda path: os.truncate(path, 100),
     damage_middle,
     other_tables,
     os.unlink,
-], ids=["empty", "half", "a header", "damaged", "another database", "missing"])
+], ids=["empty", "half", "a page short", "a header", "damaged", "another database", "missing"])
 def test_what_is_no_good_backup_changes_nothing(w, spoil):
     token = w.issue()
     w.host.cli("backup", w.backup)
