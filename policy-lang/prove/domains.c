@@ -185,9 +185,36 @@ static void put_atom(struct sink *sink, const struct condition *c)
     }
 }
 
+/* What is there and no text: `a[]=1` beside `a=1`. Forms have no null. */
+static struct sp_value other_form(struct prove *p, enum sp_value_kind kind)
+{
+    struct sp_value *item = prove_alloc(p, 1, sizeof *item);
+    struct sp_member *member = prove_alloc(p, 1, sizeof *member);
+    struct sp_value value = {.kind = kind};
+    if (!item || !member) {
+        return value;
+    }
+    *item = (struct sp_value){.kind = SP_VALUE_FORM};
+    item->as.text = p->word;
+    *member = (struct sp_member){p->word, *item};
+    if (kind == SP_VALUE_ARRAY) {
+        value.as.array.items = item;
+        value.as.array.n = 1;
+    } else {
+        value.as.object.items = member;
+        value.as.object.n = 1;
+    }
+    return value;
+}
+
 static void put_atoms(struct sink *sink, const struct domain *d, bool quantified,
                       const struct field *like)
 {
+    /* First of the elements, as nothing but the first of an array can be an object for all who
+     * read forms. */
+    if (quantified && d->form) {
+        sink->put(sink, other_form(d->s->p, SP_VALUE_OBJECT));
+    }
     bool ints = false, texts = false;
     for (size_t i = 0; i < d->n_atoms; i++) {
         const struct condition *c = d->atoms[i]->condition;
@@ -314,6 +341,9 @@ void search_domain(struct search *s, struct place *place)
     }
     if (!root || !d.form) {
         put_atoms(&sink, &d, false, NULL);
+        if (d.form) {
+            domain_add(&d, CHOICE_VALUE, other_form(p, SP_VALUE_ARRAY));
+        }
         domain_arrays(&d);
     }
     if (place->source != FIELD_HEADER && (root || place->has_children || place->has_only)) {

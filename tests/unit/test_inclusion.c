@@ -139,6 +139,9 @@ static void conditions_must_be_as_strict(void **state)
          true},
         {"allow GET " H "/a where not query.x in 1..5",
          "allow GET " H "/a where not query.x in 1..4", false},
+        /* it may be there and be no text: x[]=1 */
+        {"allow GET " H "/a where query.x = \"a\" or query.x != \"a\"",
+         "allow GET " H "/a where has query.x", false},
     };
     CHECK(pairs);
 }
