@@ -9,18 +9,6 @@ enum { DEPTH_MAX = 32, FORM_PARAMS_MAX = 1000 };
 
 enum media { MEDIA_JSON, MEDIA_FORM, MEDIA_OTHER };
 
-static struct sp_text trim(struct sp_text text)
-{
-    while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
-        text.ptr++;
-        text.len--;
-    }
-    while (text.len > 0 && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t')) {
-        text.len--;
-    }
-    return text;
-}
-
 /* The one header of that name, or NULL; *ret_n says how many there are. */
 static const struct sp_header *find_header(const struct sp_request *request, const char *name,
                                            size_t *ret_n)
@@ -53,9 +41,9 @@ static enum media media_of(struct sp_text value)
 {
     const char *semicolon = memchr(value.ptr, ';', value.len);
     size_t len = semicolon ? (size_t)(semicolon - value.ptr) : value.len;
-    struct sp_text type = trim((struct sp_text){value.ptr, len});
+    struct sp_text type = sp_text_trim((struct sp_text){value.ptr, len});
     if (semicolon &&
-        !is_utf8_charset(trim((struct sp_text){semicolon + 1, value.len - len - 1}))) {
+        !is_utf8_charset(sp_text_trim((struct sp_text){semicolon + 1, value.len - len - 1}))) {
         return MEDIA_OTHER;
     }
     for (size_t i = 0; i < type.len; i++) {

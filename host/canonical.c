@@ -84,18 +84,6 @@ static struct sp_text lower_name(struct sp_arena *arena, struct sp_text raw)
     return (struct sp_text){name, raw.len};
 }
 
-static struct sp_text trim(struct sp_text text)
-{
-    while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
-        text.ptr++;
-        text.len--;
-    }
-    while (text.len > 0 && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t')) {
-        text.len--;
-    }
-    return text;
-}
-
 /* RFC 9110 section 5.5, with obs-text only where it is UTF-8. */
 static const char *value_fault(struct sp_text value)
 {
@@ -129,7 +117,7 @@ static sp_status canonical_header(struct sp_arena *arena, const struct sp_raw_he
     if (fault) {
         return sp_fail(err, SP_EINVAL, "header %.*s: %s", (int)name.len, name.ptr, fault);
     }
-    struct sp_text value = sp_arena_copy(arena, trim(raw->value));
+    struct sp_text value = sp_arena_copy(arena, sp_text_trim(raw->value));
     if (!value.ptr) {
         return sp_fail(err, SP_ENOMEM, "out of memory");
     }

@@ -6,18 +6,6 @@
 /* ---- texts ----------------------------------------------------------------------------------
  */
 
-static struct sp_text trim(struct sp_text text)
-{
-    while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
-        text.ptr++;
-        text.len--;
-    }
-    while (text.len > 0 && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t')) {
-        text.len--;
-    }
-    return text;
-}
-
 static bool is(struct sp_text name, const char *lower)
 {
     return sp_text_eq_fold(name, sp_text_of(lower));
@@ -31,7 +19,7 @@ static bool next_item(struct sp_text *list, struct sp_text *ret_item)
     }
     const char *comma = memchr(list->ptr, ',', list->len);
     size_t len = comma ? (size_t)(comma - list->ptr) : list->len;
-    *ret_item = trim((struct sp_text){list->ptr, len});
+    *ret_item = sp_text_trim((struct sp_text){list->ptr, len});
     len += comma ? 1 : 0;
     *list = (struct sp_text){list->ptr + len, list->len - len};
     return true;
@@ -99,7 +87,7 @@ static enum sp_code read_authorization(struct sp_arena *arena, struct sp_text va
         return SP_CODE_BAD_REQUEST;
     }
     struct sp_text scheme = {value.ptr, (size_t)(blank - value.ptr)};
-    struct sp_text rest = trim((struct sp_text){blank, value.len - scheme.len});
+    struct sp_text rest = sp_text_trim((struct sp_text){blank, value.len - scheme.len});
     if (is(scheme, "bearer") || is(scheme, "token")) {
         call->token = rest;
         return SP_CODE_OK;
@@ -114,7 +102,7 @@ static bool read_token(struct sp_arena *arena, const struct sp_http_request *req
     enum sp_code code = SP_CODE_TOKEN_INVALID;
     size_t n = 0;
     for (size_t i = 0; i < request->n_headers; i++) {
-        struct sp_text value = trim(request->headers[i].value);
+        struct sp_text value = sp_text_trim(request->headers[i].value);
         if (is(request->headers[i].name, "authorization")) {
             code = n++ == 0 ? read_authorization(arena, value, call) : SP_CODE_BAD_REQUEST;
         } else if (is(request->headers[i].name, "x-api-key")) {
@@ -193,7 +181,7 @@ static bool pass_headers(struct sp_arena *arena, const struct sp_http_request *r
                 decide(decision, SP_CODE_BAD_REQUEST, "Sallyport-Key came twice", "");
                 return false;
             }
-            call->key = trim(header->value);
+            call->key = sp_text_trim(header->value);
         }
         if (!is_left_out(header->name) && !is_nominated(request, header->name)) {
             call->headers[call->n_headers++] = *header;

@@ -32,11 +32,6 @@ static struct sp_text keep(struct blasting *b, struct sp_buf *buf)
 /* ---- an allow cut down to an action ---------------------------------------------------------
  */
 
-static bool has_rest(const struct url_pattern *p)
-{
-    return p->n_segments > 0 && p->segments[p->n_segments - 1].kind == SEGMENT_REST;
-}
-
 static const struct segment *at(const struct url_pattern *p, size_t i)
 {
     return &p->segments[i < p->n_segments ? i : p->n_segments - 1];
@@ -53,8 +48,8 @@ static bool common_length(const struct url_pattern *rule, const struct url_patte
 {
     size_t r = rule->n_segments, a = action->n_segments;
     *ret_n = r > a ? r : a;
-    return (r >= a || has_rest(rule)) && (a >= r || has_rest(action)) &&
-           (has_rest(rule) || rule->trailing_slash == action->trailing_slash);
+    return (r >= a || pattern_has_rest(rule)) && (a >= r || pattern_has_rest(action)) &&
+           (pattern_has_rest(rule) || rule->trailing_slash == action->trailing_slash);
 }
 
 /* The paths of both. A capture stays one, since a condition may read it: where the action has a
@@ -70,7 +65,7 @@ static bool cut(struct blasting *b, const struct url_pattern *rule,
         return false;
     }
     struct segment *segments = alloc(b, n, sizeof *segments);
-    bool rest = has_rest(rule) && has_rest(action);
+    bool rest = pattern_has_rest(rule) && pattern_has_rest(action);
     for (size_t i = 0; i < n && segments; i++) {
         const struct segment *r = at(rule, i), *a = at(action, i);
         struct sp_segment literal = {a->text, false};

@@ -41,6 +41,19 @@ static inline bool sp_text_starts(struct sp_text a, struct sp_text prefix)
             (a.ptr && prefix.ptr && memcmp(a.ptr, prefix.ptr, prefix.len) == 0));
 }
 
+/* Without blanks (space, tab) at either end. */
+static inline struct sp_text sp_text_trim(struct sp_text text)
+{
+    while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
+        text.ptr++;
+        text.len--;
+    }
+    while (text.len > 0 && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t')) {
+        text.len--;
+    }
+    return text;
+}
+
 /* Byte order; shorter first among equals. For sorting. */
 int sp_text_cmp(struct sp_text a, struct sp_text b);
 

@@ -14,11 +14,6 @@ static void set(uint64_t *row, size_t bit)
     row[bit / 64] |= (uint64_t)1 << bit % 64;
 }
 
-static bool has_rest(const struct url_pattern *url)
-{
-    return url->n_segments > 0 && url->segments[url->n_segments - 1].kind == SEGMENT_REST;
-}
-
 /* Rules come last to first, so a list that grows at its head is in order of the words. */
 static bool cell_add(struct sp_matcher *m, uint32_t state, uint32_t symbol, size_t bit)
 {
@@ -78,7 +73,7 @@ static bool put_rule(struct sp_matcher *m, struct bits *bits, const struct sp_ru
                      size_t bit)
 {
     const struct url_pattern *url = &rule->url;
-    bool rest = has_rest(url), good = true;
+    bool rest = pattern_has_rest(url), good = true;
     size_t to = rest ? bits->n_depths : url->n_segments;
     if (!rule->denies && pattern_is_open(url)) {
         return true;

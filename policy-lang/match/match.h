@@ -39,6 +39,8 @@ const struct sp_value *match_field(const struct field *field, const struct sp_re
 const struct sp_value *match_walk(const struct sp_value *value, const struct sp_text *parts,
                                   size_t n_parts);
 
+/* Whether the condition reads that parameter of the query, or something below it. */
+bool match_reads_query(const struct sp_rule *rule, struct sp_text name);
 /* NULL, or why what the condition reads cannot be judged. */
 const char *match_unreadable(const struct sp_rule *rule, const struct sp_request *request);
 
@@ -64,6 +66,8 @@ void match_describe_atom(const struct condition *atom, const struct sp_request *
 void match_describe_culprit(const struct condition *condition, const struct sp_request *request,
                             struct sp_buf *buf);
 
+/* Whether it ends in a double star. */
+bool pattern_has_rest(const struct url_pattern *pattern);
 /* Whether every path (and host) of inner is one of outer's, both as allows. */
 bool pattern_covers(const struct sp_rule *outer, const struct sp_rule *inner);
 /* Whether they may share a path, where either may be a deny; errs to true. */

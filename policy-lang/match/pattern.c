@@ -130,7 +130,7 @@ static bool same_host(const struct sp_rule *a, const struct sp_rule *b)
            sp_text_eq(a->url.host, b->url.host);
 }
 
-static bool has_rest(const struct url_pattern *p)
+bool pattern_has_rest(const struct url_pattern *p)
 {
     return p->n_segments > 0 && p->segments[p->n_segments - 1].kind == SEGMENT_REST;
 }
@@ -168,7 +168,7 @@ bool pattern_covers(const struct sp_rule *outer, const struct sp_rule *inner)
     if (!same_host(outer, inner)) {
         return false;
     }
-    bool rest = has_rest(o), inner_rest = has_rest(i);
+    bool rest = pattern_has_rest(o), inner_rest = pattern_has_rest(i);
     if (inner_rest && !rest) {
         return false;
     }
@@ -235,7 +235,7 @@ bool pattern_overlaps(const struct sp_rule *a, const struct sp_rule *b)
     if (!same_host(a, b)) {
         return false;
     }
-    bool rest_x = has_rest(x), rest_y = has_rest(y);
+    bool rest_x = pattern_has_rest(x), rest_y = pattern_has_rest(y);
     size_t slash = first_slash(x) < first_slash(y) ? first_slash(x) : first_slash(y);
     if (slash < SIZE_MAX) { /* from there on a deny may see any number of segments */
         size_t shorter = x->n_segments < y->n_segments ? x->n_segments : y->n_segments;

@@ -1,7 +1,7 @@
 /* What may be read at all: where two parsers could see two things, no rule is judged. */
 #include "match.h"
 
-static bool reads_query(const struct sp_rule *rule, struct sp_text name)
+bool match_reads_query(const struct sp_rule *rule, struct sp_text name)
 {
     for (size_t i = 0; i < rule->n_reads; i++) {
         const struct field *field = rule->reads[i];
@@ -92,7 +92,7 @@ static const char *body_fault(const struct sp_rule *rule, const struct sp_reques
     }
     /* Many frameworks read body and query as one. */
     for (size_t i = 0; i < request->url.n_query; i++) {
-        if (!reads_query(rule, root_name(request->url.query[i].name))) {
+        if (!match_reads_query(rule, root_name(request->url.query[i].name))) {
             return "the rule reads the body, and the query holds a parameter that it does not "
                    "read";
         }

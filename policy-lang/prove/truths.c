@@ -83,18 +83,6 @@ static unsigned condition_mask(const struct search *s, const struct condition *c
     }
 }
 
-static bool rule_reads_query(const struct sp_rule *rule, struct sp_text name)
-{
-    for (size_t i = 0; i < rule->n_reads; i++) {
-        const struct field *field = rule->reads[i];
-        if (field->source == FIELD_QUERY && field->n_parts > 0 &&
-            sp_text_eq(field->parts[0], name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* 1: it can be read; 2: it cannot; 3: still open. */
 static unsigned read_mask(struct search *s, const struct sp_rule *rule)
 {
@@ -109,7 +97,7 @@ static unsigned read_mask(struct search *s, const struct sp_rule *rule)
         const struct place *place = s->places[i];
         bool top_query =
             place->source == FIELD_QUERY && place->parent && !place->parent->parent;
-        if (!rule->reads_body || !top_query || rule_reads_query(rule, place->name)) {
+        if (!rule->reads_body || !top_query || match_reads_query(rule, place->name)) {
             continue;
         }
         if (place->twin || place_there(place)) {

@@ -34,6 +34,9 @@ void check_unique(struct checker *c, struct unique *list, size_t n, const char *
 /* Room for such a list; the caller frees it. NULL where n is 0 or memory ran out. */
 struct unique *unique_new(struct checker *c, size_t n);
 
+/* The integers that an atom lets through, as an interval around them. False where it is no
+ * demand on an integer. */
+bool check_interval(const struct condition *atom, int64_t *ret_low, int64_t *ret_high);
 /* Budgets of rules and scope: what they sum must be there, and count. */
 void check_budgets(struct checker *c, const struct sp_scope *scope);
 void check_rules(struct checker *c, const struct sp_scope *scope, size_t *pairs_left);

@@ -2,30 +2,6 @@
  * field out, or making it negative, would give back what others have spent. */
 #include "check.h"
 
-static bool is_from_zero(const struct condition *c)
-{
-    int64_t low = INT64_MIN;
-    bool integer = c->constant.kind == CONSTANT_INT;
-    switch ((int)c->kind) {
-    case CONDITION_EQ:
-    case CONDITION_GE:
-        low = integer ? c->constant.integer : low;
-        break;
-    case CONDITION_GT:
-        low = integer && c->constant.integer < INT64_MAX ? c->constant.integer + 1 : low;
-        break;
-    case CONDITION_RANGE:
-        low = c->low;
-        break;
-    case CONDITION_IN: /* sorted, and of one type */
-        low = c->n_set > 0 && c->set[0].kind == CONSTANT_INT ? c->set[0].integer : low;
-        break;
-    default:
-        break;
-    }
-    return low >= 0;
-}
-
 /* Recursion is bounded by AST_NODES_MAX. */
 static bool bounds_below(const struct condition *c, const struct field *field)
 {
@@ -38,7 +14,8 @@ static bool bounds_below(const struct condition *c, const struct field *field)
     if (c->kind == CONDITION_OR) {
         return bounds_below(c->left, field) && bounds_below(c->right, field);
     }
-    return c->kind != CONDITION_NOT && field_equal(&c->field, field) && is_from_zero(c);
+    int64_t low, high;
+    return field_equal(&c->field, field) && check_interval(c, &low, &high) && low >= 0;
 }
 
 static void check_sum(struct checker *c, const struct sp_rule *rule,

@@ -94,8 +94,7 @@ static size_t conjuncts(const struct condition *condition,
     return n;
 }
 
-/* The integers that an atom lets through, as an interval around them. */
-static bool interval(const struct condition *c, int64_t *ret_low, int64_t *ret_high)
+bool check_interval(const struct condition *c, int64_t *ret_low, int64_t *ret_high)
 {
     int64_t low = INT64_MIN, high = INT64_MAX, n = c->constant.integer;
     bool integer = c->constant.kind == CONSTANT_INT;
@@ -174,7 +173,7 @@ static bool apart(const struct condition *a, const struct condition *b)
         !field_equal(&a->field, &b->field)) {
         return false;
     }
-    if (interval(a, &low_a, &high_a) && interval(b, &low_b, &high_b)) {
+    if (check_interval(a, &low_a, &high_a) && check_interval(b, &low_b, &high_b)) {
         return high_a < low_b || high_b < low_a;
     }
     if (a->kind == CONDITION_EQ && b->kind == CONDITION_EQ &&
@@ -214,7 +213,7 @@ static bool is_closed_below(const struct condition *c)
     if (c->kind == CONDITION_NOT) {
         return c->left->kind == CONDITION_LT || c->left->kind == CONDITION_LE;
     }
-    return interval(c, &low, &high) && low != INT64_MIN;
+    return check_interval(c, &low, &high) && low != INT64_MIN;
 }
 
 static const struct field *field_of(const struct condition *c)
