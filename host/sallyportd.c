@@ -1,5 +1,6 @@
 /* sallyportd: options, limits of the process, and the life of one host. */
 #include "host.h"
+#include "sanitized.h"
 
 #include <signal.h>
 #include <sodium.h>
@@ -12,18 +13,6 @@
 
 #ifndef SALLYPORT_VERSION
 #define SALLYPORT_VERSION "0.0.0"
-#endif
-
-/* A sanitizer's shadow memory needs terabytes of address space. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
 #endif
 
 static const char help[] =

@@ -1,6 +1,7 @@
 #include "sandbox.h"
 
 #include "frames.h"
+#include "sanitized.h"
 
 #include <errno.h>
 #include <linux/landlock.h>
@@ -12,20 +13,6 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-/* A sanitizer's run-time maps terabytes, reads /proc, and writes its report to standard error:
- * builds for tests get a little more air. What tests of the sandbox try is refused there, too.
- */
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SANITIZED 1
-#elif defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 static sp_status broken(struct sp_error *err, const char *what, int error)
 {
@@ -108,6 +95,8 @@ static const int loading[] = {
     SCMP_SYS(newfstatat), SCMP_SYS(close), SCMP_SYS(mmap),    SCMP_SYS(mprotect),
     SCMP_SYS(seccomp),    SCMP_SYS(prctl),
 };
+/* A sanitizer's run-time reads /proc and writes its report to standard error. What tests of the
+ * sandbox try is refused there, too. */
 static const int sanitizers[] = {
     SCMP_SYS(read),
     SCMP_SYS(write),

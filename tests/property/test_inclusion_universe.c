@@ -5,6 +5,7 @@
  *
  * test_inclusion_universe [SEED [PAIRS]]: the seed is printed, so that a failure can be
  * repeated. */
+#include "sanitized.h"
 #include "universe.h"
 
 #include <inttypes.h>
@@ -15,17 +16,6 @@
 #include <time.h>
 /* after those four */
 #include <cmocka.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 static uint64_t seed;
 static unsigned long n_pairs = SANITIZED ? 1000 : 10000;

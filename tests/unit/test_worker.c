@@ -1,23 +1,13 @@
 /* Plugins in processes of their own: the real worker, with real libraries, most of them bad
  * (T45, T48). */
 #include "asking.h"
+#include "sanitized.h"
 #include "worker.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
-
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SANITIZED 1
-#elif defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 enum { DEADLINE_MS = SANITIZED ? 5000 : 2000 }; /* machines may be busy */
 

@@ -1,0 +1,17 @@
+/* SANITIZED: 1 in a build with ASan or TSan, whose run-time maps terabytes and takes its time.
+ */
+#ifndef SP_SANITIZED_H
+#define SP_SANITIZED_H
+
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define SANITIZED 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+#endif
