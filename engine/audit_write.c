@@ -1,4 +1,5 @@
 #include "audit_format.h"
+#include "sync.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,23 +38,12 @@ static sp_status failed(struct sp_audit *audit, const char *doing, struct sp_err
                    strerror(errno));
 }
 
-/* A new name is durable once its folder is. */
-static bool sync_folder(const char *folder)
-{
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return good;
-}
-
 static sp_status make_folder(const char *folder, struct sp_error *err)
 {
     char parent[PATH_ROOM];
     bool made = mkdir(folder, 0700) == 0;
     (void)snprintf(parent, sizeof parent, "%s/..", folder);
-    if ((!made && errno != EEXIST) || (made && !sync_folder(parent))) {
+    if ((!made && errno != EEXIST) || (made && !sp_sync_path(parent))) {
         return sp_fail(err, SP_EIO, "audit folder %s: %s", folder, strerror(errno));
     }
     return SP_OK;
@@ -80,8 +70,8 @@ static sp_status open_file(struct sp_audit *audit, uint64_t first_seq, bool crea
     }
     audit->fd = fd;
     audit->file_bytes = (uint64_t)st.st_size;
-    return !create || sync_folder(audit->folder) ? SP_OK
-                                                 : failed(audit, "sync of the folder", err);
+    return !create || sp_sync_path(audit->folder) ? SP_OK
+                                                  : failed(audit, "sync of the folder", err);
 }
 
 static sp_status write_pending(struct sp_audit *audit, struct sp_error *err)

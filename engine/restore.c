@@ -3,6 +3,7 @@
 #include "audit.h"
 #include "clock.h"
 #include "store.h"
+#include "sync.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,16 +34,6 @@ struct restoring {
 static sp_status system_failed(struct sp_error *err, const char *doing, const char *path)
 {
     return sp_fail(err, SP_EIO, "%s %s: %s", doing, path, strerror(errno));
-}
-
-static sp_status sync_folder(const char *dir, struct sp_error *err)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    sp_status status = fd >= 0 && fsync(fd) == 0 ? SP_OK : system_failed(err, "fsync", dir);
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return status;
 }
 
 /* ---- the copy -------------------------------------------------------------------------------
@@ -315,12 +306,7 @@ static sp_status sync_copy(const struct restoring *r, struct sp_error *err)
     if (access(log, F_OK) == 0) { /* would be lost by the rename */
         return sp_fail(err, SP_EIO, "%s was not folded into the copy", log);
     }
-    int fd = open(r->copy, O_RDWR | O_CLOEXEC);
-    sp_status status = fd >= 0 && fsync(fd) == 0 ? SP_OK : system_failed(err, "fsync", r->copy);
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return status;
+    return sp_sync_path(r->copy) ? SP_OK : system_failed(err, "fsync", r->copy);
 }
 
 /* The old store gets a second name first; then the copy takes its first one. A write-ahead log
@@ -348,11 +334,13 @@ static sp_status replace(struct restoring *r, struct sp_error *err)
             return system_failed(err, "moving", from);
         }
     }
-    sp_status status = sync_folder(r->dir, err);
-    if (!status && rename(r->copy, r->store)) {
-        status = system_failed(err, "renaming", r->copy);
+    if (!sp_sync_path(r->dir)) {
+        return system_failed(err, "fsync", r->dir);
     }
-    return status ? status : sync_folder(r->dir, err);
+    if (rename(r->copy, r->store)) {
+        return system_failed(err, "renaming", r->copy);
+    }
+    return sp_sync_path(r->dir) ? SP_OK : system_failed(err, "fsync", r->dir);
 }
 
 sp_status sp_restore(const char *dir, const char *file, struct sp_text unseal,

@@ -2,6 +2,7 @@
  * 3.40 has a bug in resetting the WAL that needs two (and nobody else has business in the
  * file). */
 #include "store_sqlite.h"
+#include "sync.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -235,26 +236,6 @@ void sp_store_close(struct sp_store *store)
     free(store);
 }
 
-static bool sync_path(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool good = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return good;
-}
-
-/* The file, and its name in the folder. */
-static sp_status sync_file(const char *path, struct sp_error *err)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    bool good = folder && sync_path(path) && sync_path(folder);
-    free(folder);
-    return good ? SP_OK : sp_fail(err, SP_EIO, "backup %s: %s", path, strerror(errno));
-}
-
 sp_status sp_store_backup(struct sp_store *store, const char *path, struct sp_error *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -278,8 +259,8 @@ sp_status sp_store_backup(struct sp_store *store, const char *path, struct sp_er
         status = sp_fail(err, SP_EIO, "backup %s: %s", path, sqlite3_errmsg(target));
     }
     (void)sqlite3_close(target);
-    if (!status) {
-        status = sync_file(path, err);
+    if (!status && !(sp_sync_path(path) && sp_sync_parent(path))) {
+        status = sp_fail(err, SP_EIO, "backup %s: %s", path, strerror(errno));
     }
     if (status) {
         (void)unlink(path);

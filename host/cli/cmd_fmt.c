@@ -3,6 +3,7 @@
 
 #include "policy.h"
 #include "policy_files.h"
+#include "sync.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,20 +51,6 @@ static bool fill(int fd, const struct stat *old, struct sp_text text)
            fchmod(fd, old->st_mode & 07777) == 0 && write_all(fd, text) && fsync(fd) == 0;
 }
 
-/* The folder's entry is durable only once the folder itself was written. */
-static bool sync_folder(const char *path)
-{
-    char folder[PATH_ROOM];
-    const char *slash = strrchr(path, '/');
-    (void)snprintf(folder, sizeof folder, "%.*s", slash > path ? (int)(slash - path) : 1, path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return good;
-}
-
 /* Put a text in a file's place: whoever reads it sees all of the old or all of the new. A
  * symbolic link stays, and what it points to is replaced. Owner and mode stay as they were. */
 static bool replace(const char *path, struct sp_text text)
@@ -84,7 +71,7 @@ static bool replace(const char *path, struct sp_text text)
     good = fill(fd, &old, text) && rename(temporary, target) == 0;
     if (good) {
         temporary[0] = '\0';
-        good = sync_folder(target);
+        good = sp_sync_parent(target);
     }
 out:
     if (!good) {
