@@ -310,26 +310,30 @@ static sp_status sync_copy(const struct restoring *r, struct sp_error *err)
 }
 
 /* The old store gets a second name first; then the copy takes its first one. A write-ahead log
- * is only left of a store that could not be opened: it goes along. */
+ * is only left of a store that could not be opened, or is gone: it must not become the new
+ * one's. */
 static sp_status replace(struct restoring *r, struct sp_error *err)
 {
     static const char *const tails[] = {"-wal", "-shm"};
-    char from[PATH_ROOM + 8], to[PATH_ROOM + 48];
+    char aside[sizeof r->result->aside], from[PATH_ROOM + 8], to[PATH_ROOM + 48];
     struct tm tm;
     time_t now = time(NULL);
     char stamp[32];
     (void)gmtime_r(&now, &tm);
     (void)strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
+    int n = snprintf(aside, sizeof aside, "%s.before-%s", r->store, stamp);
+    if (n < 0 || n >= (int)sizeof aside) {
+        return sp_fail(err, SP_ETOOBIG, "%s: the path is too long", r->store);
+    }
     if (access(r->store, F_OK) == 0) {
-        int n = snprintf(r->result->aside, sizeof r->result->aside, "%s.before-%s", r->store,
-                         stamp);
-        if (n < 0 || n >= (int)sizeof r->result->aside || link(r->store, r->result->aside)) {
+        if (link(r->store, aside)) {
             return system_failed(err, "keeping", r->store);
         }
+        memcpy(r->result->aside, aside, sizeof aside);
     }
     for (size_t i = 0; i < 2; i++) {
         (void)snprintf(from, sizeof from, "%s%s", r->store, tails[i]);
-        (void)snprintf(to, sizeof to, "%s%s", r->result->aside, tails[i]);
+        (void)snprintf(to, sizeof to, "%s%s", aside, tails[i]);
         if (access(from, F_OK) == 0 && rename(from, to)) {
             return system_failed(err, "moving", from);
         }

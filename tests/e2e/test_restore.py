@@ -90,6 +90,21 @@ def test_a_backup_of_a_lost_store_is_restored(w):
     w.host.cli("audit", "verify", "--head")
 
 
+def test_the_log_of_a_lost_store_does_not_come_to_belong_to_the_backup(w, tmp_path, monkeypatch):
+    w.host.cli("backup", w.backup)
+    w.host.stop()
+    os.unlink(store(w))
+    with open(store(w) + "-wal", "wb") as file:
+        file.write(b"of the store that is gone")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    w.host.cli("restore", w.backup)
+    assert os.listdir(tmp_path / "here") == []
+    assert len(glob.glob(store(w) + ".before-*-wal")) == 1
+    w.host.start()
+    assert w.as_agent().ok("proxy", token=w.issue(), method="GET", url=CHARGE)["status"] == 200
+
+
 def test_a_damaged_store_is_kept_and_replaced(w):
     w.host.cli("backup", w.backup)
     w.host.stop()
