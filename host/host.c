@@ -2,6 +2,7 @@
 
 #include "catalogue.h"
 #include "curve_file.h"
+#include "folder_lock.h"
 #include "policy_changes.h"
 #include "policy_files.h"
 #include "worker.h"
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -333,22 +333,12 @@ static void on_refused(void *user, const char *peer, const char *why)
 
 static sp_status lock_folder(struct sp_host *host, struct sp_error *err)
 {
-    char path[PATH_ROOM];
     struct stat st;
     if (stat(host->config.state_dir, &st) || !S_ISDIR(st.st_mode) || (st.st_mode & 022)) {
         return sp_fail(err, SP_EDENIED, "%s: is no folder of ours alone (`chmod 700` it)",
                        host->config.state_dir);
     }
-    host->lock_fd =
-        open(state_path(host, "lock", path), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (host->lock_fd < 0) {
-        return sp_fail(err, SP_EIO, "%s: %s", path, strerror(errno));
-    }
-    if (flock(host->lock_fd, LOCK_EX | LOCK_NB)) {
-        return sp_fail(err, SP_EEXIST, "%s: another sallyportd runs on this folder",
-                       host->config.state_dir);
-    }
-    return SP_OK;
+    return sp_folder_lock(host->config.state_dir, &host->lock_fd, err);
 }
 
 static sp_status start_engine(struct sp_host *host, struct sp_error *err)

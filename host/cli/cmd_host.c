@@ -4,6 +4,7 @@
 #include "config.h"
 #include "curve_file.h"
 #include "engine.h"
+#include "folder_lock.h"
 #include "pins.h"
 #include "provider.h"
 #include "restore.h"
@@ -13,7 +14,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -290,22 +290,6 @@ static int run_backup(struct cli *cli, int argc, char **argv)
 /* ---- restore -------------------------------------------------------------------------------
  */
 
-/* The lock that a host holds on its folder as long as it runs; -1, and it is told why. */
-static int lock_folder(const struct cli *cli, int *ret_result)
-{
-    char path[PATH_ROOM];
-    int fd = open(cli_path(cli, "lock", path, sizeof path),
-                  O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        *ret_result = cli_error(CLI_USAGE, "%s: %s", path, strerror(errno));
-    } else if (flock(fd, LOCK_EX | LOCK_NB)) {
-        (void)close(fd);
-        fd = -1;
-        *ret_result = cli_error(CLI_NO, "a sallyportd runs on %s; stop it first", cli->dir);
-    }
-    return fd;
-}
-
 /* The key file of the settings, where there is one: the backup has to open with it. */
 static sp_status read_key_file(const struct cli *cli, struct sp_buf *key, struct sp_error *err)
 {
@@ -314,7 +298,9 @@ static sp_status read_key_file(const struct cli *cli, struct sp_buf *key, struct
     sp_status status =
         sp_config_read(cli_path(cli, "sallyport.conf", path, sizeof path), &config, err);
     if (!status && *config.key_file && access(config.key_file, F_OK) == 0) {
-        status = cli_read(config.key_file, key) ? SP_OK : SP_EIO;
+        status = cli_read(config.key_file, key)
+                     ? SP_OK
+                     : sp_fail(err, SP_EIO, "the key file cannot be read");
     }
     return status;
 }
@@ -354,15 +340,17 @@ static int run_restore(struct cli *cli, int argc, char **argv)
     if (!cli_args(argc, argv, NULL, 0, 1, 1, &args)) {
         return CLI_USAGE;
     }
-    int lock = lock_folder(cli, &result);
-    if (lock < 0) {
-        return result;
+    struct sp_error err = {""};
+    int lock = -1;
+    sp_status status = sp_folder_lock(cli->dir, &lock, &err);
+    if (status) {
+        return status == SP_EEXIST ? cli_error(CLI_NO, "%s; stop it first", err.text)
+                                   : cli_error(CLI_USAGE, "%s", err.text);
     }
-    struct sp_error err = {"the key file cannot be read"};
     struct sp_restored done;
     struct sp_buf key;
     sp_buf_init(&key, 1024);
-    sp_status status = read_key_file(cli, &key, &err);
+    status = read_key_file(cli, &key, &err);
     status =
         status ? status : sp_restore(cli->dir, args.items[0], sp_buf_text(&key), &done, &err);
     cli_wipe(&key);
