@@ -87,11 +87,7 @@ static void plugin_check(struct sp_provider *provider, const struct sp_key_view 
     struct sp_arena arena;
     sp_arena_init(&arena, CALL_MAX_BYTES);
     sp_status status = ask(plugin, SP_HOOK_CHECK, key, &arena, &pushed, &err);
-    if (!status && pushed.hosts.n == 0) {
-        status =
-            sp_fail(&err, SP_EINVAL, "provider %s: its check hook named no host for this key",
-                    provider->manifest->id.ptr);
-    }
+    status = status ? status : sp_plugin_hosts_done(&pushed, &err);
     if (status) {
         done(user, status, NULL, 0, &err);
     } else {
@@ -109,21 +105,12 @@ static void plugin_plan(struct sp_provider *provider, const struct sp_key_view *
     struct sp_plan plan = {.placements = NULL};
     sp_arena_init(&plan.arena, CALL_MAX_BYTES);
     sp_status status = ask(plugin, SP_HOOK_PLAN, key, &plan.arena, &pushed, &err);
-    if (!status && pushed.placements.n == 0) {
-        status = sp_fail(&err, SP_EINVAL, "provider %s: its plan puts no secret anywhere",
-                         provider->manifest->id.ptr);
-    }
+    status = status ? status : sp_plugin_plan_done(&pushed, &plan, &err);
     if (status) {
         sp_plan_done(&plan);
         done(user, status, NULL, &err);
         return;
     }
-    plan.placements = pushed.placements.items;
-    plan.n_placements = pushed.placements.n;
-    plan.headers = pushed.headers.items;
-    plan.n_headers = pushed.headers.n;
-    plan.defaults = pushed.defaults.items;
-    plan.n_defaults = pushed.defaults.n;
     done(user, SP_OK, &plan, NULL); /* the receiver's from here on */
 }
 

@@ -219,3 +219,30 @@ sp_status sp_plugin_manifest_done(struct sp_plugin_host *host, struct sp_error *
     manifest->n_actions = host->actions.n;
     return actions_are_unique(manifest, host->path, err);
 }
+
+/* ---- what check and plan gave --------------------------------------------------------------
+ */
+
+sp_status sp_plugin_hosts_done(const struct sp_plugin_host *host, struct sp_error *err)
+{
+    return host->hosts.n > 0 ? SP_OK
+                             : sp_fail(err, SP_EINVAL,
+                                       "provider %s: its check hook named no host for this key",
+                                       host->manifest.id.ptr);
+}
+
+sp_status sp_plugin_plan_done(const struct sp_plugin_host *host, struct sp_plan *plan,
+                              struct sp_error *err)
+{
+    if (host->placements.n == 0) {
+        return sp_fail(err, SP_EINVAL, "provider %s: its plan puts no secret anywhere",
+                       host->manifest.id.ptr);
+    }
+    plan->placements = host->placements.items;
+    plan->n_placements = host->placements.n;
+    plan->headers = host->headers.items;
+    plan->n_headers = host->headers.n;
+    plan->defaults = host->defaults.items;
+    plan->n_defaults = host->defaults.n;
+    return SP_OK;
+}

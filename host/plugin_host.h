@@ -67,6 +67,13 @@ sp_status sp_hook_end(struct sp_plugin_host *host, int32_t returned, struct sp_e
  * lists. SP_EINVAL where there was none, or where it has an action twice. */
 sp_status sp_plugin_manifest_done(struct sp_plugin_host *host, struct sp_error *err);
 
+/* After check has ended well: SP_EINVAL where it named no host. */
+sp_status sp_plugin_hosts_done(const struct sp_plugin_host *host, struct sp_error *err);
+/* After plan has ended well: the plan takes over the lists, which lie in its arena. SP_EINVAL
+ * where it places nothing. */
+sp_status sp_plugin_plan_done(const struct sp_plugin_host *host, struct sp_plan *plan,
+                              struct sp_error *err);
+
 /* A hook's name, for people. */
 const char *sp_hook_name(enum sp_hook hook);
 /* Whether the caller is on the one thread on which the host runs this plugin's hooks. */

@@ -155,24 +155,25 @@ sp_status worker_read_question(struct sp_arena *arena, struct sp_text map,
 
 /* ---- answers ----------------------------------------------------------------------------- */
 
-void worker_put_log(struct sp_buf *buf, unsigned level, struct sp_text text)
+static void put_said(struct sp_buf *buf, const char *name, int number, const char *text_name,
+                     struct sp_text text)
 {
     worker_frame_begin(buf);
     sp_wire_put_map(buf, 2);
-    sp_wire_pair_int(buf, "log", level);
-    put_name(buf, "text");
+    sp_wire_pair_int(buf, name, number);
+    put_name(buf, text_name);
     sp_wire_put_text(buf, text);
     worker_frame_end(buf);
 }
 
+void worker_put_log(struct sp_buf *buf, unsigned level, struct sp_text text)
+{
+    put_said(buf, "log", (int)level, "text", text);
+}
+
 void worker_put_failure(struct sp_buf *buf, sp_status status, struct sp_text reason)
 {
-    worker_frame_begin(buf);
-    sp_wire_put_map(buf, 2);
-    sp_wire_pair_int(buf, "status", status);
-    put_name(buf, "reason");
-    sp_wire_put_text(buf, reason);
-    worker_frame_end(buf);
+    put_said(buf, "status", status, "reason", reason);
 }
 
 static void put_field(struct sp_buf *buf, const struct sp_field *field)

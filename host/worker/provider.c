@@ -69,6 +69,8 @@ struct worker {
     bool freed; /* as soon as the timer is closed */
 };
 
+static const struct sp_error out_of_memory = {"out of memory"};
+
 static void pump(struct worker *w);
 
 /* ---- questions ----------------------------------------------------------------------------
@@ -223,10 +225,9 @@ static sp_status take_answer(struct worker *w, struct question *q,
 static void give_hosts(struct worker *w, struct question *q)
 {
     struct sp_error err = {""};
-    if (w->host.hosts.n == 0) {
-        (void)sp_fail(&err, SP_EINVAL, "provider %s: its check hook named no host for this key",
-                      w->provider.manifest->id.ptr);
-        question_fail(q, SP_EINVAL, &err);
+    sp_status status = sp_plugin_hosts_done(&w->host, &err);
+    if (status) {
+        question_fail(q, status, &err);
         return;
     }
     q->done.checked(q->user, SP_OK, w->host.hosts.items, w->host.hosts.n, NULL);
@@ -236,20 +237,12 @@ static void give_hosts(struct worker *w, struct question *q)
 static void give_plan(struct worker *w, struct question *q)
 {
     struct sp_error err = {""};
-    const struct sp_plugin_host *pushed = &w->host;
-    if (pushed->placements.n == 0) {
-        (void)sp_fail(&err, SP_EINVAL, "provider %s: its plan puts no secret anywhere",
-                      w->provider.manifest->id.ptr);
-        question_fail(q, SP_EINVAL, &err);
+    struct sp_plan plan = {.arena = q->arena};
+    sp_status status = sp_plugin_plan_done(&w->host, &plan, &err);
+    if (status) {
+        question_fail(q, status, &err);
         return;
     }
-    struct sp_plan plan = {.arena = q->arena,
-                           .placements = pushed->placements.items,
-                           .n_placements = pushed->placements.n,
-                           .headers = pushed->headers.items,
-                           .n_headers = pushed->headers.n,
-                           .defaults = pushed->defaults.items,
-                           .n_defaults = pushed->defaults.n};
     sp_provider_planned planned = q->done.planned;
     void *user = q->user;
     free(q); /* but for its arena */
@@ -492,19 +485,12 @@ static void ask(struct worker *w, enum worker_question what, const struct sp_key
     pump(w);
 }
 
-static void out_of_memory(struct sp_error *ret_err)
-{
-    (void)sp_fail(ret_err, SP_ENOMEM, "out of memory");
-}
-
 static void worker_check(struct sp_provider *provider, const struct sp_key_view *key,
                          sp_provider_checked done, void *user)
 {
     struct question *q = calloc(1, sizeof *q);
     if (!q) {
-        struct sp_error err;
-        out_of_memory(&err);
-        done(user, SP_ENOMEM, NULL, 0, &err);
+        done(user, SP_ENOMEM, NULL, 0, &out_of_memory);
         return;
     }
     q->done.checked = done;
@@ -517,9 +503,7 @@ static void worker_plan(struct sp_provider *provider, const struct sp_key_view *
 {
     struct question *q = calloc(1, sizeof *q);
     if (!q) {
-        struct sp_error err;
-        out_of_memory(&err);
-        done(user, SP_ENOMEM, NULL, &err);
+        done(user, SP_ENOMEM, NULL, &out_of_memory);
         return;
     }
     q->done.planned = done;
