@@ -1,73 +1,11 @@
 /* The host's side of a worker: a queue of questions, one process, a deadline. */
-#include "frames.h"
+#include "inner.h"
 #include "plugin_check.h"
-#include "plugin_key.h"
-#include "plugin_library.h"
-#include "process.h"
-#include "worker.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
-
-enum {
-    MANIFEST_MAX_BYTES = 16 << 20,
-    CALL_MAX_BYTES = 512 << 10,
-    ANSWER_TREE_MAX_BYTES =
-        80 << 20, /* what the strict reader may use for a frame, and lists */
-    READ_BYTES = 64 << 10,
-};
-
-struct question {
-    enum worker_question what;
-    struct sp_arena arena; /* the key; a plan is copied into it, and goes with it */
-    struct sp_key_view key;
-    struct sp_told_key told; /* checked, with fallbacks: what pushed hosts are checked by */
-    union {
-        sp_provider_checked checked;
-        sp_provider_planned planned;
-    } done;
-    void *user;
-    struct question *next;
-};
-
-/* The socket's handle outlives its process: the loop closes it when it gets to. */
-struct line {
-    uv_pipe_t pipe;
-    struct worker *worker; /* NULL once it is closed */
-    struct sp_buf in;
-    char chunk[READ_BYTES]; /* what is read at a time */
-};
-
-struct worker {
-    struct sp_provider provider; /* first: callers hold a pointer to it */
-    struct sp_plugin_host host;  /* checks what comes in, and holds the manifest */
-    struct sp_arena arena;       /* the manifest, path, program */
-    const char *program;
-    uint64_t deadline_ms;
-    int library_fd;
-
-    uv_loop_t *loop;
-    uv_timer_t deadline;
-    pid_t pid; /* 0: none runs */
-    struct line *line;
-    bool loading; /* the answer to come is that to the load of a restart */
-    bool asked;   /* the first question of the queue is with the worker */
-    unsigned n_logs;
-    struct question *first, **last;
-    size_t n_waiting;
-    unsigned n_failures; /* in a row */
-    uint64_t rest_until_ms;
-    struct sp_error last_failure;
-    bool stopped;
-    enum { TIMER_NONE, TIMER_OPEN, TIMER_CLOSING } timer;
-    bool freed; /* as soon as the timer is closed */
-};
 
 static const struct sp_error out_of_memory = {"out of memory"};
 
@@ -135,8 +73,7 @@ static void on_line_closed(uv_handle_t *handle)
     free(line);
 }
 
-/* Kill the worker; how it ended is told. */
-static void end_process(struct worker *w, char ret_how[WORKER_END_BYTES])
+void worker_end_process(struct worker *w, char ret_how[WORKER_END_BYTES])
 {
     if (w->line) {
         w->line->worker = NULL;
@@ -161,7 +98,7 @@ static void fail_worker(struct worker *w, const char *why)
     char how[WORKER_END_BYTES];
     bool asked = w->asked, loading = w->loading;
     struct question *q = asked || loading ? w->first : NULL;
-    end_process(w, how);
+    worker_end_process(w, how);
     unsigned doublings = w->n_failures < 16 ? w->n_failures : 16;
     uint64_t rest = (uint64_t)SP_WORKER_BACKOFF_MS << doublings;
     rest = rest < SP_WORKER_BACKOFF_MAX_MS ? rest : SP_WORKER_BACKOFF_MAX_MS;
@@ -194,8 +131,7 @@ static void on_deadline(uv_timer_t *timer)
 /* ---- answers ------------------------------------------------------------------------------
  */
 
-/* A failure that was reported, fit for the caller. */
-static sp_status reported(const struct worker_said *said, struct sp_error *err)
+sp_status worker_reported(const struct worker_said *said, struct sp_error *err)
 {
     char reason[SP_PLUGIN_LINE_MAX + 1];
     sp_shown(said->reason, reason, sizeof reason);
@@ -210,7 +146,7 @@ static sp_status take_answer(struct worker *w, struct question *q,
 {
     enum sp_hook hook = q->what == WORKER_CHECK ? SP_HOOK_CHECK : SP_HOOK_PLAN;
     if (said->status) {
-        return reported(said, err);
+        return worker_reported(said, err);
     }
     uint64_t call = sp_hook_begin(&w->host, hook, &q->arena, &q->told.view);
     struct sp_error form = {""};
@@ -265,7 +201,7 @@ static void answered(struct worker *w, const struct worker_said *said, struct sp
     q = take_first(w);
     if (status == SP_ENOMEM) { /* what it has lost is lost: the next one starts afresh */
         char how[WORKER_END_BYTES];
-        end_process(w, how);
+        worker_end_process(w, how);
     }
     if (status) {
         question_fail(q, status, &err);
@@ -276,7 +212,7 @@ static void answered(struct worker *w, const struct worker_said *said, struct sp
     }
 }
 
-static void say_log(struct worker *w, const struct worker_said *said)
+void worker_say_log(struct worker *w, const struct worker_said *said)
 {
     char line[SP_PLUGIN_LINE_MAX + 1];
     sp_shown(said->text, line, sizeof line);
@@ -291,12 +227,12 @@ static bool take_frame(struct worker *w, struct sp_text map)
     struct sp_arena tree;
     struct worker_said said;
     struct sp_error err = {""};
-    sp_arena_init(&tree, ANSWER_TREE_MAX_BYTES);
+    sp_arena_init(&tree, WORKER_TREE_MAX_BYTES);
     bool good = (w->asked || w->loading) &&
                 worker_read_said(&tree, map, &said, &err) == SP_OK &&
                 (!said.is_log || ++w->n_logs <= WORKER_LOGS_MAX);
     if (good && said.is_log) {
-        say_log(w, &said);
+        worker_say_log(w, &said);
     } else if (good && w->loading) { /* a restart: its manifest is known */
         good = said.status == SP_OK;
         w->loading = !good;
@@ -377,7 +313,7 @@ static sp_status send_question(struct worker *w, enum worker_question what,
     if (!sending) {
         return SP_ENOMEM;
     }
-    sp_buf_init(&sending->frame, CALL_MAX_BYTES);
+    sp_buf_init(&sending->frame, WORKER_CALL_MAX_BYTES);
     worker_put_question(&sending->frame, what, key);
     uv_buf_t bytes = uv_buf_init(sending->frame.ptr, (unsigned)sending->frame.len);
     if (sending->frame.failed ||
@@ -391,8 +327,7 @@ static sp_status send_question(struct worker *w, enum worker_question what,
     return SP_OK;
 }
 
-/* Hand the socket to the loop; it is closed on failure, too. */
-static sp_status open_line(struct worker *w, int socket, struct sp_error *err)
+sp_status worker_open_line(struct worker *w, int socket, struct sp_error *err)
 {
     struct line *line = calloc(1, sizeof *line);
     if (!line || uv_pipe_init(w->loop, &line->pipe, 0)) {
@@ -402,7 +337,7 @@ static sp_status open_line(struct worker *w, int socket, struct sp_error *err)
     }
     line->pipe.data = line;
     line->worker = w;
-    sp_buf_init(&line->in, WORKER_FRAME_MAX_BYTES + READ_BYTES);
+    sp_buf_init(&line->in, WORKER_FRAME_MAX_BYTES + WORKER_READ_BYTES);
     w->line = line;
     if (uv_pipe_open(&line->pipe, socket)) {
         (void)close(socket);
@@ -420,7 +355,7 @@ static sp_status restart(struct worker *w, struct sp_error *err)
     sp_status status =
         worker_start(w->program, w->provider.path, w->library_fd, &w->pid, &socket, err);
     if (!status) {
-        status = open_line(w, socket, err);
+        status = worker_open_line(w, socket, err);
     }
     if (!status) {
         status = send_question(w, WORKER_LOAD, NULL);
@@ -456,7 +391,7 @@ static void pump(struct worker *w)
         }
         if (status) {
             char how[WORKER_END_BYTES];
-            end_process(w, how);
+            worker_end_process(w, how);
             question_fail(take_first(w), status, &err);
         }
     }
@@ -467,7 +402,7 @@ static void ask(struct worker *w, enum worker_question what, const struct sp_key
 {
     struct sp_error err = {""};
     q->what = what;
-    sp_arena_init(&q->arena, CALL_MAX_BYTES);
+    sp_arena_init(&q->arena, WORKER_CALL_MAX_BYTES);
     sp_status status = keep_key(q, key);
     status =
         status ? status : sp_key_tell(&q->arena, w->provider.manifest, &q->key, &q->told, &err);
@@ -538,7 +473,7 @@ static void worker_stop(struct sp_provider *provider)
     char how[WORKER_END_BYTES];
     struct sp_error err = {""};
     w->stopped = true;
-    end_process(w, how);
+    worker_end_process(w, how);
     if (w->timer == TIMER_OPEN) {
         w->timer = TIMER_CLOSING;
         uv_close((uv_handle_t *)&w->deadline, on_timer_closed);
@@ -558,192 +493,12 @@ static void worker_free(struct sp_provider *provider)
     }
 }
 
-static const struct sp_provider_ops worker_ops = {
+const struct sp_provider_ops worker_ops = {
     .check = worker_check,
     .plan = worker_plan,
     .stop = worker_stop,
     .free = worker_free,
 };
-
-/* ---- loading ------------------------------------------------------------------------------
- */
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* Wait until the socket is ready; false past the deadline. */
-static bool wait_for(int socket, short events, uint64_t until_ms)
-{
-    struct pollfd fd = {.fd = socket, .events = events};
-    uint64_t now = now_ms();
-    while (now < until_ms) {
-        int n = poll(&fd, 1, (int)(until_ms - now));
-        if (n > 0 || (n < 0 && errno != EINTR)) {
-            return n > 0;
-        }
-        now = now_ms();
-    }
-    return false;
-}
-
-/* At the start there is no loop yet: ask for the manifest and wait. What the worker logs until
- * then is in its answer's reason, if it fails. */
-static sp_status ask_to_load(struct worker *w, int socket, struct sp_buf *in,
-                             struct sp_arena *tree, struct worker_said *ret_said,
-                             size_t *ret_taken, struct sp_error *err)
-{
-    uint64_t until_ms = now_ms() + w->deadline_ms;
-    struct sp_buf out;
-    char chunk[READ_BYTES];
-    struct sp_text map;
-    sp_buf_init(&out, CALL_MAX_BYTES);
-    worker_put_question(&out, WORKER_LOAD, NULL);
-    ssize_t sent = out.failed ? -1 : send(socket, out.ptr, out.len, MSG_NOSIGNAL);
-    bool good = sent == (ssize_t)out.len; /* a few bytes into an empty socket */
-    sp_buf_done(&out);
-    for (unsigned n_logs = 0; good && n_logs <= WORKER_LOGS_MAX;) {
-        sp_status status = worker_frame_cut(sp_buf_text(in), &map, ret_taken);
-        if (status == SP_OK) {
-            good = worker_read_said(tree, map, ret_said, err) == SP_OK;
-            if (!good || !ret_said->is_log) {
-                return good ? SP_OK : SP_EINVAL;
-            }
-            say_log(w, ret_said);
-            n_logs++;
-            memmove(in->ptr, in->ptr + *ret_taken, in->len - *ret_taken);
-            in->len -= *ret_taken;
-            sp_arena_reset(tree);
-            continue;
-        }
-        if (status != SP_EBUSY || !wait_for(socket, POLLIN, until_ms)) {
-            return sp_fail(err, SP_EIO, "it gave no manifest within %u ms",
-                           (unsigned)w->deadline_ms);
-        }
-        ssize_t got = recv(socket, chunk, sizeof chunk, 0);
-        good = got > 0;
-        sp_buf_add(in, chunk, good ? (size_t)got : 0);
-        good = good && !in->failed;
-    }
-    return sp_fail(err, SP_EIO, "its worker went away, or said too much");
-}
-
-static sp_status take_manifest(struct worker *w, const struct worker_said *said,
-                               struct sp_arena *tree, struct sp_error *err)
-{
-    if (said->status) {
-        return reported(said, err);
-    }
-    uint64_t call = sp_hook_begin(&w->host, SP_HOOK_DESCRIBE, &w->arena, NULL);
-    sp_status status = worker_replay(&w->host, call, WORKER_LOAD, tree, &said->answer, err);
-    sp_status ended = sp_hook_end(&w->host, SALLYPORT_OK, status ? NULL : err);
-    status = status ? status : ended;
-    return status ? status : sp_plugin_manifest_done(&w->host, err);
-}
-
-static sp_status load(struct worker *w, struct sp_error *err)
-{
-    struct sp_error why = {""};
-    char how[WORKER_END_BYTES];
-    struct worker_said said = {.is_log = false};
-    struct sp_arena tree;
-    struct sp_buf in;
-    int socket = -1;
-    size_t taken = 0;
-    sp_status status =
-        worker_start(w->program, w->provider.path, w->library_fd, &w->pid, &socket, err);
-    if (status) {
-        return status;
-    }
-    sp_arena_init(&tree, ANSWER_TREE_MAX_BYTES);
-    sp_buf_init(&in, WORKER_FRAME_MAX_BYTES + READ_BYTES);
-    status = ask_to_load(w, socket, &in, &tree, &said, &taken, &why);
-    status = status ? status : take_manifest(w, &said, &tree, &why);
-    if (!status) {
-        status = open_line(w, socket, &why);
-        socket = -1;
-    }
-    sp_buf_done(&in);
-    sp_arena_done(&tree);
-    if (!status) {
-        return SP_OK;
-    }
-    if (socket >= 0) {
-        (void)close(socket);
-    }
-    end_process(w, how);
-    /* The plugin's own words name it already. */
-    return said.status ? sp_fail(err, status, "%s", why.text)
-                       : sp_fail(err, status, "plugin %s: %s (its worker %s)", w->provider.path,
-                                 why.text, how);
-}
-
-sp_status sp_worker_load(const char *path, const struct sp_plugin_rules *rules,
-                         const struct sp_worker_config *config,
-                         struct sp_provider **ret_provider, struct sp_error *err)
-{
-    struct sp_plugin_file file;
-    sp_status status = sp_plugin_file_check(path, rules, &file, err);
-    if (status) {
-        return status;
-    }
-    struct worker *w = calloc(1, sizeof *w);
-    if (!w) {
-        sp_plugin_file_done(&file, false);
-        return sp_fail(err, SP_ENOMEM, "plugin %s: out of memory", path);
-    }
-    sp_arena_init(&w->arena, MANIFEST_MAX_BYTES);
-    w->provider = (struct sp_provider){.ops = &worker_ops, .manifest = &w->host.manifest};
-    w->provider.path = sp_arena_copy(&w->arena, sp_text_of(path)).ptr;
-    w->program = sp_arena_copy(&w->arena, sp_text_of(config->program)).ptr;
-    memcpy(w->provider.hash, file.hash, sizeof file.hash);
-    w->library_fd = file.fd;
-    sp_plugin_file_done(&file, true);
-    w->loop = config->loop;
-    w->last = &w->first;
-    w->deadline_ms = config->deadline_ms ? config->deadline_ms : SP_WORKER_DEADLINE_MS;
-    sp_plugin_host_init(&w->host, w->provider.path, rules);
-    status = w->provider.path && w->program
-                 ? SP_OK
-                 : sp_fail(err, SP_ENOMEM, "plugin %s: out of memory", path);
-    if (!status) {
-        (void)uv_timer_init(w->loop, &w->deadline); /* cannot fail */
-        w->deadline.data = w;
-        w->timer = TIMER_OPEN;
-        status = load(w, err);
-    }
-    if (status) {
-        worker_stop(&w->provider);
-        worker_free(&w->provider);
-        return status;
-    }
-    *ret_provider = &w->provider;
-    return SP_OK;
-}
-
-#ifndef SALLYPORT_WORKER
-#define SALLYPORT_WORKER "/usr/libexec/sallyport/sallyport-worker"
-#endif
-
-void sp_worker_program(char ret_path[SP_WORKER_PATH_BYTES])
-{
-    static const char name[] = "sallyport-worker";
-    ssize_t len = readlink("/proc/self/exe", ret_path, SP_WORKER_PATH_BYTES - sizeof name);
-    if (len > 0) {
-        ret_path[len] = '\0';
-        char *file = strrchr(ret_path, '/');
-        if (file) {
-            memcpy(file + 1, name, sizeof name);
-            if (access(ret_path, X_OK) == 0) {
-                return;
-            }
-        }
-    }
-    (void)snprintf(ret_path, SP_WORKER_PATH_BYTES, "%s", SALLYPORT_WORKER);
-}
 
 int sp_worker_pid(const struct sp_provider *provider)
 {

@@ -9,7 +9,8 @@ target_include_directories(worker_frames PUBLIC ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(worker_frames PUBLIC plugin_loader wire Sallyport::PluginSDK
                       PRIVATE sallyport_flags)
 
-add_library(worker STATIC ${CMAKE_CURRENT_LIST_DIR}/process.c ${CMAKE_CURRENT_LIST_DIR}/provider.c)
+add_library(worker STATIC ${CMAKE_CURRENT_LIST_DIR}/load.c ${CMAKE_CURRENT_LIST_DIR}/process.c
+  ${CMAKE_CURRENT_LIST_DIR}/provider.c)
 target_compile_definitions(worker PRIVATE
   SALLYPORT_WORKER="${CMAKE_INSTALL_FULL_LIBEXECDIR}/sallyport/sallyport-worker")
 target_link_libraries(worker PUBLIC worker_frames PkgConfig::UV PRIVATE sallyport_flags)
