@@ -70,44 +70,52 @@ static bool note_match(const struct sp_call *call, const struct sp_match *matche
     return matched->allowed;
 }
 
+/* The end of a caveat's time: not yet, and noted where it is the earliest. */
+static bool until_allows(struct sp_engine *engine, const struct sp_scope *caveat,
+                         uint64_t *in_out_until_ms, struct sp_decision *decision)
+{
+    uint64_t until = sp_scope_until_ms(caveat);
+    if (until && (uint64_t)engine_wall(engine) >= until) {
+        decide(decision, SP_CODE_TOKEN_EXPIRED, "ask for a new one",
+               "the token was narrowed to a time that is over");
+        return false;
+    }
+    if (until && (!*in_out_until_ms || until < *in_out_until_ms)) {
+        *in_out_until_ms = until;
+    }
+    return true;
+}
+
+/* The holder's own, in order, then the grant's. */
 static bool caveats_allow(struct sp_engine *engine, struct sp_call *call,
                           const struct sp_token *parsed, const struct live_token *token,
                           uint64_t *ret_until_ms, struct sp_decision *decision)
 {
+    static const char which[] = "a caveat of the token: ";
     struct sp_match matched;
-    *ret_until_ms = 0;
     const struct chain *chain = token_chain(engine, parsed);
+    *ret_until_ms = 0;
     if (!chain) {
         decide(decision, SP_CODE_TOKEN_INVALID, "", "a caveat of the token cannot be read");
         return false;
     }
-    for (size_t i = 0; i <= chain->n; i++) {
-        struct frozen *granted = i < chain->n ? NULL : token->caveat;
-        const struct sp_scope *caveat = granted        ? granted->scope
-                                        : i < chain->n ? chain->scopes[i]
-                                                       : NULL;
-        if (!caveat) {
-            continue;
-        }
-        uint64_t until = sp_scope_until_ms(caveat);
-        if (until && (uint64_t)engine_wall(engine) >= until) {
-            decide(decision, SP_CODE_TOKEN_EXPIRED, "ask for a new one",
-                   "the token was narrowed to a time that is over");
+    for (size_t i = 0; i < chain->n; i++) {
+        if (!until_allows(engine, chain->scopes[i], ret_until_ms, decision)) {
             return false;
         }
-        if (until && (!*ret_until_ms || until < *ret_until_ms)) {
-            *ret_until_ms = until;
-        }
-        if (granted) {
-            match(engine, call, granted, &matched);
-        } else {
-            interpret(engine, call, caveat, &matched);
-        }
-        if (!note_match(call, &matched, "a caveat of the token: ", decision)) {
+        interpret(engine, call, chain->scopes[i], &matched);
+        if (!note_match(call, &matched, which, decision)) {
             return false;
         }
     }
-    return true;
+    if (!token->caveat) {
+        return true;
+    }
+    if (!until_allows(engine, token->caveat->scope, ret_until_ms, decision)) {
+        return false;
+    }
+    match(engine, call, token->caveat, &matched);
+    return note_match(call, &matched, which, decision);
 }
 
 /* ---- keys

@@ -29,17 +29,6 @@ static void fail(struct putting *p, enum sp_code code, const char *reason, const
     sp_ops_fail(p->exchange, SP_TEXT(""), code, reason, hint);
 }
 
-static const struct sp_field *find_field(const struct sp_manifest *manifest,
-                                         struct sp_text name)
-{
-    for (size_t i = 0; i < manifest->n_fields; i++) {
-        if (sp_text_eq(manifest->fields[i].name, name)) {
-            return &manifest->fields[i];
-        }
-    }
-    return NULL;
-}
-
 static bool is_given(const struct sp_key_setting *given, size_t n, struct sp_text name)
 {
     for (size_t i = 0; i < n; i++) {
@@ -121,7 +110,7 @@ static sp_status check_fields(struct putting *p, struct sp_error *err)
     const struct sp_message_key *m = p->message;
     for (size_t i = 0; i < p->input.n_settings; i++) {
         struct sp_text name = p->input.settings[i].name;
-        const struct sp_field *field = find_field(manifest, name);
+        const struct sp_field *field = sp_manifest_field(manifest, name);
         if (!sp_egress_is_setting(name) && (!field || field->type == SP_FIELD_SECRET) &&
             !(p->set && sp_manifest_derives(manifest, name))) {
             return sp_fail(err, SP_EINVAL, "%s has no setting '%.*s'%s", manifest->id.ptr,
@@ -131,7 +120,7 @@ static sp_status check_fields(struct putting *p, struct sp_error *err)
     }
     for (size_t i = 0; i < m->n_secrets; i++) {
         struct sp_text name = m->secrets[i].name;
-        const struct sp_field *field = find_field(manifest, name);
+        const struct sp_field *field = sp_manifest_field(manifest, name);
         if (!field || field->type != SP_FIELD_SECRET) {
             return sp_fail(err, SP_EINVAL, "%s has no secret '%.*s'", manifest->id.ptr,
                            (int)name.len, name.ptr);
