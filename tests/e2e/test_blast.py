@@ -1,9 +1,8 @@
 """policy blast, and what escalates, as an author on a machine without a host sees them."""
 import json
-import subprocess
 
 import pytest
-from lib import build_file
+from lib import build_file, command
 from world import CHARGE, FORM, world
 
 PLUGINS = [word for name in ("github", "stripe")
@@ -33,13 +32,6 @@ scope elsewhere {
 """
 
 
-def sallyport(*args, expect=0):
-    done = subprocess.run([build_file("host", "sallyport"), *map(str, args)], stdin=subprocess.DEVNULL,
-                          capture_output=True, timeout=60, check=False)
-    assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
-    return done.stdout.decode(), done.stderr.decode()
-
-
 @pytest.fixture
 def policy(tmp_path):
     path = tmp_path / "p.scope"
@@ -48,7 +40,7 @@ def policy(tmp_path):
 
 
 def blast(policy, scope, *args):
-    out, _ = sallyport("--json", "policy", "blast", policy, "--scope", scope, *args, *PLUGINS)
+    out, _ = command("--json", "policy", "blast", policy, "--scope", scope, *args, *PLUGINS)
     return json.loads(out)
 
 
@@ -77,10 +69,10 @@ def test_each_example_is_allowed_and_what_is_left_out_is_not(policy):
     assert len(reads) == 5
     for item in reads:
         url = item["url"].replace("**", "x").replace("*", "x")
-        sallyport("policy", "explain", policy, *args, item["method"], url)
+        command("policy", "explain", policy, *args, item["method"], url)
     for method, path in (("POST", "/keys"), ("PUT", "/collaborators/eve"), ("DELETE", "/hooks/1"),
                          ("PUT", "/branches/a/b/protection"), ("PUT", "/actions/secrets/X")):
-        sallyport("policy", "explain", policy, *args, method,
+        command("policy", "explain", policy, *args, method,
                   "https://api.github.com/repos/acme/site" + path, expect=1)
 
 
@@ -90,7 +82,7 @@ def test_a_condition_on_the_path_leaves_out_what_it_excludes(policy):
     assert [(i["class"], i["action"], i["rule"]) for i in found["reach"]] == [
         ("writes", "refunds.create", "refund"), ("reads", "charges.retrieve", "read")]
     assert found["outside"] == "none" and found["outside_example"] is None
-    text, _ = sallyport("policy", "blast", policy, "--scope", "desk", *PLUGINS)
+    text, _ = command("policy", "blast", policy, "--scope", "desk", *PLUGINS)
     assert text.startswith("desk reaches 2 of 452 actions\n")
     assert "if body.amount in 1..5000" in text and "no action" not in text
 
@@ -98,16 +90,16 @@ def test_a_condition_on_the_path_leaves_out_what_it_excludes(policy):
 def test_a_host_that_no_catalogue_knows_is_said(policy):
     found = blast(policy, "elsewhere")
     assert found["unknown_hosts"] == ["api.example.com"] and found["reach"] == []
-    text, _ = sallyport("policy", "blast", policy, "--scope", "elsewhere", *PLUGINS)
+    text, _ = command("policy", "blast", policy, "--scope", "elsewhere", *PLUGINS)
     assert "api.example.com, which no catalogue knows" in text
 
 
 def test_T64_explain_says_that_an_action_escalates_and_what_to_write(policy):
     args = ["policy", "explain", policy, "--scope", "keeper", "--arg", "owner=acme", "--arg", "repo=site"]
-    out, _ = sallyport(*args, *PLUGINS, "POST", "https://api.github.com/repos/acme/site/keys", expect=1)
+    out, _ = command(*args, *PLUGINS, "POST", "https://api.github.com/repos/acme/site/keys", expect=1)
     assert "escalates-github-repos-create-deploy-key" in out
     assert "marks this action as escalating: it needs a literal allow" in out
-    _, err = sallyport("policy", "check", policy, *PLUGINS)
+    _, err = command("policy", "check", policy, *PLUGINS)
     assert "W192" in err and "W190" not in err and "W191" not in err
 
 
@@ -129,18 +121,18 @@ def test_T64_a_host_lets_neither_a_wildcard_nor_the_json_form_make_webhooks(tmp_
 
 
 def test_without_a_catalogue_it_is_said_and_not_passed_over(policy, tmp_path):
-    out, err = sallyport("--dir", tmp_path, "policy", "check", policy)
+    out, err = command("--dir", tmp_path, "policy", "check", policy)
     assert "good" in out
     if "W192" not in err:  # unless plugins are installed here
         assert "no action is known to escalate" in err
-        sallyport("--dir", tmp_path, "policy", "blast", policy, "--scope", "desk", expect=2)
+        command("--dir", tmp_path, "policy", "blast", policy, "--scope", "desk", expect=2)
 
 
 def test_wrong_usage_and_files_that_do_not_compile_are_exit_status_2(policy):
-    sallyport("policy", "blast", policy, expect=2)
-    sallyport("policy", "blast", policy, "--scope", "nobody", *PLUGINS, expect=2)
-    sallyport("policy", "blast", policy, "--scope", "keeper", *PLUGINS, expect=2)  # no arguments
-    sallyport("policy", "blast", policy, "--scope", "desk", "--plugin", policy, expect=1)
+    command("policy", "blast", policy, expect=2)
+    command("policy", "blast", policy, "--scope", "nobody", *PLUGINS, expect=2)
+    command("policy", "blast", policy, "--scope", "keeper", *PLUGINS, expect=2)  # no arguments
+    command("policy", "blast", policy, "--scope", "desk", "--plugin", policy, expect=1)
     policy.write_text(FILE.replace("ttl 1h", "ttl", 1))
-    _, err = sallyport("policy", "blast", policy, "--scope", "desk", *PLUGINS, expect=2)
+    _, err = command("policy", "blast", policy, "--scope", "desk", *PLUGINS, expect=2)
     assert "^" in err

@@ -7,7 +7,8 @@ import threading
 import time
 
 import pytest
-from lib import Curve, Host, NoAnswer, Refused, canary, is_sanitized
+from lib import NoAnswer, Refused, is_sanitized
+from world import CHARGE, FORM, REFUNDS, World, world
 
 POLICY = """sallyport 1
 
@@ -38,33 +39,11 @@ principal desk {
 
 client agent { curve "%(agent)s" }
 """
-FORM = {"content-type": "application/x-www-form-urlencoded"}
-REFUNDS = "https://api.stripe.com/v1/refunds"
-CHARGE = "https://api.stripe.com/v1/charges/ch_1"
 CALLERS, EACH = (8, 25) if is_sanitized() else (20, 50)
 
 
-class World:
-    def __init__(self, folder, upstream, policy=POLICY):
-        self.host = Host(folder / "state")
-        self.desk, self.agent = Curve(), Curve()
-        self.policy = policy
-        self.write()
-        self.host.start()
-        self.host.key_add("stripe-main", "stripe", {"upstream": upstream},
-                          {"api_key": canary("sk_test_")})
-        self.host.reload()
-
-    def write(self, **changes):
-        text = self.policy
-        for old, new in changes.items():
-            text = text.replace(old, new)
-        self.host.write_policy("world.scope", text % {"desk": self.desk.public,
-                                                      "agent": self.agent.public})
-
-    def issue(self, scope="refunds", **fields):
-        with self.host.client(self.desk) as desk:
-            return desk.ok("issue", scope=scope, **fields)["token"]
+class Budgets(World):
+    POLICY, SCOPE = POLICY, "refunds"
 
     def refund(self, agent, token, amount=100, **fields):
         return agent.ok("proxy", token=token, method="POST", url=REFUNDS, headers=FORM,
@@ -79,12 +58,9 @@ class World:
 @pytest.fixture
 def w(tmp_path, recorder):
     recorder.answer({"*": {"body": "{}"}})
-    made = World(tmp_path, recorder.url)
-    made.recorder = recorder
-    try:
+    with world(tmp_path, recorder.url, kind=Budgets) as made:
+        made.recorder = recorder
         yield made
-    finally:
-        made.host.stop(expect=None)
 
 
 def flood(w, token, stop=None):
@@ -159,7 +135,7 @@ def test_T15_neither_fresh_tokens_nor_children_nor_restarts_nor_reloads_make_a_f
         assert error["code"] == "budget_exceeded" and error["retryable"] is True
         assert 0 < error["retry_after_ms"] <= 86400000 * 65 // 64 + 1000
     w.host.stop()
-    w.write(**{"rate 100000/min": "rate 99999/min"})
+    w.write_policy("rate 100000/min", "rate 99999/min")
     w.host.start()
     token = w.issue()
     assert w.refused(token, 101)["code"] == "budget_exceeded"
@@ -168,7 +144,7 @@ def test_T15_neither_fresh_tokens_nor_children_nor_restarts_nor_reloads_make_a_f
     w.refund(agent, token, 1)
     assert w.refused(token, 1)["code"] == "budget_exceeded"
     # A limit that was raised has room for the difference.
-    w.write(**{"<= 3700 per day": "<= 3705 per day"})
+    w.write_policy("<= 3700 per day", "<= 3705 per day")
     w.host.reload()
     assert w.refused(w.issue(), 6)["code"] == "budget_exceeded"
     w.refund(agent, w.issue(), 5)
@@ -205,8 +181,7 @@ def test_what_was_not_sent_is_given_back_and_an_unknown_outcome_is_not(tmp_path,
     with socket.socket() as closed:  # a port that refuses
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-    w = World(tmp_path, "http://127.0.0.1:%d" % port)
-    try:
+    with world(tmp_path, "http://127.0.0.1:%d" % port, kind=Budgets) as w:
         token = w.issue()
         for fields in ({}, {"id": "r-1"}):
             agent = w.host.client(w.agent)
@@ -220,8 +195,6 @@ def test_what_was_not_sent_is_given_back_and_an_unknown_outcome_is_not(tmp_path,
                                                headers=FORM, body=b"amount=3700")
         assert error["code"] == "upstream_failed"
         assert w.refused(token, 1)["code"] == "budget_exceeded"
-    finally:
-        w.host.stop(expect=None)
 
 
 def test_an_upstream_that_refuses_has_acted_all_the_same(w):

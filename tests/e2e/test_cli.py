@@ -4,15 +4,13 @@ import os
 import subprocess
 
 import pytest
-from lib import Curve, Host, build_file
+from lib import Curve, Host, build_file, command
 from world import CHARGE, POLICY, world
 
 
-def sallyport(*args, stdin=b"", expect=0):
-    done = subprocess.run([build_file("host", "sallyport"), *map(str, args)], input=stdin,
-                          capture_output=True, timeout=60, check=False)
-    assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
-    return (done.stdout + done.stderr).decode()
+def sallyport(*args, **options):
+    """Both of what it printed and what it complained of."""
+    return "".join(command(*args, **options))
 
 
 @pytest.fixture

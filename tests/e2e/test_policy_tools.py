@@ -6,7 +6,7 @@ import re
 import subprocess
 
 import pytest
-from lib import build_file
+from lib import build_file, command
 from world import CHARGE, FORM, POLICY, world
 
 FILE = """sallyport 1
@@ -26,13 +26,6 @@ scope desk {
 REFUNDS = "https://api.stripe.com/v1/refunds"
 
 
-def run(*args, expect=0, stdin=b""):
-    done = subprocess.run([build_file("host", "sallyport"), *map(str, args)], input=stdin,
-                          capture_output=True, timeout=60, check=False)
-    assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
-    return done.stdout.decode(), done.stderr.decode()
-
-
 @pytest.fixture
 def policy(tmp_path):
     path = tmp_path / "p.scope"
@@ -44,7 +37,7 @@ def policy(tmp_path):
 
 
 def test_policy_test_names_the_rules_and_atoms_that_no_test_reaches(policy):
-    out, _ = run("policy", "test", policy)
+    out, _ = command("policy", "test", policy)
     assert out.count("passed  ") == 3 and "FAILED" not in out and "\033" not in out
     capture = [line for line in out.splitlines() if "capture" in line and "line" in line][0]
     assert "line 8" in capture and "no test is decided by it" in capture
@@ -53,7 +46,7 @@ def test_policy_test_names_the_rules_and_atoms_that_no_test_reaches(policy):
 
 
 def test_policy_test_as_json(policy):
-    found = json.loads(run("--json", "policy", "test", policy)[0])
+    found = json.loads(command("--json", "policy", "test", policy)[0])
     assert [(test["line"], test["passed"]) for test in found["tests"]] == [
         (10, True), (11, True), (12, True)]
     rules = {rule["rule"]: rule for rule in found["rules"]}
@@ -67,18 +60,18 @@ def test_policy_test_as_json(policy):
 
 def test_policy_test_shows_each_failure_with_a_caret_and_runs_the_others(policy):
     policy.write_text(FILE.replace("-> @read", "-> @refund").replace("5001", "50"))
-    out, _ = run("policy", "test", policy, expect=1)
+    out, _ = command("policy", "test", policy, expect=1)
     assert out.count("FAILED") == 2 and out.count("passed  ") == 1
     assert out.count("error[E160]") == 2 and "^~~~" in out
-    found = json.loads(run("--json", "policy", "test", policy, expect=1)[0])
+    found = json.loads(command("--json", "policy", "test", policy, expect=1)[0])
     assert (found["passed"], found["failed"]) == (1, 2)
     assert [one["line"] for one in found["diagnostics"]] == [10, 12]
-    run("policy", "check", policy, expect=2)  # while check takes a failing test for an error
+    command("policy", "check", policy, expect=2)  # while check takes a failing test for an error
 
 
 def test_policy_test_holds_a_build_to_a_coverage(policy):
-    run("policy", "test", policy, "--min-coverage", "66")
-    _, err = run("policy", "test", policy, "--min-coverage", "67", expect=1)
+    command("policy", "test", policy, "--min-coverage", "66")
+    _, err = command("policy", "test", policy, "--min-coverage", "67", expect=1)
     assert "under 67 %" in err
     whole = FILE.replace("\n}\n", """
   expect deny POST https://api.stripe.com/v1/refunds form {charge: "x", amount: "5"}
@@ -86,10 +79,10 @@ def test_policy_test_holds_a_build_to_a_coverage(policy):
 }
 """)
     policy.write_text(whole)
-    out, _ = run("policy", "test", policy, "--min-coverage", "100")
+    out, _ = command("policy", "test", policy, "--min-coverage", "100")
     assert "(100 %)" in out
     for wrong in ("101", "-1", "x", ""):
-        run("policy", "test", policy, "--min-coverage=" + wrong, expect=2)
+        command("policy", "test", policy, "--min-coverage=" + wrong, expect=2)
 
 
 def test_policy_test_counts_frozen_scopes_and_used_files(tmp_path):
@@ -109,7 +102,7 @@ scope bot(repo) {
 """)
     top = tmp_path / "top.scope"
     top.write_text('sallyport 1\nuse "part/bot.scope"\n')
-    found = json.loads(run("--json", "policy", "test", top)[0])
+    found = json.loads(command("--json", "policy", "test", top)[0])
     assert {os.path.basename(test["file"]) for test in found["tests"]} == {"bot.scope"}
     assert [test["line"] for test in found["tests"]] == [9, 10, 11]
     write = [rule for rule in found["rules"] if rule["rule"] == "w"][0]
@@ -149,13 +142,13 @@ def form(tmp_path, text):
 
 
 def explain(policy, *args, expect=1):
-    out = run("--json", "policy", "explain", policy, "--scope", "desk", *args, expect=expect)[0]
+    out = command("--json", "policy", "explain", policy, "--scope", "desk", *args, expect=expect)[0]
     return json.loads(out)
 
 
 def test_explain_says_which_atom_failed_and_the_smallest_change(policy, tmp_path):
     args = ["POST", REFUNDS, *form(tmp_path, "charge=ch_1&amount=5001")]
-    text, _ = run("policy", "explain", policy, "--scope", "desk", *args, expect=1)
+    text, _ = command("policy", "explain", policy, "--scope", "desk", *args, expect=1)
     assert "false    body.amount in 1..5000" in text
     assert 'body.amount would have to be at most 5000; it is "5001"' in text
     assert "in refund, `body.amount in 1..5001` for `body.amount in 1..5000`" in text

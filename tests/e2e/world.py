@@ -42,28 +42,34 @@ REFUNDS = "https://api.stripe.com/v1/refunds"
 
 
 class World:
-    def __init__(self, host, rate):
+    POLICY, SCOPE = POLICY, "support"
+
+    def __init__(self, host, **values):
         self.host = host
         self.desk, self.agent = Curve(), Curve()
         self.key = canary("sk_test_")
-        host.write_policy("world.scope", POLICY % {"rate": rate, "desk": self.desk.public,
-                                                   "agent": self.agent.public})
+        self.values = {**values, "desk": self.desk.public, "agent": self.agent.public}
+        self.write_policy()
 
-    def issue(self, scope="support", **fields):
+    def write_policy(self, old="", new=""):
+        """The world's policy, with something in it changed."""
+        self.host.write_policy("world.scope", self.POLICY.replace(old, new) % self.values)
+
+    def issue(self, scope=None, **fields):
         """A token, issued by the desk."""
         with self.host.client(self.desk) as desk:
-            return desk.ok("issue", scope=scope, **fields)["token"]
+            return desk.ok("issue", scope=scope or self.SCOPE, **fields)["token"]
 
     def as_agent(self):
         return self.host.client(self.agent)
 
 
 @contextlib.contextmanager
-def world(folder, upstream, rate="1000/min", **host_options):
-    """upstream: the URL that calls to api.stripe.com are delivered to."""
+def world(folder, upstream, rate="1000/min", kind=World, **host_options):
+    """upstream: the URL that calls to api.stripe.com are delivered to. kind: a World."""
     with Host(folder / "state", **host_options) as host:
         host.start()
-        made = World(host, rate)
+        made = kind(host, rate=rate)
         host.key_add("stripe-main", "stripe", {"upstream": upstream}, {"api_key": made.key})
         host.key_add("stripe-other", "stripe", {"upstream": upstream},
                      {"api_key": canary("sk_test_")})

@@ -46,6 +46,20 @@ static inline int kit_tear_down(void **state)
 
 #define kit_test(f) cmocka_unit_test_setup_teardown(f, kit_set_up, kit_tear_down)
 
+/* For a world: every key is for h.test, where POST /hooks escalates. */
+static inline size_t kit_guarded(void *user, struct sp_text id,
+                                 const struct sp_catalogue **ret_list)
+{
+    static const struct sp_text host = {"h.test", 6};
+    static const struct sp_catalogue_action action = {
+        {"hooks", 5}, {"/hooks", 6}, SP_METHOD_POST, true};
+    static const struct sp_catalogue list = {{"h", 1}, &host, 1, &action, 1};
+    (void)user;
+    (void)id;
+    *ret_list = &list;
+    return 1;
+}
+
 /* Compile one source; a policy and diagnostics of before are dropped. */
 static inline sp_status kit_compile_in(struct kit *kit, const struct sp_world *world,
                                        struct sp_text text)

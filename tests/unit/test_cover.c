@@ -68,23 +68,11 @@ static void sides_of_atoms_are_counted_where_the_rule_is_reached(void **state)
     sp_tests_done(&tests);
 }
 
-static size_t guarded(void *user, struct sp_text id, const struct sp_catalogue **ret_list)
-{
-    static const struct sp_text host = {"h.test", 6};
-    static const struct sp_catalogue_action action = {
-        {"hooks", 5}, {"/hooks", 6}, SP_METHOD_POST, true};
-    static const struct sp_catalogue list = {{"h", 1}, &host, 1, &action, 1};
-    (void)user;
-    (void)id;
-    *ret_list = &list;
-    return 1;
-}
-
 static void rules_that_the_compiler_added_are_not_the_authors_to_cover(void **state)
 {
     struct kit *kit = *state;
     struct sp_tests tests;
-    struct sp_world world = {.catalogues = guarded, .leave_expects = true};
+    struct sp_world world = {.catalogues = kit_guarded, .leave_expects = true};
     struct sp_text text =
         SP_TEXT("sallyport 1\nscope s { key k ttl 1h allow * https://h.test/**\n"
                 "expect deny POST https://h.test/hooks }");

@@ -219,23 +219,11 @@ static void a_scope_that_allows_nothing_has_no_nearest_request(void **state)
     asked_done(&asked);
 }
 
-static size_t guarded(void *user, struct sp_text id, const struct sp_catalogue **ret_list)
-{
-    static const struct sp_text host = {"h.test", 6};
-    static const struct sp_catalogue_action action = {
-        {"hooks", 5}, {"/hooks", 6}, SP_METHOD_POST, true};
-    static const struct sp_catalogue list = {{"h", 1}, &host, 1, &action, 1};
-    (void)user;
-    (void)id;
-    *ret_list = &list;
-    return 1;
-}
-
 static void an_escalating_action_asks_for_a_literal_allow(void **state)
 {
     struct kit *kit = *state;
     struct sp_nearest nearest;
-    struct sp_world world = {.catalogues = guarded};
+    struct sp_world world = {.catalogues = kit_guarded};
     struct sp_text text =
         SP_TEXT("sallyport 1\nscope s { key k ttl 1h allow * https://h.test/** }");
     struct sp_request request = kit_request(kit, "POST", "https://h.test/hooks");

@@ -10,8 +10,8 @@ its wire with pyzmq and msgpack, independently of sallyport's own code.
 """
 from .client import Client, NoAnswer, Refused
 from .curve import Curve
-from .host import BUILD, Host, build_file, is_sanitized
+from .host import BUILD, Host, build_file, command, is_sanitized
 from .search import canary, forms, occurrences
 
 __all__ = ["BUILD", "Client", "Curve", "Host", "NoAnswer", "Refused", "build_file", "canary",
-           "forms", "is_sanitized", "occurrences"]
+           "command", "forms", "is_sanitized", "occurrences"]

@@ -23,6 +23,14 @@ def build_file(*parts):
     return path
 
 
+def command(*args, expect=0, stdin=b""):
+    """The sallyport command, for what needs no host: (what it printed, what it complained of)."""
+    done = subprocess.run([build_file("host", "sallyport"), *map(str, args)], input=stdin,
+                          capture_output=True, timeout=60, check=False)
+    assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
+    return done.stdout.decode(), done.stderr.decode()
+
+
 def is_sanitized():
     """Whether the build under test carries a sanitizer: times and memory mean less there."""
     with open(os.path.join(BUILD, "CMakeCache.txt"), encoding="utf-8") as file:
