@@ -175,7 +175,8 @@ static sp_status load(struct sp_engine *engine, struct sp_error *err)
         status = keys_read(engine->store, NULL, engine->pool, &keys, err);
         keys_replace(engine, &keys);
     }
-    return status ? status : tokens_load(engine, err);
+    status = status ? status : tokens_load(engine, err);
+    return status ? status : leases_load(engine, err);
 }
 
 static void record_start(struct sp_engine *engine, bool torn)
@@ -335,6 +336,7 @@ struct opening {
     struct sp_secret unseal;
     struct sp_keyring *keyring;
     struct key_list keys;
+    struct opened_lease *leases;
 };
 
 /* On the commit thread, as Argon2id takes a second. */
@@ -351,12 +353,17 @@ static sp_status unseal_work(struct sp_job *job, struct sp_store *store)
         status = keys_read(store, o->keyring, engine->pool, &o->keys, &job->err);
     }
     if (!status) {
+        status = leases_open(store, o->keyring, engine->pool, &o->leases, &job->err);
+    }
+    if (!status) {
         status = sp_audit_sign_with(
             engine->audit, sp_keyring_key(o->keyring, SP_PURPOSE_AUDIT_SIGN, &id), &job->err);
     }
     if (status) {
         (void)sp_audit_sign_with(engine->audit, NULL, NULL);
         key_list_free(&o->keys);
+        opened_leases_free(o->leases);
+        o->leases = NULL;
         sp_keyring_close(o->keyring);
         o->keyring = NULL;
     }
@@ -369,6 +376,7 @@ static void after_unseal(struct simple_job *job)
     struct sp_engine *engine = job->engine;
     engine->keyring = o->keyring;
     keys_replace(engine, &o->keys);
+    leases_unseal(engine, o->leases);
     engine->state = SP_ENGINE_READY;
 }
 
@@ -441,6 +449,7 @@ static void after_seal(struct simple_job *job)
 {
     struct sp_engine *engine = job->engine;
     keys_replace(engine, job->payload);
+    leases_seal(engine);
     sp_keyring_close(engine->keyring);
     engine->keyring = NULL;
 }
@@ -578,6 +587,7 @@ void sp_engine_close(struct sp_engine *engine)
         sp_commit_free(engine->commit);
         engine->commit = NULL;
     }
+    leases_free(engine);
     tokens_free(engine);
     struct key_list keys = {engine->keys, engine->n_keys};
     key_list_free(&keys);

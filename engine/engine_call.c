@@ -205,6 +205,21 @@ static struct sp_ticket *ticket_new(struct sp_engine *engine, struct sp_call *ca
     return t;
 }
 
+struct live_token *ticket_token(const struct sp_ticket *ticket)
+{
+    return ticket->judged.token;
+}
+
+struct key_version *ticket_key(const struct sp_ticket *ticket)
+{
+    return ticket->judged.key;
+}
+
+struct sp_engine *ticket_engine(const struct sp_ticket *ticket)
+{
+    return ticket->engine;
+}
+
 enum sp_code sp_ticket_life(const struct sp_ticket *ticket)
 {
     struct sp_engine *engine = ticket->engine;

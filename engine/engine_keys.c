@@ -1,6 +1,7 @@
 /* Registered keys: their versions in memory, and their rows. */
 #include "inner.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,10 @@ enum { KEY_MAX_BYTES = 1 << 20, SECRETS_MAX = 32, HOSTS_MAX = 64 };
 
 static void version_free(struct key_version *version)
 {
-    for (size_t i = 0; i < version->public.n_secrets; i++) {
+    bool own = !version->base;
+    sp_key_unref(NULL, own ? NULL : &version->base->public);
+    sp_key_unref(NULL, own ? NULL : &version->minted->public);
+    for (size_t i = 0; own && i < version->public.n_secrets; i++) {
         struct sp_secret value = version->public.secrets[i].value;
         sp_secret_free(&value);
     }
@@ -155,8 +159,8 @@ static sp_status hosts_decode(struct key_version *v, struct sp_text text)
 
 /* Secrets, before they are sealed: for each, name length (1 byte), name, value length (2 bytes,
  * least significant first), value. In guarded memory. */
-static sp_status secrets_encode(struct sp_pool *pool, const struct sp_key_secret *secrets,
-                                size_t n, struct sp_secret *ret_plain)
+sp_status secrets_encode(struct sp_pool *pool, const struct sp_key_secret *secrets, size_t n,
+                         struct sp_secret *ret_plain)
 {
     size_t len = 0;
     for (size_t i = 0; i < n; i++) {
@@ -207,6 +211,66 @@ static sp_status secrets_decode(struct key_version *v, struct sp_pool *pool,
         }
     }
     return status;
+}
+
+sp_status version_of_secrets(struct sp_pool *pool, const struct sp_secret *plain,
+                             struct key_version **ret_version)
+{
+    struct key_version *v = calloc(1, sizeof *v);
+    if (!v) {
+        return SP_ENOMEM;
+    }
+    v->n_refs = 1;
+    sp_arena_init(&v->arena, KEY_MAX_BYTES);
+    sp_status status = secrets_decode(v, pool, plain);
+    if (status) {
+        version_free(v);
+        return status;
+    }
+    *ret_version = v;
+    return SP_OK;
+}
+
+sp_status version_join(struct key_version *base, struct key_version *minted,
+                       struct key_version **ret_version)
+{
+    size_t n_base = base->public.n_secrets, n_minted = minted->public.n_secrets;
+    struct key_version *v = calloc(1, sizeof *v);
+    if (!v) {
+        return SP_ENOMEM;
+    }
+    v->n_refs = 1;
+    v->base = base;
+    v->minted = minted;
+    sp_key_ref(&base->public);
+    sp_key_ref(&minted->public);
+    sp_arena_init(&v->arena, KEY_MAX_BYTES);
+    struct sp_key_secret *secrets =
+        sp_arena_array(&v->arena, n_base + n_minted, sizeof *secrets);
+    v->public = base->public; /* id, hosts, settings: the base lives as long */
+    v->public.secrets = secrets;
+    v->public.n_secrets = n_base + n_minted;
+    bool good = secrets != NULL;
+    if (good && n_base) {
+        memcpy(secrets, base->public.secrets, n_base * sizeof *secrets);
+    }
+    for (size_t i = 0; good && i < n_minted; i++) {
+        struct sp_text name = minted->public.secrets[i].name;
+        size_t room = sizeof "lease." + name.len;
+        char *text = sp_arena_array(&v->arena, room, 1);
+        good = text != NULL;
+        if (good) {
+            int n = snprintf(text, room, "lease.%.*s", (int)name.len, name.ptr);
+            secrets[n_base + i] = minted->public.secrets[i];
+            secrets[n_base + i].name = (struct sp_text){text, (size_t)n};
+        }
+    }
+    if (!good) {
+        version_free(v);
+        return SP_ENOMEM;
+    }
+    *ret_version = v;
+    return SP_OK;
 }
 
 /* The box is of this row: beside the id, its name has the hash of what stands in the row in

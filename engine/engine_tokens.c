@@ -94,6 +94,7 @@ struct live_token *token_find(const struct sp_engine *engine, const uint8_t *id)
 
 static void token_free(struct sp_engine *engine, struct live_token *token)
 {
+    lease_uses_free(token->leases);
     frozen_unref(engine, token->scope);
     frozen_unref(engine, token->narrow);
     frozen_unref(engine, token->caveat);

@@ -4,6 +4,7 @@
 
 #include "commit.h"
 #include "engine.h"
+#include "lease.h"
 #include "rate.h"
 
 enum {
@@ -25,6 +26,36 @@ struct frozen {
     struct frozen *next;
 };
 
+/* What a token needs of a key, and the lease that it has for it. */
+struct lease_use {
+    char key[SP_NAME_MAX_BYTES + 1];
+    uint32_t version;    /* of the key */
+    char *words;         /* permissions */
+    size_t n_words;      /* bytes */
+    struct lease *lease; /* counted; NULL: none yet */
+    struct lease_use *next;
+};
+
+/* public is first: an sp_lease is one of these. */
+struct lease {
+    struct sp_lease public;
+    char *words;
+    struct key_version *minted; /* its secrets alone; NULL: sealed, or there are none */
+    struct key_version *key;    /* the key with them; made when it is asked for */
+    uint8_t (*users)[SP_TOKEN_ID_BYTES];
+    size_t users_room;
+    bool had_users;
+    size_t n_refs;
+    struct lease *next;
+};
+
+/* A lease's secrets, opened at unsealing. */
+struct opened_lease {
+    uint8_t id[SP_LEASE_ID_BYTES];
+    struct key_version *minted;
+    struct opened_lease *next;
+};
+
 struct live_token {
     uint8_t id[SP_TOKEN_ID_BYTES];
     uint8_t grant_hash[SP_HASH_BYTES];
@@ -35,6 +66,7 @@ struct live_token {
     bool same_boot, seen_expired;
     bool listed;   /* in the table; else only calls in flight hold it */
     size_t n_refs; /* of tickets */
+    struct lease_use *leases;
     struct live_token *next;
 };
 
@@ -64,6 +96,8 @@ struct key_version {
     struct sp_key public;
     struct sp_arena arena;
     unsigned n_refs;
+    /* Where set, the secrets are theirs, counted, and none is its own. */
+    struct key_version *base, *minted;
 };
 
 struct refusals {
@@ -96,6 +130,7 @@ struct sp_engine {
     struct frozen **frozen; /* hash table, the same key */
     size_t frozen_buckets;
     struct chain chains[CHAINS];
+    struct lease *leases; /* in the order of making */
     struct sp_rates *rates;
     struct sp_ticket *tickets; /* in flight, for request ids */
     size_t n_open;
@@ -189,6 +224,37 @@ sp_status keys_read(struct sp_store *store, const struct sp_keyring *keyring,
 void key_list_free(struct key_list *list);
 void keys_replace(struct sp_engine *engine, struct key_list *list);
 struct key_version *key_find(const struct sp_engine *engine, struct sp_text id);
+
+/* A version that has nothing but the secrets in the plain text that secrets_encode made. */
+sp_status secrets_encode(struct sp_pool *pool, const struct sp_key_secret *secrets, size_t n,
+                         struct sp_secret *ret_plain);
+sp_status version_of_secrets(struct sp_pool *pool, const struct sp_secret *plain,
+                             struct key_version **ret_version);
+/* base, with the secrets of minted behind its own, called `lease.NAME`. Holds both. */
+sp_status version_join(struct key_version *base, struct key_version *minted,
+                       struct key_version **ret_version);
+
+/* ---- leases (engine_leases.c) ---------------------------------------------------------------
+ */
+
+sp_status leases_load(struct sp_engine *engine, struct sp_error *err); /* after the tokens */
+void leases_free(struct sp_engine *engine);                            /* before the tokens */
+/* Commit thread: the secrets of all, for leases_unseal. */
+sp_status leases_open(struct sp_store *store, const struct sp_keyring *keyring,
+                      struct sp_pool *pool, struct opened_lease **ret_opened,
+                      struct sp_error *err);
+void opened_leases_free(struct opened_lease *opened);
+/* Takes the list over. */
+void leases_unseal(struct sp_engine *engine, struct opened_lease *opened);
+void leases_seal(struct sp_engine *engine);
+void lease_uses_free(struct lease_use *use);
+
+/* ---- calls (engine_call.c) ------------------------------------------------------------------
+ */
+
+struct live_token *ticket_token(const struct sp_ticket *ticket);
+struct key_version *ticket_key(const struct sp_ticket *ticket);
+struct sp_engine *ticket_engine(const struct sp_ticket *ticket);
 
 /* ---- tokens (engine_tokens.c) ---------------------------------------------------------------
  */

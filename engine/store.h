@@ -200,4 +200,46 @@ sp_status sp_store_budget_list(struct sp_store *store, sp_budget_row_fn fn, void
 sp_status sp_store_budget_put(struct sp_store *store, const struct sp_budget_use *row,
                               struct sp_error *err);
 
+/* ---- leases: credentials that were minted upstream -----------------------------------------
+ */
+
+enum sp_lease_state {
+    SP_LEASE_MINTING, /* the upstream may have made one; we do not hold it */
+    SP_LEASE_LIVE,
+    SP_LEASE_ENDING, /* to be revoked upstream */
+};
+struct sp_lease_row {
+    uint8_t id[16];
+    struct sp_text key, provider;
+    uint32_t version; /* of the key that it was minted with */
+    struct sp_text permissions;
+    enum sp_lease_state state;
+    /* A box of what was captured; its associated data names id, version and ring, and has a
+     * hash of key, provider and permissions. Empty while minting. */
+    struct sp_text secrets;
+    uint32_t ring;
+    int64_t made_ms, expires_ms; /* 0: it does not end by itself */
+};
+typedef sp_status (*sp_lease_row_fn)(void *user, const struct sp_lease_row *row);
+typedef sp_status (*sp_lease_user_fn)(void *user, const uint8_t lease[16],
+                                      const uint8_t token[16]);
+/* A row in state MINTING: durable before the upstream is asked. SP_EEXIST. */
+sp_status sp_store_lease_add(struct sp_store *store, const struct sp_lease_row *row,
+                             struct sp_error *err);
+/* From MINTING to LIVE, with secrets, ring and expiry of the row. SP_ENOENT. */
+sp_status sp_store_lease_live(struct sp_store *store, const struct sp_lease_row *row,
+                              struct sp_error *err);
+/* To ENDING, from whatever state: idempotent. */
+sp_status sp_store_lease_end(struct sp_store *store, const uint8_t id[16],
+                             struct sp_error *err);
+sp_status sp_store_lease_remove(struct sp_store *store, const uint8_t id[16],
+                                struct sp_error *err); /* idempotent */
+sp_status sp_store_lease_list(struct sp_store *store, sp_lease_row_fn fn, void *user,
+                              struct sp_error *err);
+/* The token uses the lease, which has to be LIVE: SP_ENOENT. Idempotent. */
+sp_status sp_store_lease_use(struct sp_store *store, const uint8_t lease[16],
+                             const uint8_t token[16], struct sp_error *err);
+sp_status sp_store_lease_users(struct sp_store *store, sp_lease_user_fn fn, void *user,
+                               struct sp_error *err);
+
 #endif

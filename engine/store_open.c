@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 2 };
+enum { SCHEMA_VERSION = 3 };
 
 static const char schema[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
@@ -38,6 +38,14 @@ static const char schema_2[] =
     "  window_ms INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY(bucket, at_ms))"
     "  STRICT, WITHOUT ROWID;"
     "CREATE INDEX budgets_by_end ON budgets(at_ms + window_ms);";
+
+static const char schema_3[] =
+    "CREATE TABLE leases(id BLOB PRIMARY KEY, key TEXT NOT NULL, provider TEXT NOT NULL,"
+    "  version INTEGER NOT NULL, permissions TEXT NOT NULL, state INTEGER NOT NULL,"
+    "  secrets BLOB NOT NULL, ring INTEGER NOT NULL, made_ms INTEGER NOT NULL,"
+    "  expires_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE lease_users(lease BLOB NOT NULL, token BLOB NOT NULL,"
+    "  PRIMARY KEY(lease, token)) STRICT, WITHOUT ROWID;";
 
 /* ---- open -----------------------------------------------------------------------------------
  */
@@ -99,7 +107,7 @@ static sp_status user_version(struct sp_store *store, int *ret_version, struct s
 }
 
 /* upgrades[v] brings version v to v + 1; version 0 is the empty file. */
-static const char *const upgrades[SCHEMA_VERSION] = {schema, schema_2};
+static const char *const upgrades[SCHEMA_VERSION] = {schema, schema_2, schema_3};
 
 static sp_status upgrade_from(struct sp_store *store, int version, struct sp_error *err)
 {

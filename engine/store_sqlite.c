@@ -58,6 +58,18 @@ static const char *const sql[ST_COUNT] = {
     [ST_BUDGET_LIST] = "SELECT bucket, at_ms, window_ms, amount FROM budgets",
     [ST_BUDGET_PUT] = "INSERT INTO budgets VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET"
                       " amount = max(amount, excluded.amount)",
+    [ST_LEASE_ADD] = "INSERT INTO leases VALUES(?1, ?2, ?3, ?4, ?5, 0, x'', 0, ?6, 0)",
+    [ST_LEASE_LIVE] = "UPDATE leases SET state = 1, secrets = ?2, ring = ?3, expires_ms = ?4"
+                      " WHERE id = ?1 AND state = 0",
+    [ST_LEASE_END] = "UPDATE leases SET state = 2 WHERE id = ?1",
+    [ST_LEASE_REMOVE] = "DELETE FROM leases WHERE id = ?1",
+    [ST_LEASE_REMOVE_USERS] = "DELETE FROM lease_users WHERE lease = ?1",
+    [ST_LEASE_LIST] = "SELECT id, key, provider, version, permissions, state, secrets, ring,"
+                      " made_ms, expires_ms FROM leases ORDER BY made_ms, id",
+    [ST_LEASE_USE] = "INSERT INTO lease_users SELECT ?1, ?2 WHERE EXISTS"
+                     " (SELECT 1 FROM leases WHERE id = ?1 AND state = 1)"
+                     " ON CONFLICT DO UPDATE SET lease = excluded.lease",
+    [ST_LEASE_USERS] = "SELECT lease, token FROM lease_users",
 };
 
 /* ---- statements -----------------------------------------------------------------------------

@@ -42,6 +42,14 @@ enum store_statement {
     ST_BUDGET_PURGE,
     ST_BUDGET_LIST,
     ST_BUDGET_PUT,
+    ST_LEASE_ADD,
+    ST_LEASE_LIVE,
+    ST_LEASE_END,
+    ST_LEASE_REMOVE,
+    ST_LEASE_REMOVE_USERS,
+    ST_LEASE_LIST,
+    ST_LEASE_USE,
+    ST_LEASE_USERS,
     ST_COUNT,
 };
 

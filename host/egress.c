@@ -2,6 +2,7 @@
 
 #include "egress_inner.h"
 
+#include <jansson.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@ sp_status sp_egress_global(struct sp_error *err)
 {
     /* libcurl reads it once, here, and would write every TLS session's keys into that file. */
     (void)unsetenv("SSLKEYLOGFILE");
+    /* Bodies of clients and answers with minted credentials are parsed. */
+    json_set_alloc_funcs(sp_wipe_malloc, sp_wipe_free);
     if (sodium_init() < 0 ||
         curl_global_init_mem(CURL_GLOBAL_ALL, sp_wipe_malloc, sp_wipe_free, sp_wipe_realloc,
                              sp_wipe_strdup, sp_wipe_calloc)) {

@@ -270,6 +270,7 @@ static void on_tick(uv_timer_t *timer)
     if (host->proxy.egress) {
         sp_proxy_cut(&host->proxy);
     }
+    sp_leases_tick(host->leases);
     if (!sp_zap_healthy(host->zap)) {
         SP_LOG(&host->log, SP_LOG_ERROR, "zap.dead",
                {"effect", SP_TEXT("nobody can connect; restart the host")});
@@ -390,9 +391,17 @@ static sp_status start_egress(struct sp_host *host, struct sp_error *err)
     };
     sp_status status = sp_egress_new(&config, &host->egress, err);
     if (!status) {
+        const struct sp_leases_config leases = {.engine = host->engine,
+                                                .providers = host->providers,
+                                                .egress = host->egress,
+                                                .log = &host->log};
+        status = sp_leases_new(&leases, &host->leases, err);
+    }
+    if (!status) {
         host->proxy = (struct sp_proxy){.engine = host->engine,
                                         .providers = host->providers,
                                         .egress = host->egress,
+                                        .leases = host->leases,
                                         .metrics = &host->metrics};
     }
     return status;
@@ -577,12 +586,14 @@ void sp_host_stop(struct sp_host *host)
 {
     /* In the order of who calls whom: questions to providers end into calls, calls in flight
      * end into the engine, the engine's last callbacks answer through the fronts. */
+    sp_leases_stop(host->leases);
     sp_providers_stop(host->providers);
     sp_egress_free(host->egress);
     if (host->engine) {
         sp_engine_close(host->engine);
         host->engine = NULL;
     }
+    sp_leases_free(host->leases);
     sp_front_free(host->client_front);
     sp_front_free(host->admin_front);
     sp_http_front_free(host->http_front);

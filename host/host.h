@@ -10,6 +10,7 @@
 #include "engine.h"
 #include "front_http.h"
 #include "front_zmq.h"
+#include "leases.h"
 #include "log.h"
 #include "message.h"
 #include "metrics.h"
@@ -31,6 +32,7 @@ struct sp_host {
     struct sp_engine *engine;
     struct sp_providers *providers;
     struct sp_egress *egress;
+    struct sp_leases *leases;
     struct sp_proxy proxy;
     struct sp_zap *zap;
     struct sp_front *client_front, *admin_front;

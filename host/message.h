@@ -11,6 +11,7 @@
 
 #include "canonical.h"
 #include "engine.h"
+#include "lease.h"
 #include "proxy.h"
 #include "wire.h"
 
@@ -42,6 +43,8 @@ enum sp_op {
     SP_OP_CLIENT_REMOVE,
     SP_OP_TOKEN_LIST,
     SP_OP_TOKEN_REVOKE,
+    SP_OP_LEASE_LIST,
+    SP_OP_LEASE_REVOKE,
     SP_OP_POLICY_RELOAD,
     SP_OP_POLICY_SHOW,
     SP_OP_PLUGIN_LIST,
@@ -98,6 +101,11 @@ struct sp_message_key { /* key.* */
     size_t n_unset;
     struct sp_text url; /* key.test; empty: the root of the key's host */
 };
+struct sp_message_lease { /* lease.revoke: exactly one of them */
+    bool has_id, all;
+    uint8_t id[SP_LEASE_ID_BYTES];
+    struct sp_text key; /* .ptr NULL: not given */
+};
 struct sp_message_client { /* client.* */
     struct sp_text name, curve;
     bool admin;
@@ -111,6 +119,7 @@ struct sp_message {
         struct sp_message_token token;
         struct sp_message_key key;
         struct sp_message_client client;
+        struct sp_message_lease lease;
         struct sp_text secret; /* unseal */
         struct sp_text path;   /* backup */
     } as;
@@ -182,6 +191,7 @@ void sp_message_list_init(struct sp_message_list *list, size_t cap_bytes);
 void sp_message_list_key(struct sp_message_list *list, const struct sp_key *key);
 void sp_message_list_client(struct sp_message_list *list, const struct sp_client_info *info);
 void sp_message_list_token(struct sp_message_list *list, const struct sp_token_view *view);
+void sp_message_list_lease(struct sp_message_list *list, const struct sp_lease *lease);
 void sp_message_list_plugin(struct sp_message_list *list, const struct sp_provider *provider);
 void sp_message_list_scope(struct sp_message_list *list, struct sp_text name,
                            struct sp_text text);

@@ -107,6 +107,12 @@ static const struct sp_message_field root_fields[] = {
     {"root", STR, true, ROOT, ROOT, "the token's root id in hex"},
 };
 
+static const struct sp_message_field lease_fields[] = {
+    {"lease", STR, false, ROOT, ROOT, "the lease's id in hex"},
+    {"key", STR, false, 1, NAME, "or all leases of that key"},
+    {"all", BOOL, false, 0, 0, "or, where it is true, all there are"},
+};
+
 static const struct sp_message_field backup_fields[] = {
     {"path", STR, true, 1, PATH, "absolute path of a new file on the host's machine"},
 };
@@ -170,6 +176,11 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
                           NO_FIELDS, "tokens"},
     [SP_OP_TOKEN_REVOKE] = {"token.revoke", SP_DOOR_ADMIN, "Revoke any token.",
                             FIELDS(root_fields), "root"},
+    [SP_OP_LEASE_LIST] = {"lease.list", SP_DOOR_ADMIN,
+                          "The credentials that plugins minted upstream.", NO_FIELDS, "leases"},
+    [SP_OP_LEASE_REVOKE] = {"lease.revoke", SP_DOOR_ADMIN,
+                            "End minted credentials now; a call that needs one gets another.",
+                            FIELDS(lease_fields), "ended"},
     [SP_OP_POLICY_RELOAD] = {"policy.reload", SP_DOOR_ADMIN,
                              "Read the policy files again; a broken one changes nothing.",
                              NO_FIELDS, POLICY_REPLY},

@@ -392,6 +392,24 @@ static bool read_client(struct request *r)
     return true;
 }
 
+static bool read_lease(struct request *r)
+{
+    struct sp_message_lease *lease = &r->message->as.lease;
+    struct sp_text id = text(r, "lease");
+    const struct sp_wire_value *all = get(r, "all");
+    lease->key = text(r, "key");
+    lease->all = all && all->as.boolean;
+    lease->has_id = id.ptr != NULL;
+    if (lease->has_id + lease->all + (lease->key.ptr != NULL) != 1) {
+        return refuse(r->refusal, SP_CODE_BAD_REQUEST,
+                      "lease.revoke: one of 'lease', 'key' and 'all' has to be given, and only "
+                      "one of them",
+                      "`sallyport lease list`");
+    }
+    return !lease->has_id || sp_hex_decode(id, lease->id, sizeof lease->id) == SP_OK ||
+           bad(r, "lease", "must be 32 hexadecimal digits");
+}
+
 static bool read_op(struct request *r)
 {
     switch (r->message->op) {
@@ -415,6 +433,8 @@ static bool read_op(struct request *r)
     case SP_OP_CLIENT_ADD:
     case SP_OP_CLIENT_REMOVE:
         return read_client(r);
+    case SP_OP_LEASE_REVOKE:
+        return read_lease(r);
     case SP_OP_UNSEAL:
         r->message->as.secret = text(r, "secret");
         return true;
@@ -427,6 +447,7 @@ static bool read_op(struct request *r)
     case SP_OP_KEY_LIST:
     case SP_OP_CLIENT_LIST:
     case SP_OP_TOKEN_LIST:
+    case SP_OP_LEASE_LIST:
     case SP_OP_POLICY_RELOAD:
     case SP_OP_POLICY_SHOW:
     case SP_OP_PLUGIN_LIST:

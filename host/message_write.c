@@ -442,6 +442,27 @@ void sp_message_list_token(struct sp_message_list *list, const struct sp_token_v
     list->n++;
 }
 
+void sp_message_list_lease(struct sp_message_list *list, const struct sp_lease *lease)
+{
+    static const char *const states[] = {
+        [SP_LEASE_MINTING] = "minting", [SP_LEASE_LIVE] = "live", [SP_LEASE_ENDING] = "ending"};
+    struct sp_buf *buf = &list->items;
+    bool ends = lease->expires_ms > 0;
+    sp_wire_put_map(buf, (size_t)(8 + ends));
+    sp_wire_pair_str(buf, "lease", sp_text_of(lease->hex));
+    pair_words(buf, "key", sp_text_of(lease->key));
+    pair_count(buf, "key_version", lease->key_version);
+    sp_wire_pair_str(buf, "state", sp_text_of(states[lease->state]));
+    sp_wire_pair_int(buf, "made", lease->made_ms);
+    if (ends) {
+        sp_wire_pair_int(buf, "expires", lease->expires_ms);
+    }
+    pair_count(buf, "tokens", lease->n_tokens);
+    pair_count(buf, "calls", lease->n_calls);
+    pair_words(buf, "permissions", lease->words);
+    list->n++;
+}
+
 void sp_message_list_plugin(struct sp_message_list *list, const struct sp_provider *provider)
 {
     struct sp_buf *buf = &list->items;

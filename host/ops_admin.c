@@ -161,6 +161,50 @@ static void on_revoked(void *user, sp_status status, const struct sp_error *err)
     sp_exchange_reply(op->exchange);
 }
 
+/* ---- leases --------------------------------------------------------------------------------
+ */
+
+static void list_lease(void *user, struct sp_lease *lease)
+{
+    sp_message_list_lease(user, lease);
+}
+
+static void op_lease_list(struct op *op)
+{
+    struct sp_message_list list;
+    sp_message_list_init(&list, LIST_MAX_BYTES);
+    sp_engine_each_lease(op->host->engine, list_lease, &list);
+    sp_message_list_end(&list, &op->exchange->reply, "leases");
+    sp_exchange_reply(op->exchange);
+}
+
+static void op_lease_revoke(struct op *op)
+{
+    const struct sp_message_lease *m = &op->message.as.lease;
+    struct sp_text key = m->key.ptr ? m->key : SP_TEXT("");
+    if (sp_engine_state(op->host->engine) != SP_ENGINE_READY) {
+        sp_ops_fail(op->exchange, SP_TEXT(""), SP_CODE_SEALED, "the host is sealed",
+                    "an operator has to unseal it");
+        return;
+    }
+    size_t n = sp_leases_end(op->host->leases, m->has_id ? m->id : NULL, key, op->by);
+    if (m->has_id && n == 0) {
+        sp_ops_fail(op->exchange, SP_TEXT(""), SP_CODE_NOT_FOUND,
+                    "there is no lease of that id", "`sallyport lease list`");
+        return;
+    }
+    sp_message_put_ok(&op->exchange->reply, SP_TEXT(""), 1);
+    sp_wire_pair_int(&op->exchange->reply, "ended", (int64_t)n);
+    sp_exchange_reply(op->exchange);
+}
+
+/* The key's minted credentials end first, while it can still be used for that. */
+static void on_leases_ended(void *user)
+{
+    struct op *op = user;
+    sp_engine_key_remove(op->host->engine, op->message.as.key.id, op->by, on_key_removed, op);
+}
+
 /* ---- policy, plugins, audit, status --------------------------------------------------------
  */
 
@@ -269,7 +313,7 @@ static void dispatch(struct op *op)
         op_key_show(op);
         break;
     case SP_OP_KEY_REMOVE:
-        sp_engine_key_remove(host->engine, m->as.key.id, op->by, on_key_removed, op);
+        sp_leases_end_key(host->leases, m->as.key.id, op->by, on_leases_ended, op);
         break;
     case SP_OP_KEY_TEST:
         sp_ops_key_test(host, op->exchange, m, op->by);
@@ -290,6 +334,12 @@ static void dispatch(struct op *op)
     case SP_OP_TOKEN_REVOKE:
         sp_engine_revoke(host->engine, sp_text_of(op->exchange->curve), true,
                          (struct sp_text){NULL, 0}, m->as.token.root, on_revoked, op);
+        break;
+    case SP_OP_LEASE_LIST:
+        op_lease_list(op);
+        break;
+    case SP_OP_LEASE_REVOKE:
+        op_lease_revoke(op);
         break;
     case SP_OP_RELOAD:
     case SP_OP_POLICY_RELOAD:

@@ -357,11 +357,15 @@ struct testing {
     struct sp_request request;
     const struct sp_key *key;
     struct sp_plan_ref *plan;
+    const struct sp_key *sent; /* key, or with the secrets of a lease in it */
+    struct sp_lease *lease;    /* NULL: none is needed */
+    char path[SP_URL_MAX_BYTES];
 };
 
 static void test_end(struct testing *t)
 {
     sp_plan_unref(t->plan);
+    sp_leases_give_back(t->host->leases, t->sent, t->lease, false);
     sp_key_unref(t->host->engine, t->key);
 }
 
@@ -386,19 +390,55 @@ static void on_tested(void *user, const struct sp_reply *reply)
     sp_exchange_reply(t->exchange);
 }
 
+static void test_send(struct testing *t, const struct sp_key *sent)
+{
+    struct sp_error why = {""};
+    uint64_t id;
+    t->sent = sent;
+    struct sp_send send = {.key = sent, .plan = &t->plan->plan, .request = &t->request};
+    if (sp_egress_send(t->host->egress, &send, on_tested, t, &id, &why)) {
+        test_fail(t, SP_CODE_BUSY, *why.text ? why.text : "no slot is free");
+    }
+}
+
+static void on_test_leased(void *user, const struct sp_key *key, struct sp_lease *lease,
+                           const struct sp_error *err)
+{
+    struct testing *t = user;
+    if (!key) {
+        test_fail(t, SP_CODE_UPSTREAM_FAILED, err->text);
+        return;
+    }
+    t->lease = lease;
+    test_send(t, key);
+}
+
+/* A credential that is minted for this one request, and may do no more. */
+static void test_with_lease(struct testing *t)
+{
+    struct sp_buf path;
+    struct sp_url bare = t->request.url;
+    bare.query = NULL;
+    bare.n_query = 0;
+    sp_buf_init(&path, sizeof t->path - 1);
+    sp_url_print_target(&bare, &path);
+    (void)snprintf(t->path, sizeof t->path, "%.*s", (int)path.len, path.ptr);
+    sp_buf_done(&path);
+    const struct sp_reach reach = {
+        .methods = SP_TEXT("GET"), .host = t->request.url.host, .path = sp_text_of(t->path)};
+    sp_leases_take_once(t->host->leases, t->key, &reach, on_test_leased, t);
+}
+
 static void on_test_plan(void *user, struct sp_plan_ref *plan, const struct sp_error *err)
 {
     struct testing *t = user;
-    struct sp_error why = {""};
-    uint64_t id;
     t->plan = plan;
     if (!plan) {
         test_fail(t, SP_CODE_INTERNAL, err ? err->text : "no plan");
-        return;
-    }
-    struct sp_send send = {.key = t->key, .plan = &plan->plan, .request = &t->request};
-    if (sp_egress_send(t->host->egress, &send, on_tested, t, &id, &why)) {
-        test_fail(t, SP_CODE_BUSY, *why.text ? why.text : "no slot is free");
+    } else if (plan->plan.leased) {
+        test_with_lease(t);
+    } else {
+        test_send(t, t->key);
     }
 }
 

@@ -205,3 +205,21 @@ sp_status sp_placement_target(const struct sp_plan *plan, const struct sp_key *k
     }
     return status;
 }
+
+sp_status sp_placement_form(const struct sp_placement *placement, const struct sp_key *key,
+                            struct sp_wipe_buf *body, struct sp_error *err)
+{
+    struct sp_wipe_buf value;
+    sp_wipe_buf_init(&value, SP_PLACED_MAX_BYTES);
+    sp_status status = sp_placement_value(placement, key, &value, err);
+    if (!status) {
+        if (body->len) {
+            sp_wipe_buf_add_byte(body, '&');
+        }
+        add_percent_encoded(body, placement->name);
+        sp_wipe_buf_add_byte(body, '=');
+        add_percent_encoded(body, sp_wipe_buf_text(&value));
+    }
+    sp_wipe_buf_done(&value);
+    return status;
+}

@@ -27,4 +27,8 @@ sp_status sp_placement_target(const struct sp_plan *plan, const struct sp_key *k
                               const struct sp_url *url, struct sp_wipe_buf *buf,
                               struct sp_error *err);
 
+/* Append `name=value` to an urlencoded body, behind `&` where there is something already. */
+sp_status sp_placement_form(const struct sp_placement *placement, const struct sp_key *key,
+                            struct sp_wipe_buf *body, struct sp_error *err);
+
 #endif

@@ -16,6 +16,7 @@
 enum {
     MANIFEST_MAX_BYTES = 16 << 20,
     CALL_MAX_BYTES = 512 << 10,
+    LEASE_CALL_MAX_BYTES = 4 << 20,
 };
 
 struct plugin {
@@ -23,6 +24,7 @@ struct plugin {
     struct sp_plugin_host host;
     struct sp_arena arena; /* the manifest, and the path */
     const struct sallyport_plugin *table;
+    const struct sallyport_lease *lease; /* NULL: it mints nothing */
 };
 
 /* ---- asking the plugin ------------------------------------------------------------------ */
@@ -53,9 +55,51 @@ static void instance_close(struct plugin *plugin, struct sp_arena *arena, void *
     (void)sp_hook_end(&plugin->host, SALLYPORT_OK, NULL);
 }
 
+/* One question to an instance, and what it needs besides the key. */
+struct question {
+    enum sp_hook hook;
+    const struct sallyport_reach *const *reaches; /* permissions */
+    size_t n_reaches;
+    const struct sp_lease_ask *ask; /* renew, revoke */
+    const struct sallyport_text *const *words;
+    struct sallyport_lease_result result;
+};
+
+static int32_t call_hook(struct plugin *plugin, struct question *q, uint64_t call,
+                         void *instance)
+{
+    const struct sallyport_plugin *table = plugin->table;
+    const struct sallyport_host *host = &plugin->host.table;
+    struct sallyport_text lease = {NULL, 0};
+    if (q->ask) {
+        lease = (struct sallyport_text){q->ask->id.ptr, q->ask->id.len};
+    }
+    switch (q->hook) {
+    case SP_HOOK_CHECK:
+        return table->check(host, call, instance);
+    case SP_HOOK_PERMISSIONS:
+        return plugin->lease->permissions(host, call, instance, q->reaches,
+                                          (uint32_t)q->n_reaches);
+    case SP_HOOK_RENEW:
+        q->result.size = sizeof q->result;
+        return plugin->lease->renew(host, call, instance, &lease, q->words,
+                                    (uint32_t)q->ask->n_words, &q->result);
+    case SP_HOOK_REVOKE:
+        return plugin->lease->revoke(host, call, instance, &lease);
+    case SP_HOOK_PLAN:
+    case SP_HOOK_NONE:
+    case SP_HOOK_ENTRY:
+    case SP_HOOK_DESCRIBE:
+    case SP_HOOK_OPEN:
+    case SP_HOOK_CLOSE:
+    default:
+        return table->plan(host, call, instance);
+    }
+}
+
 /* Open an instance, ask it one question, close it. What it pushed is in the host's lists, in
  * the arena; closing starts another call, so the lists are handed out before. */
-static sp_status ask(struct plugin *plugin, enum sp_hook hook, const struct sp_key_view *key,
+static sp_status ask(struct plugin *plugin, struct question *q, const struct sp_key_view *key,
                      struct sp_arena *arena, struct sp_plugin_host *ret_pushed,
                      struct sp_error *err)
 {
@@ -68,10 +112,8 @@ static sp_status ask(struct plugin *plugin, enum sp_hook hook, const struct sp_k
     if (status) {
         return status;
     }
-    uint64_t call = sp_hook_begin(&plugin->host, hook, arena, &told.view);
-    int32_t returned = hook == SP_HOOK_CHECK
-                           ? plugin->table->check(&plugin->host.table, call, instance)
-                           : plugin->table->plan(&plugin->host.table, call, instance);
+    uint64_t call = sp_hook_begin(&plugin->host, q->hook, arena, &told.view);
+    int32_t returned = call_hook(plugin, q, call, instance);
     status = sp_hook_end(&plugin->host, returned, err);
     *ret_pushed = plugin->host;
     instance_close(plugin, arena, instance);
@@ -83,10 +125,11 @@ static void plugin_check(struct sp_provider *provider, const struct sp_key_view 
 {
     struct plugin *plugin = (struct plugin *)provider;
     struct sp_plugin_host pushed;
+    struct question q = {.hook = SP_HOOK_CHECK};
     struct sp_error err = {""};
     struct sp_arena arena;
     sp_arena_init(&arena, CALL_MAX_BYTES);
-    sp_status status = ask(plugin, SP_HOOK_CHECK, key, &arena, &pushed, &err);
+    sp_status status = ask(plugin, &q, key, &arena, &pushed, &err);
     status = status ? status : sp_plugin_hosts_done(&pushed, &err);
     if (status) {
         done(user, status, NULL, 0, &err);
@@ -101,10 +144,11 @@ static void plugin_plan(struct sp_provider *provider, const struct sp_key_view *
 {
     struct plugin *plugin = (struct plugin *)provider;
     struct sp_plugin_host pushed;
+    struct question q = {.hook = SP_HOOK_PLAN};
     struct sp_error err = {""};
     struct sp_plan plan = {.placements = NULL};
     sp_arena_init(&plan.arena, CALL_MAX_BYTES);
-    sp_status status = ask(plugin, SP_HOOK_PLAN, key, &plan.arena, &pushed, &err);
+    sp_status status = ask(plugin, &q, key, &plan.arena, &pushed, &err);
     status = status ? status : sp_plugin_plan_done(&pushed, &plan, &err);
     if (status) {
         sp_plan_done(&plan);
@@ -112,6 +156,86 @@ static void plugin_plan(struct sp_provider *provider, const struct sp_key_view *
         return;
     }
     done(user, SP_OK, &plan, NULL); /* the receiver's from here on */
+}
+
+/* ---- leases ------------------------------------------------------------------------------
+ */
+
+static sp_status tell_reaches(struct sp_arena *arena, const struct sp_reach *reaches, size_t n,
+                              struct question *q, struct sp_error *err)
+{
+    struct sallyport_reach *items = sp_arena_array(arena, n, sizeof *items);
+    const struct sallyport_reach **list = sp_arena_array(arena, n, sizeof *list);
+    if (!items || !list || n > UINT32_MAX) {
+        return sp_fail(err, SP_ENOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct sp_reach *from = &reaches[i];
+        items[i] = (struct sallyport_reach){.size = sizeof items[i],
+                                            .methods = {from->methods.ptr, from->methods.len},
+                                            .host = {from->host.ptr, from->host.len},
+                                            .path = {from->path.ptr, from->path.len}};
+        list[i] = &items[i];
+    }
+    q->reaches = list;
+    q->n_reaches = n;
+    return SP_OK;
+}
+
+static void plugin_permissions(struct sp_provider *provider, const struct sp_key_view *key,
+                               const struct sp_reach *reaches, size_t n_reaches,
+                               sp_provider_permitted done, void *user)
+{
+    struct plugin *plugin = (struct plugin *)provider;
+    struct question q = {.hook = SP_HOOK_PERMISSIONS};
+    struct sp_plugin_host pushed;
+    struct sp_error err = {""};
+    struct sp_arena arena;
+    sp_arena_init(&arena, LEASE_CALL_MAX_BYTES);
+    sp_status status = tell_reaches(&arena, reaches, n_reaches, &q, &err);
+    status = status ? status : ask(plugin, &q, key, &arena, &pushed, &err);
+    if (status) {
+        done(user, status, NULL, 0, &err);
+    } else {
+        sp_plugin_permissions_done(&pushed);
+        done(user, SP_OK, pushed.permissions.items, pushed.permissions.n, NULL);
+    }
+    sp_arena_done(&arena);
+}
+
+static void ask_lease(struct plugin *plugin, enum sp_hook hook, const struct sp_key_view *key,
+                      const struct sp_lease_ask *about, sp_provider_leased done, void *user)
+{
+    struct question q = {.hook = hook, .ask = about};
+    struct sp_plugin_host pushed;
+    struct sp_error err = {""};
+    struct sp_arena arena;
+    sp_arena_init(&arena, LEASE_CALL_MAX_BYTES);
+    struct sallyport_text *items = sp_arena_array(&arena, about->n_words, sizeof *items);
+    const struct sallyport_text **words = sp_arena_array(&arena, about->n_words, sizeof *words);
+    sp_status status = items && words && about->n_words <= UINT32_MAX
+                           ? SP_OK
+                           : sp_fail(&err, SP_ENOMEM, "out of memory");
+    for (size_t i = 0; !status && i < about->n_words; i++) {
+        items[i] = (struct sallyport_text){about->words[i].ptr, about->words[i].len};
+        words[i] = &items[i];
+    }
+    q.words = words;
+    status = status ? status : ask(plugin, &q, key, &arena, &pushed, &err);
+    done(user, status, status ? 0 : q.result.life_ms, status ? &err : NULL);
+    sp_arena_done(&arena);
+}
+
+static void plugin_renew(struct sp_provider *provider, const struct sp_key_view *key,
+                         const struct sp_lease_ask *about, sp_provider_leased done, void *user)
+{
+    ask_lease((struct plugin *)provider, SP_HOOK_RENEW, key, about, done, user);
+}
+
+static void plugin_revoke(struct sp_provider *provider, const struct sp_key_view *key,
+                          const struct sp_lease_ask *about, sp_provider_leased done, void *user)
+{
+    ask_lease((struct plugin *)provider, SP_HOOK_REVOKE, key, about, done, user);
 }
 
 static void plugin_free(struct sp_provider *provider)
@@ -126,6 +250,9 @@ static void plugin_free(struct sp_provider *provider)
 static const struct sp_provider_ops plugin_ops = {
     .check = plugin_check,
     .plan = plugin_plan,
+    .permissions = plugin_permissions,
+    .renew = plugin_renew,
+    .revoke = plugin_revoke,
     .free = plugin_free,
 };
 
@@ -209,6 +336,24 @@ static sp_status describe(struct plugin *plugin, struct sp_error *err)
     return sp_plugin_manifest_done(host, err);
 }
 
+/* Which of the optional features it has. */
+static sp_status extensions_get(struct plugin *plugin, struct sp_error *err)
+{
+    const struct sallyport_lease *lease = plugin->table->extension(SALLYPORT_LEASE);
+    if (!lease) {
+        return SP_OK;
+    }
+    if (!SALLYPORT_HAS(lease, sallyport_lease, revoke) || !lease->permissions ||
+        !lease->renew || !lease->revoke) {
+        return sp_fail(err, SP_EINVAL,
+                       "plugin %s: its table for " SALLYPORT_LEASE " is short, or has a NULL",
+                       plugin->host.path);
+    }
+    plugin->lease = lease;
+    plugin->host.manifest.leases = true;
+    return SP_OK;
+}
+
 static sp_status table_get(struct plugin *plugin, entry_point entry, struct sp_error *err)
 {
     const char *path = plugin->host.path;
@@ -271,6 +416,9 @@ sp_status sp_plugin_open(int fd, const char *path, const struct sp_plugin_rules 
     }
     if (!status) {
         status = describe(plugin, err);
+    }
+    if (!status) {
+        status = extensions_get(plugin, err);
     }
     if (status) {
         plugin_free(&plugin->provider);

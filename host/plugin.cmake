@@ -9,6 +9,7 @@ if(NOT TARGET plugin_loader)
     ${CMAKE_CURRENT_LIST_DIR}/plugin_host.c
     ${CMAKE_CURRENT_LIST_DIR}/plugin_key.c
     ${CMAKE_CURRENT_LIST_DIR}/plugin_push.c
+    ${CMAKE_CURRENT_LIST_DIR}/plugin_push_http.c
     ${CMAKE_CURRENT_LIST_DIR}/plugin_push_manifest.c
     ${CMAKE_CURRENT_LIST_DIR}/plugin_push_plan.c
     ${CMAKE_CURRENT_LIST_DIR}/provider.c)

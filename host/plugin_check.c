@@ -177,8 +177,23 @@ bool sp_header_is_credential(struct sp_text name)
     return sp_text_is(name, "authorization") || sp_text_is(name, "cookie");
 }
 
+bool sp_is_lease_name(struct sp_text name)
+{
+    const struct sp_text start = SP_TEXT(SP_LEASE_PREFIX);
+    if (name.len <= start.len || memcmp(name.ptr, start.ptr, start.len) != 0) {
+        return false;
+    }
+    for (size_t i = start.len; i < name.len; i++) {
+        char c = name.ptr[i];
+        if (!((c >= 'a' && c <= 'z') || c == '_' || (c >= '0' && c <= '9' && i > start.len))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 const char *sp_template_refused(struct sp_text template, const struct sp_text *secrets,
-                                size_t n_secrets)
+                                size_t n_secrets, bool minted)
 {
     size_t used = 0;
     for (size_t i = 0; i < template.len; i++) {
@@ -195,7 +210,7 @@ const char *sp_template_refused(struct sp_text template, const struct sp_text *s
             return "has a brace without its counterpart";
         }
         struct sp_text name = {template.ptr + i + 1, (size_t)(end - template.ptr) - i - 1};
-        bool known = false;
+        bool known = minted && sp_is_lease_name(name);
         for (size_t k = 0; k < n_secrets && !known; k++) {
             known = sp_text_eq(secrets[k], name);
         }
@@ -206,6 +221,22 @@ const char *sp_template_refused(struct sp_text template, const struct sp_text *s
         i += name.len + 1;
     }
     return used ? NULL : "names no secret";
+}
+
+bool sp_template_needs_lease(struct sp_text template)
+{
+    const struct sp_text start = SP_TEXT("{" SP_LEASE_PREFIX);
+    for (size_t i = 0; i + start.len <= template.len; i++) {
+        if (template.ptr[i] != '{') {
+            continue;
+        }
+        if (template.ptr[i + 1] == '{') {
+            i++; /* a brace */
+        } else if (memcmp(template.ptr + i, start.ptr, start.len) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void sp_shown(struct sp_text text, char *ret_shown, size_t room)

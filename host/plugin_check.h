@@ -24,6 +24,10 @@ bool sp_is_line(struct sp_text text);         /* UTF-8 without control character
 bool sp_is_header_name(struct sp_text text);  /* a lower-case token of RFC 9110, 5.6.2 */
 bool sp_is_header_value(struct sp_text text); /* 0x20 to 0x7e, no blank at either end */
 bool sp_is_method(struct sp_text text);
+/* Secrets of a lease are called `lease.NAME`, in plans and wherever names of secrets are told.
+ */
+#define SP_LEASE_PREFIX "lease."
+bool sp_is_lease_name(struct sp_text text);
 bool sp_is_path_template(struct sp_text text); /* "/v1/charges/{charge}/capture" */
 
 /* Headers that frame or route a request, or say who sent it on: never a plugin's. */
@@ -34,7 +38,9 @@ bool sp_header_is_credential(struct sp_text name);
 /* NULL where every {name} of the template is one of the secrets and there is at least one;
  * else what is wrong (static). */
 const char *sp_template_refused(struct sp_text template, const struct sp_text *secrets,
-                                size_t n_secrets);
+                                size_t n_secrets, bool minted /* `lease.NAME` will be there */);
+/* Whether a good template names a secret of a lease. */
+bool sp_template_needs_lease(struct sp_text template);
 
 /* A copy that can be shown: UTF-8 kept, control characters and what is no UTF-8 as '?', cut to
  * fit room (NUL included). */

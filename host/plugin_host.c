@@ -20,6 +20,12 @@ const char *sp_hook_name(enum sp_hook hook)
         return "check";
     case SP_HOOK_PLAN:
         return "plan";
+    case SP_HOOK_PERMISSIONS:
+        return "lease.permissions";
+    case SP_HOOK_RENEW:
+        return "lease.renew";
+    case SP_HOOK_REVOKE:
+        return "lease.revoke";
     case SP_HOOK_NONE:
     default:
         return "no hook";
@@ -80,12 +86,16 @@ static int32_t table_refuse(const struct sallyport_host *table, uint64_t call,
     return SALLYPORT_OK;
 }
 
-/* No extension yet. Those of the SDK that the host will offer (http.h) answer here. */
 static const void *table_extension(const struct sallyport_host *table, const char *id)
 {
-    (void)table;
-    (void)id;
-    return NULL;
+    static const struct sallyport_http http = {.size = sizeof http, .perform = sp_http_perform};
+    static const struct sallyport_lease_host lease = {.size = sizeof lease,
+                                                      .push_permission = sp_push_permission};
+    const struct sp_plugin_host *host = sp_plugin_host_of(table);
+    if (id && strcmp(id, SALLYPORT_LEASE) == 0) {
+        return &lease;
+    }
+    return id && strcmp(id, SALLYPORT_HTTP) == 0 && host->perform ? &http : NULL;
 }
 
 void sp_plugin_host_init(struct sp_plugin_host *host, const char *path,
@@ -111,6 +121,8 @@ void sp_plugin_host_init(struct sp_plugin_host *host, const char *path,
         .path = path,
         .log = rules->log,
         .log_user = rules->log_user,
+        .perform = rules->perform,
+        .perform_user = rules->perform_user,
     };
 }
 
@@ -128,7 +140,10 @@ uint64_t sp_hook_begin(struct sp_plugin_host *host, enum sp_hook hook, struct sp
     host->key = key;
     host->named = false;
     host->hosts = host->request_headers = host->fields = host->actions = empty;
-    host->placements = host->headers = host->defaults = empty;
+    host->placements = host->headers = host->defaults = host->permissions = empty;
+    host->names = key ? key->secrets : NULL;
+    host->n_names = key ? key->n_secrets : 0;
+    host->n_performed = 0;
     return host->call;
 }
 
@@ -156,6 +171,8 @@ sp_status sp_hook_end(struct sp_plugin_host *host, int32_t returned, struct sp_e
     host->hook = SP_HOOK_NONE;
     host->arena = NULL;
     host->key = NULL;
+    host->names = NULL;
+    host->n_names = 0;
     if (returned == SALLYPORT_OK && !host->failed) {
         return SP_OK;
     }
@@ -244,5 +261,25 @@ sp_status sp_plugin_plan_done(const struct sp_plugin_host *host, struct sp_plan 
     plan->n_headers = host->headers.n;
     plan->defaults = host->defaults.items;
     plan->n_defaults = host->defaults.n;
+    plan->leased = false;
+    for (size_t i = 0; i < plan->n_placements; i++) {
+        plan->leased = plan->leased || sp_template_needs_lease(plan->placements[i].template);
+    }
     return SP_OK;
+}
+
+void sp_plugin_permissions_done(struct sp_plugin_host *host)
+{
+    struct sp_text *words = host->permissions.items;
+    size_t n = 0;
+    if (host->permissions.n == 0) {
+        return;
+    }
+    qsort(words, host->permissions.n, sizeof *words, by_name);
+    for (size_t i = 0; i < host->permissions.n; i++) {
+        if (n == 0 || !sp_text_eq(words[n - 1], words[i])) {
+            words[n++] = words[i];
+        }
+    }
+    host->permissions.n = n;
 }

@@ -8,10 +8,11 @@
 #ifndef SP_PLUGIN_HOST_H
 #define SP_PLUGIN_HOST_H
 
-#include "provider.h"
+#include "hook_http.h"
 
 #include <pthread.h>
-#include <sallyport/plugin.h>
+#include <sallyport/http.h>
+#include <sallyport/lease.h>
 
 enum sp_hook {
     SP_HOOK_NONE,
@@ -21,6 +22,9 @@ enum sp_hook {
     SP_HOOK_CLOSE,
     SP_HOOK_CHECK,
     SP_HOOK_PLAN,
+    SP_HOOK_PERMISSIONS,
+    SP_HOOK_RENEW,
+    SP_HOOK_REVOKE,
 };
 
 struct sp_list { /* in the call's arena */
@@ -34,6 +38,9 @@ struct sp_plugin_host {
     const char *path;
     void (*log)(void *user, struct sp_text provider, unsigned level, struct sp_text text);
     void *log_user;
+    void (*perform)(void *user, const struct sp_hook_request *request, struct sp_arena *arena,
+                    struct sp_hook_answer *ret_answer); /* NULL: none is offered */
+    void *perform_user;
     struct sp_manifest manifest; /* complete once describe has succeeded */
 
     /* the call under way */
@@ -46,6 +53,10 @@ struct sp_plugin_host {
     bool named;                    /* push_manifest was called */
     struct sp_list hosts, request_headers, fields, actions; /* sp_text, sp_text, … */
     struct sp_list placements, headers, defaults;
+    struct sp_list permissions;  /* sp_text */
+    const struct sp_text *names; /* secrets that templates may name */
+    size_t n_names;
+    unsigned n_performed;
 };
 
 /* The table is the first member, and the plugin was given no other. */
@@ -74,6 +85,15 @@ sp_status sp_plugin_hosts_done(const struct sp_plugin_host *host, struct sp_erro
 sp_status sp_plugin_plan_done(const struct sp_plugin_host *host, struct sp_plan *plan,
                               struct sp_error *err);
 
+/* After permissions has ended well: sorted, each word once. */
+void sp_plugin_permissions_done(struct sp_plugin_host *host);
+
+/* A request of the plugin's, checked as its pushes are, and copied. Anything but SALLYPORT_OK
+ * has failed the call. */
+int32_t sp_http_take(struct sp_plugin_host *host, uint64_t call,
+                     const struct sallyport_http_request *request,
+                     struct sp_hook_request *ret_request);
+
 /* A hook's name, for people. */
 const char *sp_hook_name(enum sp_hook hook);
 /* Whether the caller is on the one thread on which the host runs this plugin's hooks. */
@@ -94,5 +114,11 @@ int32_t sp_push_placement(const struct sallyport_host *host, uint64_t call,
                           const struct sallyport_placement *placement);
 int32_t sp_push_header(const struct sallyport_host *host, uint64_t call,
                        const struct sallyport_header *header);
+/* Those of extensions. */
+int32_t sp_push_permission(const struct sallyport_host *host, uint64_t call,
+                           const struct sallyport_text *word);
+int32_t sp_http_perform(const struct sallyport_host *host, uint64_t call,
+                        const struct sallyport_http_request *request,
+                        struct sallyport_http_answer *ret_answer);
 
 #endif

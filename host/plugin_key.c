@@ -51,6 +51,9 @@ static sp_status settings_check(const struct sp_manifest *manifest,
     for (size_t i = 0; i < key->n_secrets; i++) {
         char name[SP_PLUGIN_ID_MAX + 1];
         const struct sp_field *field = sp_manifest_field(manifest, key->secrets[i]);
+        if (manifest->leases && sp_is_lease_name(key->secrets[i])) {
+            continue; /* minted */
+        }
         sp_shown(key->secrets[i], name, sizeof name);
         if (!field || field->type != SP_FIELD_SECRET) {
             return sp_fail(err, SP_EINVAL, "provider %s: there is no secret %s",

@@ -31,4 +31,10 @@ typedef bool (*sp_text_check)(struct sp_text text);
 int32_t sp_push_take(struct sp_plugin_host *host, const struct sallyport_text *text, size_t max,
                      sp_text_check check, const char *what, struct sp_text *ret_copy);
 
+/* A placement, a header: checked, and put into the call's lists. form: it may be a parameter of
+ * a form's body, too. */
+int32_t sp_placement_take(struct sp_plugin_host *host,
+                          const struct sallyport_placement *placement, bool form);
+int32_t sp_header_take(struct sp_plugin_host *host, const struct sallyport_header *header);
+
 #endif

@@ -28,11 +28,12 @@ static bool header_is_set(const struct sp_plugin_host *host, struct sp_text name
     return false;
 }
 
-static bool query_is_set(const struct sp_plugin_host *host, struct sp_text name)
+static bool param_is_set(const struct sp_plugin_host *host, enum sp_place place,
+                         struct sp_text name)
 {
     const struct sp_placement *placements = host->placements.items;
     for (size_t i = 0; i < host->placements.n; i++) {
-        if (placements[i].place == SP_PLACE_QUERY && sp_text_eq(placements[i].name, name)) {
+        if (placements[i].place == place && sp_text_eq(placements[i].name, name)) {
             return true;
         }
     }
@@ -46,11 +47,13 @@ static int32_t placement_take(struct sp_plugin_host *host,
                               struct sp_placement *to)
 {
     bool header = placement->place == SALLYPORT_PLACE_HEADER;
-    to->place = header ? SP_PLACE_HEADER : SP_PLACE_QUERY;
+    to->place = header                                     ? SP_PLACE_HEADER
+                : placement->place == SALLYPORT_PLACE_FORM ? SP_PLACE_FORM
+                                                           : SP_PLACE_QUERY;
     to->base64 = placement->flags & SALLYPORT_PLACE_BASE64;
     int32_t status = sp_push_take(host, &placement->name, SP_PLUGIN_HEADER_NAME_MAX,
                                   header ? sp_is_header_name : sp_is_visible,
-                                  header ? "header name" : "query parameter", &to->name);
+                                  header ? "header name" : "name of a parameter", &to->name);
     if (!status) {
         status = sp_push_take(host, &placement->prefix, SP_PLUGIN_HEADER_VALUE_MAX,
                               sp_is_printable, "prefix of a placement", &to->prefix);
@@ -68,33 +71,29 @@ static int32_t placement_take(struct sp_plugin_host *host,
                               "the host's",
                               to->name.ptr);
     }
-    if (header ? header_is_set(host, to->name) : query_is_set(host, to->name)) {
+    if (header ? header_is_set(host, to->name) : param_is_set(host, to->place, to->name)) {
         return sp_push_refuse(host, SALLYPORT_E_INVALID, "the plugin fills %s twice",
                               to->name.ptr);
     }
     const char *wrong =
-        sp_template_refused(to->template, host->key->secrets, host->key->n_secrets);
+        sp_template_refused(to->template, host->names, host->n_names, host->manifest.leases);
     return wrong ? sp_push_refuse(host, SALLYPORT_E_INVALID, "the plugin's template for %s %s",
                                   to->name.ptr, wrong)
                  : SALLYPORT_OK;
 }
 
-int32_t sp_push_placement(const struct sallyport_host *table, uint64_t call,
-                          const struct sallyport_placement *placement)
+int32_t sp_placement_take(struct sp_plugin_host *host,
+                          const struct sallyport_placement *placement, bool form)
 {
-    struct sp_plugin_host *host = sp_plugin_host_of(table);
     struct sp_placement copy = {.place = SP_PLACE_HEADER};
     void *item = NULL;
-    int32_t status = sp_push_begin(host, call, IN(SP_HOOK_PLAN), "push_placement");
-    if (status) {
-        return status;
-    }
     if (!IS_V1(placement, sallyport_placement, template_text) ||
-        placement->place > SALLYPORT_PLACE_QUERY ||
+        !(placement->place <= SALLYPORT_PLACE_QUERY ||
+          (form && placement->place == SALLYPORT_PLACE_FORM)) ||
         placement->flags & ~SALLYPORT_PLACE_BASE64 || placement->reserved) {
         return sp_push_refuse_form(host, "placement");
     }
-    status = placement_take(host, placement, &copy);
+    int32_t status = placement_take(host, placement, &copy);
     if (!status) {
         status = sp_push_item(host, &host->placements, sizeof copy, PLACEMENTS_MAX,
                               "placements", &item);
@@ -105,21 +104,23 @@ int32_t sp_push_placement(const struct sallyport_host *table, uint64_t call,
     return status;
 }
 
-int32_t sp_push_header(const struct sallyport_host *table, uint64_t call,
-                       const struct sallyport_header *header)
+int32_t sp_push_placement(const struct sallyport_host *table, uint64_t call,
+                          const struct sallyport_placement *placement)
 {
     struct sp_plugin_host *host = sp_plugin_host_of(table);
+    int32_t status = sp_push_begin(host, call, IN(SP_HOOK_PLAN), "push_placement");
+    return status ? status : sp_placement_take(host, placement, false);
+}
+
+int32_t sp_header_take(struct sp_plugin_host *host, const struct sallyport_header *header)
+{
     struct sp_setting copy;
     void *item = NULL;
-    int32_t status = sp_push_begin(host, call, IN(SP_HOOK_PLAN), "push_header");
-    if (status) {
-        return status;
-    }
     if (!IS_V1(header, sallyport_header, value) || header->kind > SALLYPORT_HEADER_DEFAULT) {
         return sp_push_refuse_form(host, "header");
     }
-    status = sp_push_take(host, &header->name, SP_PLUGIN_HEADER_NAME_MAX, sp_is_header_name,
-                          "header name", &copy.name);
+    int32_t status = sp_push_take(host, &header->name, SP_PLUGIN_HEADER_NAME_MAX,
+                                  sp_is_header_name, "header name", &copy.name);
     if (!status) {
         status = sp_push_take(host, &header->value, SP_PLUGIN_HEADER_VALUE_MAX,
                               sp_is_header_value, "header value", &copy.value);
@@ -143,4 +144,12 @@ int32_t sp_push_header(const struct sallyport_host *table, uint64_t call,
         *(struct sp_setting *)item = copy;
     }
     return status;
+}
+
+int32_t sp_push_header(const struct sallyport_host *table, uint64_t call,
+                       const struct sallyport_header *header)
+{
+    struct sp_plugin_host *host = sp_plugin_host_of(table);
+    int32_t status = sp_push_begin(host, call, IN(SP_HOOK_PLAN), "push_header");
+    return status ? status : sp_header_take(host, header);
 }

@@ -30,7 +30,11 @@ struct sp_key_view {
     size_t n_secrets;
 };
 
-enum sp_place { SP_PLACE_HEADER, SP_PLACE_QUERY };
+enum sp_place {
+    SP_PLACE_HEADER,
+    SP_PLACE_QUERY,
+    SP_PLACE_FORM, /* of requests that a hook asks for (hook_http.h), never of a plan */
+};
 
 /* value = prefix, then the template with each {NAME} of a secret filled in, base64-encoded
  * where asked (RFC 4648 section 4; HTTP Basic). "{{" and "}}" in a template are braces. */
@@ -53,6 +57,7 @@ struct sp_plan {
     size_t n_headers;
     const struct sp_setting *defaults; /* headers set only where the client sent none */
     size_t n_defaults;
+    bool leased; /* it places a secret that has to be minted: calls need a lease (leases.h) */
 };
 
 void sp_plan_done(struct sp_plan *plan);
@@ -115,6 +120,7 @@ struct sp_manifest {
     size_t n_fields;
     const struct sp_action *actions;
     size_t n_actions;
+    bool leases; /* it mints credentials: permissions, renew and revoke may be asked */
 };
 
 /* NULL where there is no field of that name. */
@@ -152,11 +158,50 @@ typedef void (*sp_provider_checked)(void *user, sp_status status, const struct s
 typedef void (*sp_provider_planned)(void *user, sp_status status, struct sp_plan *plan,
                                     const struct sp_error *err);
 
+/* What one allow rule of a scope reaches, in the words of the SDK's lease.h. */
+struct sp_reach {
+    struct sp_text methods, host, path;
+};
+
+/* What a hook may ask the host to do over HTTP while it runs (hook_http.h). answered is called
+ * exactly once, now or later; what it is given is borrowed for the call. */
+struct sp_hook_request;
+struct sp_hook_answer;
+typedef void (*sp_hook_answered)(void *user, const struct sp_hook_answer *answer);
+struct sp_hook_http {
+    void (*perform)(void *user, const struct sp_hook_request *request,
+                    sp_hook_answered answered, void *answered_user);
+    void *user;
+};
+
+/* Of a minting, or an ending; must live until it is done. */
+struct sp_lease_ask {
+    struct sp_text id;           /* of the attempt */
+    const struct sp_text *words; /* permissions */
+    size_t n_words;
+    struct sp_hook_http http;
+};
+
+/* words: sorted, each once; borrowed for the call. */
+typedef void (*sp_provider_permitted)(void *user, sp_status status, const struct sp_text *words,
+                                      size_t n_words, const struct sp_error *err);
+/* life_ms: of what renew minted; 0: it does not end by itself. */
+typedef void (*sp_provider_leased)(void *user, sp_status status, uint64_t life_ms,
+                                   const struct sp_error *err);
+
 struct sp_provider_ops {
     void (*check)(struct sp_provider *provider, const struct sp_key_view *key,
                   sp_provider_checked done, void *user);
     void (*plan)(struct sp_provider *provider, const struct sp_key_view *key,
                  sp_provider_planned done, void *user);
+    /* Only where manifest->leases is set (SDK, lease.h). */
+    void (*permissions)(struct sp_provider *provider, const struct sp_key_view *key,
+                        const struct sp_reach *reaches, size_t n_reaches,
+                        sp_provider_permitted done, void *user);
+    void (*renew)(struct sp_provider *provider, const struct sp_key_view *key,
+                  const struct sp_lease_ask *ask, sp_provider_leased done, void *user);
+    void (*revoke)(struct sp_provider *provider, const struct sp_key_view *key,
+                   const struct sp_lease_ask *ask, sp_provider_leased done, void *user);
     /* NULL: nothing to stop. Else: answer every question that is open with an error, take no
      * more, and close what it has in the loop, which has to run until that is closed. */
     void (*stop)(struct sp_provider *provider);
@@ -182,6 +227,11 @@ struct sp_plugin_rules {
      * control characters. NULL: dropped. Called on the loop thread, during a hook. */
     void (*log)(void *user, struct sp_text provider, unsigned level, struct sp_text text);
     void *log_user;
+    /* What a hook asks for over HTTP, done at once: only a worker can wait so. NULL: this
+     * process offers no HTTP to its plugins. The answer's body is put into the arena. */
+    void (*perform)(void *user, const struct sp_hook_request *request, struct sp_arena *arena,
+                    struct sp_hook_answer *ret_answer);
+    void *perform_user;
 };
 
 /* Read the library once into a sealed memfd after checking owner, mode, link and pinned hash,

@@ -11,6 +11,9 @@ struct flight {
     const struct sp_key *key;
     const struct sp_scope *scope;
     struct sp_plan_ref *plan;
+    const struct sp_key *sent; /* key, or with the secrets of a lease in it */
+    struct sp_lease *lease;    /* NULL: none is needed */
+    bool unauthorized;         /* the upstream said 401 to it */
     struct sp_header *headers;
     size_t n_headers;
     struct sp_text *dropped;
@@ -69,6 +72,10 @@ static void on_recorded(void *user, sp_status status, const struct sp_error *err
     (void)err;
     struct flight *flight = user;
     sp_plan_unref(flight->plan);
+    if (flight->lease) {
+        sp_leases_give_back(flight->proxy->leases, flight->sent, flight->lease,
+                            flight->unauthorized);
+    }
     flight->call->done(flight->call->user);
 }
 
@@ -137,6 +144,7 @@ static void on_reply(void *user, const struct sp_reply *reply)
 {
     struct flight *flight = user;
     list_remove(flight);
+    flight->unauthorized = reply->code == SP_CODE_OK && reply->http_status == 401;
     if (reply->streamed) {
         finish_stream(flight, reply);
         return;
@@ -174,16 +182,10 @@ static bool key_covers_host(const struct sp_key *key, struct sp_text host)
     return false;
 }
 
-static void on_plan(void *user, struct sp_plan_ref *plan, const struct sp_error *err)
+static void send_call(struct flight *flight)
 {
-    struct flight *flight = user;
     const struct sp_request *request = flight->call->call.request;
-    flight->plan = plan;
-    if (!plan) {
-        give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_INTERNAL,
-                err && *err->text ? err->text : "the provider gave no plan for this key");
-        return;
-    }
+    const struct sp_plan_ref *plan = flight->plan;
     if (!sp_ticket_alive(flight->ticket)) {
         give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_TOKEN_REVOKED,
                 "the token was revoked or expired before the call was sent");
@@ -203,15 +205,15 @@ static void on_plan(void *user, struct sp_plan_ref *plan, const struct sp_error 
     }
     sp_headers_pass(request, plan->provider->manifest, flight->scope, flight->headers,
                     &flight->n_headers, flight->dropped, &flight->n_dropped);
-    struct sp_send send = {.key = flight->key,
-                           .plan = &plan->plan,
-                           .request = request,
-                           .headers = flight->headers,
-                           .n_headers = flight->n_headers,
-                           .stream = flight->call->stream ? &egress_stream : NULL};
+    struct sp_send out = {.key = flight->sent,
+                          .plan = &plan->plan,
+                          .request = request,
+                          .headers = flight->headers,
+                          .n_headers = flight->n_headers,
+                          .stream = flight->call->stream ? &egress_stream : NULL};
     struct sp_error why = {""};
     sp_status status =
-        sp_egress_send(flight->proxy->egress, &send, on_reply, flight, &flight->transfer, &why);
+        sp_egress_send(flight->proxy->egress, &out, on_reply, flight, &flight->transfer, &why);
     if (!status) {
         list_add(flight);
     } else {
@@ -220,6 +222,35 @@ static void on_plan(void *user, struct sp_plan_ref *plan, const struct sp_error 
                 : status == SP_EINVAL ? SP_CODE_BAD_REQUEST
                                       : SP_CODE_INTERNAL,
                 *why.text ? why.text : "all slots to this upstream are taken");
+    }
+}
+
+static void on_leased(void *user, const struct sp_key *key, struct sp_lease *lease,
+                      const struct sp_error *err)
+{
+    struct flight *flight = user;
+    if (!key) {
+        give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_UPSTREAM_FAILED, err->text);
+        return;
+    }
+    flight->sent = key;
+    flight->lease = lease;
+    send_call(flight);
+}
+
+static void on_plan(void *user, struct sp_plan_ref *plan, const struct sp_error *err)
+{
+    struct flight *flight = user;
+    flight->plan = plan;
+    if (!plan) {
+        give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_INTERNAL,
+                err && *err->text ? err->text : "the provider gave no plan for this key");
+    } else if (plan->plan.leased) {
+        sp_leases_take(flight->proxy->leases, flight->ticket, flight->key, flight->scope,
+                       on_leased, flight);
+    } else {
+        flight->sent = flight->key;
+        send_call(flight);
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include "egress.h"
 #include "engine.h"
+#include "leases.h"
 #include "metrics.h"
 #include "providers.h"
 
@@ -14,6 +15,7 @@ struct sp_proxy { /* borrowed parts; lives as long as the host */
     struct sp_engine *engine;
     struct sp_providers *providers;
     struct sp_egress *egress;
+    struct sp_leases *leases;   /* may be NULL: no key needs one */
     struct sp_metrics *metrics; /* may be NULL: nobody counts */
     struct flight *flights;     /* proxy.c's: calls that are with an upstream */
 };

@@ -162,6 +162,9 @@ bool sp_rule_is_implied(const struct sp_rule *rule);
 struct sp_text sp_rule_label(const struct sp_rule *rule);
 unsigned sp_rule_methods(const struct sp_rule *rule);
 struct sp_text sp_rule_host(const struct sp_rule *rule);
+/* Append the rule's path, percent-encoded: every segment that is no literal and no prefix is a
+ * star, and a final double star stays. */
+void sp_rule_print_path(const struct sp_rule *rule, struct sp_buf *buf);
 struct sp_rate sp_rule_rate(const struct sp_rule *rule);
 const struct sp_budget *sp_rule_budget(const struct sp_rule *rule); /* NULL: none */
 /* Header names (lower case) that some condition of the scope reads as header.x. */

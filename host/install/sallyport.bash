@@ -13,8 +13,9 @@ _sallyport() {
     token) word='issue list inspect narrow revoke' ;;
     policy) word='blast check diff explain fmt lsp replay test' ;;
     plugin) word='list check pin' ;;
+    lease) word='list revoke' ;;
     audit) word='tail verify' ;;
-    '') word='init status doctor unseal seal reload backup restore key client token call check policy plugin audit' ;;
+    '') word='init status doctor unseal seal reload backup restore key client token call check policy plugin lease audit' ;;
     *) word='' ;;
     esac
     case $current in

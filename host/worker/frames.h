@@ -5,15 +5,25 @@
  *   to the worker    {do:"load"}                              once, first
  *                    {do:"check"|"plan", id, version, settings:[[name, value]…],
  *                     secrets:[name…]}
+ *                    {do:"permissions", …, reaches:[[methods, host, path]…]}
+ *                    {do:"renew"|"revoke", …, lease, permissions:[word…]}
+ *                    {answer:status, http_status, body}        to an http of the worker's
  *   from the worker  {log:level, text}                        any number before the answer
+ *                    {http:[method, url, body], headers:[[kind, name, value]…],
+ *                     placements:[…], captures:[[pointer, name]…],
+ *                     jwts:[[algorithm, name, key, issuer, subject, audience, life]…]}
+ *                                                             during renew and revoke
  *                    {status, reason}                         status < 0: it failed
  *                    {status:0, manifest:[id, version, description], hosts:[…],
  *                     request_headers:[…], fields:[[type, flags, charset, min, max, name,
  *                     description, fallback, derives, [[prefix, label]…]]…],
- *                     actions:[[flags, name, method, path, [[name, type]…]]…]}   to load
+ *                     actions:[[flags, name, method, path, [[name, type]…]]…],
+ *                     leases}                                 to load; leases is 0 or 1
  *                    {status:0, hosts:[…]}                    to check
  *                    {status:0, placements:[[place, flags, name, prefix, template]…],
  *                     headers:[[kind, name, value]…]}         to plan
+ *                    {status:0, permissions:[…]}              to permissions
+ *                    {status:0, life}                         to renew and revoke
  *
  * Numbers are those of the plugin ABI. Texts are str or bin. Both sides come from one build, so
  * there is no version. */
@@ -39,11 +49,25 @@ sp_status worker_frame_cut(struct sp_text bytes, struct sp_text *ret_map, size_t
 
 /* ---- the worker's side ---- */
 
-enum worker_question { WORKER_LOAD, WORKER_CHECK, WORKER_PLAN };
+enum worker_question {
+    WORKER_LOAD,
+    WORKER_CHECK,
+    WORKER_PLAN,
+    WORKER_PERMISSIONS,
+    WORKER_RENEW,
+    WORKER_REVOKE,
+    WORKER_QUESTIONS,
+};
 struct worker_asked {
     enum worker_question question;
-    struct sp_key_view key; /* in the arena; not for load */
+    struct sp_key_view key;         /* not for load */
+    const struct sp_reach *reaches; /* permissions */
+    size_t n_reaches;
+    struct sp_text lease;        /* renew, revoke */
+    const struct sp_text *words; /* renew, revoke: permissions */
+    size_t n_words;
 };
+/* What was read is in the arena, and borrows from the map. */
 sp_status worker_read_question(struct sp_arena *arena, struct sp_text map,
                                struct worker_asked *ret_asked, struct sp_error *err);
 void worker_put_log(struct sp_buf *buf, unsigned level, struct sp_text text);
@@ -51,15 +75,21 @@ void worker_put_failure(struct sp_buf *buf, sp_status status, struct sp_text rea
 void worker_put_manifest(struct sp_buf *buf, const struct sp_manifest *manifest);
 void worker_put_hosts(struct sp_buf *buf, const struct sp_text *hosts, size_t n);
 void worker_put_plan(struct sp_buf *buf, const struct sp_plan *plan);
+void worker_put_permissions(struct sp_buf *buf, const struct sp_text *words, size_t n);
+void worker_put_life(struct sp_buf *buf, uint64_t life_ms);
+void worker_put_http(struct sp_buf *buf, const struct sp_hook_request *request);
+/* What the host answered to it; SP_EINVAL where it has not the form above. */
+sp_status worker_read_answer(struct sp_arena *arena, struct sp_text map,
+                             struct sp_hook_answer *ret_answer, struct sp_error *err);
 
 /* ---- the host's side ---- */
 
-/* key: NULL for load. */
-void worker_put_question(struct sp_buf *buf, enum worker_question question,
-                         const struct sp_key_view *key);
+void worker_put_question(struct sp_buf *buf, const struct worker_asked *asked);
+void worker_put_answer(struct sp_buf *buf, const struct sp_hook_answer *answer);
 
 struct worker_said {
     bool is_log;
+    bool is_http; /* answer holds it, for worker_replay_http */
     unsigned level;
     struct sp_text text; /* of a log */
     sp_status status;    /* of an answer */
@@ -75,5 +105,13 @@ sp_status worker_read_said(struct sp_arena *arena, struct sp_text map,
 sp_status worker_replay(struct sp_plugin_host *host, uint64_t call,
                         enum worker_question question, struct sp_arena *arena,
                         const struct sp_wire_value *answer, struct sp_error *err);
+
+/* A request that a hook of the worker's makes: taken as the plugin's own would be. What breaks
+ * the rules is in the hook's failure; SP_EINVAL where it has not the form above. */
+sp_status worker_replay_http(struct sp_plugin_host *host, uint64_t call, struct sp_arena *arena,
+                             const struct sp_wire_value *said,
+                             struct sp_hook_request *ret_request, struct sp_error *err);
+/* The life that renew answered; false where it has not the form. */
+bool worker_read_life(const struct sp_wire_value *answer, uint64_t *ret_life_ms);
 
 #endif

@@ -11,20 +11,29 @@
 
 enum {
     WORKER_MANIFEST_MAX_BYTES = 16 << 20,
-    WORKER_CALL_MAX_BYTES = 512 << 10,
+    WORKER_CALL_MAX_BYTES = 4 << 20,
     WORKER_TREE_MAX_BYTES =
         80 << 20, /* what the strict reader may use for a frame, and lists */
     WORKER_READ_BYTES = 64 << 10,
 };
 
+/* A request of a hook that is under way. It ends with its answer, whenever that comes. */
+struct performing {
+    struct worker *worker; /* NULL: the hook is over */
+};
+
 struct question {
-    enum worker_question what;
-    struct sp_arena arena; /* the key; a plan is copied into it, and goes with it */
-    struct sp_key_view key;
+    struct sp_arena arena;     /* the key; a plan is copied into it, and goes with it */
+    struct worker_asked asked; /* in the arena */
+    struct sp_hook_http http;  /* of renew and revoke: who performs */
+    uint64_t call;             /* of renew and revoke: the hook's, from when it was sent */
+    struct performing *performing;
     struct sp_told_key told; /* checked, with fallbacks: what pushed hosts are checked by */
     union {
         sp_provider_checked checked;
         sp_provider_planned planned;
+        sp_provider_permitted permitted;
+        sp_provider_leased leased;
     } done;
     void *user;
     struct question *next;

@@ -46,7 +46,7 @@ static sp_status ask_to_load(struct worker *w, int socket, struct sp_buf *in,
     char chunk[WORKER_READ_BYTES];
     struct sp_text map;
     sp_buf_init(&out, WORKER_CALL_MAX_BYTES);
-    worker_put_question(&out, WORKER_LOAD, NULL);
+    worker_put_question(&out, &(struct worker_asked){.question = WORKER_LOAD});
     ssize_t sent = out.failed ? -1 : send(socket, out.ptr, out.len, MSG_NOSIGNAL);
     bool good = sent == (ssize_t)out.len; /* a few bytes into an empty socket */
     sp_buf_done(&out);

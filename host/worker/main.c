@@ -15,6 +15,7 @@ struct worker {
     const char *path;             /* of the library's file, for people */
     struct sp_provider *provider; /* once it is loaded */
     struct sp_buf in, out;
+    struct sp_buf answer;  /* to a request of a hook; `in` holds the question meanwhile */
     struct sp_arena arena; /* one question's */
 };
 
@@ -100,9 +101,64 @@ static void on_planned(void *user, sp_status status, struct sp_plan *plan,
     }
 }
 
+static void on_permitted(void *user, sp_status status, const struct sp_text *words,
+                         size_t n_words, const struct sp_error *err)
+{
+    struct worker *w = user;
+    if (status) {
+        fail(w, status, err);
+    } else {
+        worker_put_permissions(&w->out, words, n_words);
+    }
+}
+
+static void on_leased(void *user, sp_status status, uint64_t life_ms,
+                      const struct sp_error *err)
+{
+    struct worker *w = user;
+    if (status) {
+        fail(w, status, err);
+    } else {
+        worker_put_life(&w->out, life_ms);
+    }
+}
+
+/* A hook's request, which the host makes: the hook waits here. */
+static void perform(void *user, const struct sp_hook_request *request, struct sp_arena *arena,
+                    struct sp_hook_answer *ret_answer)
+{
+    struct worker *w = user;
+    struct sp_text map;
+    size_t taken;
+    worker_put_http(&w->out, request);
+    send_out(w);
+    sp_buf_reset(&w->answer);
+    while (worker_frame_cut(sp_buf_text(&w->answer), &map, &taken)) {
+        char chunk[READ_BYTES];
+        ssize_t got = read(WORKER_SOCKET, chunk, sizeof chunk);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0 || (sp_buf_add(&w->answer, chunk, (size_t)got), w->answer.failed)) {
+            _exit(got == 0 ? 0 : 1);
+        }
+    }
+    if (worker_read_answer(arena, map, ret_answer, NULL)) {
+        ret_answer->status = SP_EIO;
+        return;
+    }
+    struct sp_text body = sp_arena_copy(arena, ret_answer->body);
+    if (body.ptr) {
+        ret_answer->body = body;
+    } else {
+        ret_answer->status = SP_EIO;
+    }
+}
+
 static void load(struct worker *w)
 {
-    struct sp_plugin_rules rules = {.log = log_to_host, .log_user = w};
+    struct sp_plugin_rules rules = {
+        .log = log_to_host, .log_user = w, .perform = perform, .perform_user = w};
     struct sp_error err = {""};
     sp_status status = sp_plugin_open(WORKER_LIBRARY, w->path, &rules, &w->provider, &err);
     status = status ? status : worker_sandbox_close(&err);
@@ -115,7 +171,10 @@ static void load(struct worker *w)
 
 static void answer(struct worker *w, const struct worker_asked *asked)
 {
-    if ((asked->question == WORKER_LOAD) == (w->provider != NULL)) {
+    const struct sp_lease_ask ask = {
+        .id = asked->lease, .words = asked->words, .n_words = asked->n_words};
+    if ((asked->question == WORKER_LOAD) == (w->provider != NULL) ||
+        (asked->question > WORKER_PLAN && !w->provider->manifest->leases)) {
         worker_put_failure(&w->out, SP_EINVAL, SP_TEXT("a question out of turn"));
         return;
     }
@@ -128,6 +187,19 @@ static void answer(struct worker *w, const struct worker_asked *asked)
         break;
     case WORKER_PLAN:
         w->provider->ops->plan(w->provider, &asked->key, on_planned, w);
+        break;
+    case WORKER_PERMISSIONS:
+        w->provider->ops->permissions(w->provider, &asked->key, asked->reaches,
+                                      asked->n_reaches, on_permitted, w);
+        break;
+    case WORKER_RENEW:
+        w->provider->ops->renew(w->provider, &asked->key, &ask, on_leased, w);
+        break;
+    case WORKER_REVOKE:
+        w->provider->ops->revoke(w->provider, &asked->key, &ask, on_leased, w);
+        break;
+    case WORKER_QUESTIONS:
+    default:
         break;
     }
 }
@@ -145,6 +217,7 @@ int main(int argc, char **argv)
     }
     sp_buf_init(&w.in, WORKER_FRAME_MAX_BYTES + READ_BYTES);
     sp_buf_init(&w.out, WORKER_FRAME_MAX_BYTES);
+    sp_buf_init(&w.answer, WORKER_FRAME_MAX_BYTES + READ_BYTES);
     sp_arena_init(&w.arena, ARENA_MAX_BYTES);
     sp_status status = worker_sandbox_enter(&err);
     if (status) {

@@ -16,15 +16,30 @@ static void pump(struct worker *w);
 
 static void question_free(struct question *q)
 {
+    if (q->performing) {
+        q->performing->worker = NULL;
+    }
     sp_arena_done(&q->arena);
     free(q);
 }
 
 static void question_fail(struct question *q, sp_status status, const struct sp_error *err)
 {
-    if (q->what == WORKER_CHECK) {
+    switch (q->asked.question) {
+    case WORKER_CHECK:
         q->done.checked(q->user, status, NULL, 0, err);
-    } else {
+        break;
+    case WORKER_PERMISSIONS:
+        q->done.permitted(q->user, status, NULL, 0, err);
+        break;
+    case WORKER_RENEW:
+    case WORKER_REVOKE:
+        q->done.leased(q->user, status, 0, err);
+        break;
+    case WORKER_PLAN:
+    case WORKER_LOAD:
+    case WORKER_QUESTIONS:
+    default:
         q->done.planned(q->user, status, NULL, err);
     }
     question_free(q);
@@ -46,9 +61,10 @@ static sp_status keep_key(struct question *q, const struct sp_key_view *key)
 {
     struct sp_setting *settings = sp_arena_array(&q->arena, key->n_settings, sizeof *settings);
     struct sp_text *secrets = sp_arena_array(&q->arena, key->n_secrets, sizeof *secrets);
-    q->key = *key;
-    q->key.id = sp_arena_copy(&q->arena, key->id);
-    bool good = settings && secrets && q->key.id.ptr;
+    struct sp_key_view *kept = &q->asked.key;
+    *kept = *key;
+    kept->id = sp_arena_copy(&q->arena, key->id);
+    bool good = settings && secrets && kept->id.ptr;
     for (size_t i = 0; good && i < key->n_settings; i++) {
         settings[i].name = sp_arena_copy(&q->arena, key->settings[i].name);
         settings[i].value = sp_arena_copy(&q->arena, key->settings[i].value);
@@ -58,9 +74,54 @@ static sp_status keep_key(struct question *q, const struct sp_key_view *key)
         secrets[i] = sp_arena_copy(&q->arena, key->secrets[i]);
         good = secrets[i].ptr;
     }
-    q->key.settings = settings;
-    q->key.secrets = secrets;
+    kept->settings = settings;
+    kept->secrets = secrets;
     return good ? SP_OK : SP_ENOMEM;
+}
+
+static sp_status keep_reaches(struct question *q, const struct sp_reach *reaches, size_t n)
+{
+    struct sp_reach *kept = sp_arena_array(&q->arena, n, sizeof *kept);
+    bool good = kept != NULL;
+    for (size_t i = 0; good && i < n; i++) {
+        kept[i].methods = sp_arena_copy(&q->arena, reaches[i].methods);
+        kept[i].host = sp_arena_copy(&q->arena, reaches[i].host);
+        kept[i].path = sp_arena_copy(&q->arena, reaches[i].path);
+        good = kept[i].methods.ptr && kept[i].host.ptr && kept[i].path.ptr;
+    }
+    q->asked.reaches = kept;
+    q->asked.n_reaches = n;
+    return good ? SP_OK : SP_ENOMEM;
+}
+
+static sp_status keep_ask(struct question *q, const struct sp_lease_ask *ask)
+{
+    struct sp_text *words = sp_arena_array(&q->arena, ask->n_words, sizeof *words);
+    q->asked.lease = sp_arena_copy(&q->arena, ask->id);
+    bool good = words && q->asked.lease.ptr;
+    for (size_t i = 0; good && i < ask->n_words; i++) {
+        words[i] = sp_arena_copy(&q->arena, ask->words[i]);
+        good = words[i].ptr;
+    }
+    q->asked.words = words;
+    q->asked.n_words = ask->n_words;
+    q->http = ask->http;
+    return good ? SP_OK : SP_ENOMEM;
+}
+
+static enum sp_hook hook_of(const struct question *q)
+{
+    static const enum sp_hook hooks[WORKER_QUESTIONS] = {
+        [WORKER_LOAD] = SP_HOOK_DESCRIBE, [WORKER_CHECK] = SP_HOOK_CHECK,
+        [WORKER_PLAN] = SP_HOOK_PLAN,     [WORKER_PERMISSIONS] = SP_HOOK_PERMISSIONS,
+        [WORKER_RENEW] = SP_HOOK_RENEW,   [WORKER_REVOKE] = SP_HOOK_REVOKE,
+    };
+    return hooks[q->asked.question];
+}
+
+static bool may_perform(const struct question *q)
+{
+    return q->asked.question == WORKER_RENEW || q->asked.question == WORKER_REVOKE;
 }
 
 /* ---- the process --------------------------------------------------------------------------
@@ -104,14 +165,11 @@ static void fail_worker(struct worker *w, const char *why)
     rest = rest < SP_WORKER_BACKOFF_MAX_MS ? rest : SP_WORKER_BACKOFF_MAX_MS;
     w->n_failures++;
     w->rest_until_ms = uv_now(w->loop) + rest;
-    const char *hook = loading                   ? " in its describe hook"
-                       : !q                      ? ""
-                       : q->what == WORKER_CHECK ? " in its check hook"
-                                                 : " in its plan hook";
+    const char *hook = loading ? "describe" : q ? sp_hook_name(hook_of(q)) : "";
     (void)sp_fail(&w->last_failure, SP_EIO,
-                  "provider %s: its plugin %s%s%s; it is started again when it is needed",
+                  "provider %s: its plugin %s%s%s%s%s; it is started again when it is needed",
                   w->provider.manifest->id.ptr, why ? why : how, why ? " and was killed" : "",
-                  hook);
+                  *hook ? " in its " : "", hook, *hook ? " hook" : "");
     if (w->host.log) {
         w->host.log(w->host.log_user, w->provider.manifest->id, SALLYPORT_LOG_ERROR,
                     sp_text_of(w->last_failure.text));
@@ -144,13 +202,18 @@ static sp_status take_answer(struct worker *w, struct question *q,
                              const struct worker_said *said, struct sp_arena *tree,
                              struct sp_error *err)
 {
-    enum sp_hook hook = q->what == WORKER_CHECK ? SP_HOOK_CHECK : SP_HOOK_PLAN;
+    bool began = may_perform(q);
     if (said->status) {
+        if (began) {
+            (void)sp_hook_end(&w->host, SALLYPORT_OK, NULL);
+        }
         return worker_reported(said, err);
     }
-    uint64_t call = sp_hook_begin(&w->host, hook, &q->arena, &q->told.view);
+    uint64_t call =
+        began ? q->call : sp_hook_begin(&w->host, hook_of(q), &q->arena, &q->told.view);
     struct sp_error form = {""};
-    sp_status status = worker_replay(&w->host, call, q->what, tree, &said->answer, &form);
+    sp_status status =
+        worker_replay(&w->host, call, q->asked.question, tree, &said->answer, &form);
     if (status) {
         (void)sp_hook_end(&w->host, SALLYPORT_OK, NULL);
         return sp_fail(err, SP_ECORRUPT, "%s", form.text);
@@ -185,6 +248,47 @@ static void give_plan(struct worker *w, struct question *q)
     planned(user, SP_OK, &plan, NULL);
 }
 
+static void give_permissions(struct worker *w, struct question *q)
+{
+    sp_plugin_permissions_done(&w->host);
+    q->done.permitted(q->user, SP_OK, w->host.permissions.items, w->host.permissions.n, NULL);
+    question_free(q);
+}
+
+static void give_life(struct question *q, const struct worker_said *said)
+{
+    struct sp_error err = {""};
+    uint64_t life_ms = 0;
+    if (!worker_read_life(&said->answer, &life_ms)) {
+        (void)sp_fail(&err, SP_EINVAL, "an answer of the wrong form");
+        question_fail(q, SP_EINVAL, &err);
+        return;
+    }
+    q->done.leased(q->user, SP_OK, life_ms, NULL);
+    question_free(q);
+}
+
+static void give(struct worker *w, struct question *q, const struct worker_said *said)
+{
+    switch (q->asked.question) {
+    case WORKER_CHECK:
+        give_hosts(w, q);
+        break;
+    case WORKER_PERMISSIONS:
+        give_permissions(w, q);
+        break;
+    case WORKER_RENEW:
+    case WORKER_REVOKE:
+        give_life(q, said);
+        break;
+    case WORKER_PLAN:
+    case WORKER_LOAD:
+    case WORKER_QUESTIONS:
+    default:
+        give_plan(w, q);
+    }
+}
+
 /* The first question has its answer. A callback may ask again, or stop us. */
 static void answered(struct worker *w, const struct worker_said *said, struct sp_arena *tree)
 {
@@ -205,11 +309,51 @@ static void answered(struct worker *w, const struct worker_said *said, struct sp
     }
     if (status) {
         question_fail(q, status, &err);
-    } else if (q->what == WORKER_CHECK) {
-        give_hosts(w, q);
     } else {
-        give_plan(w, q);
+        give(w, q, said);
     }
+}
+
+/* ---- what a hook asks for over HTTP ---------------------------------------------------------
+ */
+
+static bool send_frame(struct worker *w, struct sp_buf *frame);
+
+/* The hook goes on, with a deadline of its own again. */
+static void on_performed(void *user, const struct sp_hook_answer *answer)
+{
+    struct performing *performing = user;
+    struct worker *w = performing->worker;
+    free(performing);
+    if (!w) {
+        return; /* it crashed, or was stopped, meanwhile */
+    }
+    w->first->performing = NULL;
+    struct sp_buf frame;
+    sp_buf_init(&frame, WORKER_CALL_MAX_BYTES);
+    worker_put_answer(&frame, answer);
+    if (!send_frame(w, &frame)) {
+        fail_worker(w, "could not be answered");
+    }
+}
+
+/* False where no plugin, but only a worker that was taken over, would say so. */
+static bool take_http(struct worker *w, const struct worker_said *said, struct sp_arena *tree)
+{
+    struct question *q = w->first;
+    struct sp_hook_request request;
+    struct performing *performing;
+    struct sp_error err = {""};
+    if (!w->asked || !may_perform(q) || q->performing ||
+        worker_replay_http(&w->host, q->call, tree, &said->answer, &request, &err) ||
+        !(performing = calloc(1, sizeof *performing))) {
+        return false;
+    }
+    (void)uv_timer_stop(&w->deadline);
+    performing->worker = w;
+    q->performing = performing;
+    q->http.perform(q->http.user, &request, on_performed, performing);
+    return true;
 }
 
 void worker_say_log(struct worker *w, const struct worker_said *said)
@@ -237,6 +381,10 @@ static bool take_frame(struct worker *w, struct sp_text map)
         good = said.status == SP_OK;
         w->loading = !good;
         (void)uv_timer_stop(&w->deadline);
+    } else if (good && said.is_http) {
+        good = take_http(w, &said, &tree);
+    } else if (good && w->first->performing) {
+        good = false; /* it answers while it waits */
     } else if (good) {
         answered(w, &said, &tree);
     }
@@ -306,25 +454,33 @@ static void on_sent(uv_write_t *request, int status)
     free(sending);
 }
 
-static sp_status send_question(struct worker *w, enum worker_question what,
-                               const struct sp_key_view *key)
+/* Takes the frame over; the deadline runs from here on. */
+static bool send_frame(struct worker *w, struct sp_buf *frame)
 {
     struct sending *sending = calloc(1, sizeof *sending);
     if (!sending) {
-        return SP_ENOMEM;
+        sp_buf_done(frame);
+        return false;
     }
-    sp_buf_init(&sending->frame, WORKER_CALL_MAX_BYTES);
-    worker_put_question(&sending->frame, what, key);
+    sending->frame = *frame;
     uv_buf_t bytes = uv_buf_init(sending->frame.ptr, (unsigned)sending->frame.len);
     if (sending->frame.failed ||
         uv_write(&sending->request, (uv_stream_t *)&w->line->pipe, &bytes, 1, on_sent)) {
         sp_buf_done(&sending->frame);
         free(sending);
-        return SP_ETOOBIG;
+        return false;
     }
-    w->n_logs = 0;
     (void)uv_timer_start(&w->deadline, on_deadline, w->deadline_ms, 0);
-    return SP_OK;
+    return true;
+}
+
+static sp_status send_question(struct worker *w, const struct worker_asked *asked)
+{
+    struct sp_buf frame;
+    sp_buf_init(&frame, WORKER_CALL_MAX_BYTES);
+    worker_put_question(&frame, asked);
+    w->n_logs = 0;
+    return send_frame(w, &frame) ? SP_OK : SP_ETOOBIG;
 }
 
 sp_status worker_open_line(struct worker *w, int socket, struct sp_error *err)
@@ -358,7 +514,7 @@ static sp_status restart(struct worker *w, struct sp_error *err)
         status = worker_open_line(w, socket, err);
     }
     if (!status) {
-        status = send_question(w, WORKER_LOAD, NULL);
+        status = send_question(w, &(struct worker_asked){.question = WORKER_LOAD});
         w->loading = status == SP_OK;
     }
     return status;
@@ -383,8 +539,12 @@ static void pump(struct worker *w)
         if (!w->pid) {
             status = restart(w, &err);
         } else {
-            status = send_question(w, w->first->what, &w->first->key);
+            status = send_question(w, &w->first->asked);
             w->asked = status == SP_OK;
+            if (w->asked && may_perform(w->first)) {
+                w->first->call = sp_hook_begin(&w->host, hook_of(w->first), &w->first->arena,
+                                               &w->first->told.view);
+            }
             if (status) {
                 (void)sp_fail(&err, status, "the question is too large, or memory is short");
             }
@@ -397,15 +557,26 @@ static void pump(struct worker *w)
     }
 }
 
-static void ask(struct worker *w, enum worker_question what, const struct sp_key_view *key,
-                struct question *q)
+static struct question *question_new(enum worker_question what, void *user)
 {
-    struct sp_error err = {""};
-    q->what = what;
-    sp_arena_init(&q->arena, WORKER_CALL_MAX_BYTES);
-    sp_status status = keep_key(q, key);
-    status =
-        status ? status : sp_key_tell(&q->arena, w->provider.manifest, &q->key, &q->told, &err);
+    struct question *q = calloc(1, sizeof *q);
+    if (q) {
+        q->asked.question = what;
+        q->user = user;
+        sp_arena_init(&q->arena, WORKER_CALL_MAX_BYTES);
+    }
+    return q;
+}
+
+/* status: of what was kept for it so far. */
+static void ask(struct worker *w, struct question *q, const struct sp_key_view *key,
+                sp_status status)
+{
+    struct sp_error err = {"out of memory"};
+    status = status ? status : keep_key(q, key);
+    status = status
+                 ? status
+                 : sp_key_tell(&q->arena, w->provider.manifest, &q->asked.key, &q->told, &err);
     if (!status && (w->stopped || w->n_waiting == SP_WORKER_QUEUE_MAX)) {
         status = sp_fail(&err, SP_EBUSY, "provider %s: %s", w->provider.manifest->id.ptr,
                          w->stopped ? "the host is stopping" : "too many questions wait");
@@ -423,27 +594,63 @@ static void ask(struct worker *w, enum worker_question what, const struct sp_key
 static void worker_check(struct sp_provider *provider, const struct sp_key_view *key,
                          sp_provider_checked done, void *user)
 {
-    struct question *q = calloc(1, sizeof *q);
+    struct question *q = question_new(WORKER_CHECK, user);
     if (!q) {
         done(user, SP_ENOMEM, NULL, 0, &out_of_memory);
         return;
     }
     q->done.checked = done;
-    q->user = user;
-    ask((struct worker *)provider, WORKER_CHECK, key, q);
+    ask((struct worker *)provider, q, key, SP_OK);
 }
 
 static void worker_plan(struct sp_provider *provider, const struct sp_key_view *key,
                         sp_provider_planned done, void *user)
 {
-    struct question *q = calloc(1, sizeof *q);
+    struct question *q = question_new(WORKER_PLAN, user);
     if (!q) {
         done(user, SP_ENOMEM, NULL, &out_of_memory);
         return;
     }
     q->done.planned = done;
-    q->user = user;
-    ask((struct worker *)provider, WORKER_PLAN, key, q);
+    ask((struct worker *)provider, q, key, SP_OK);
+}
+
+static void worker_permissions(struct sp_provider *provider, const struct sp_key_view *key,
+                               const struct sp_reach *reaches, size_t n_reaches,
+                               sp_provider_permitted done, void *user)
+{
+    struct question *q = question_new(WORKER_PERMISSIONS, user);
+    if (!q) {
+        done(user, SP_ENOMEM, NULL, 0, &out_of_memory);
+        return;
+    }
+    q->done.permitted = done;
+    ask((struct worker *)provider, q, key, keep_reaches(q, reaches, n_reaches));
+}
+
+static void ask_lease(struct worker *w, enum worker_question what,
+                      const struct sp_key_view *key, const struct sp_lease_ask *about,
+                      sp_provider_leased done, void *user)
+{
+    struct question *q = question_new(what, user);
+    if (!q) {
+        done(user, SP_ENOMEM, 0, &out_of_memory);
+        return;
+    }
+    q->done.leased = done;
+    ask(w, q, key, keep_ask(q, about));
+}
+
+static void worker_renew(struct sp_provider *provider, const struct sp_key_view *key,
+                         const struct sp_lease_ask *about, sp_provider_leased done, void *user)
+{
+    ask_lease((struct worker *)provider, WORKER_RENEW, key, about, done, user);
+}
+
+static void worker_revoke(struct sp_provider *provider, const struct sp_key_view *key,
+                          const struct sp_lease_ask *about, sp_provider_leased done, void *user)
+{
+    ask_lease((struct worker *)provider, WORKER_REVOKE, key, about, done, user);
 }
 
 /* ---- the end ------------------------------------------------------------------------------
@@ -496,6 +703,9 @@ static void worker_free(struct sp_provider *provider)
 const struct sp_provider_ops worker_ops = {
     .check = worker_check,
     .plan = worker_plan,
+    .permissions = worker_permissions,
+    .renew = worker_renew,
+    .revoke = worker_revoke,
     .stop = worker_stop,
     .free = worker_free,
 };

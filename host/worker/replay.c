@@ -196,18 +196,38 @@ static bool push_manifest(struct replay *r, const struct sp_wire_value *answer)
         !text(&v[2], &to.description)) {
         return false;
     }
+    const struct sp_wire_value *leases = sp_wire_get(answer, "leases");
+    uint32_t mints = 0;
+    if (!leases || !number(leases, &mints) || mints > 1) {
+        return false;
+    }
     (void)sp_push_manifest(&r->host->table, r->call, &to);
+    r->host->manifest.leases = mints == 1;
     return each(r, answer, "hosts", push_host) &&
            each(r, answer, "request_headers", push_request_header) &&
            each(r, answer, "fields", push_field) && each(r, answer, "actions", push_action);
 }
 
-static bool push_placement(struct replay *r, const struct sp_wire_value *value)
+static bool placement(const struct sp_wire_value *value, struct sallyport_placement *to)
 {
     const struct sp_wire_value *v = array(value, 5);
-    struct sallyport_placement to = {.size = sizeof to};
-    if (!v || !number(&v[0], &to.place) || !number(&v[1], &to.flags) ||
-        !text(&v[2], &to.name) || !text(&v[3], &to.prefix) || !text(&v[4], &to.template_text)) {
+    *to = (struct sallyport_placement){.size = sizeof *to};
+    return v && number(&v[0], &to->place) && number(&v[1], &to->flags) &&
+           text(&v[2], &to->name) && text(&v[3], &to->prefix) &&
+           text(&v[4], &to->template_text);
+}
+
+static bool header(const struct sp_wire_value *value, struct sallyport_header *to)
+{
+    const struct sp_wire_value *v = array(value, 3);
+    *to = (struct sallyport_header){.size = sizeof *to};
+    return v && number(&v[0], &to->kind) && text(&v[1], &to->name) && text(&v[2], &to->value);
+}
+
+static bool push_placement(struct replay *r, const struct sp_wire_value *value)
+{
+    struct sallyport_placement to;
+    if (!placement(value, &to)) {
         return false;
     }
     (void)sp_push_placement(&r->host->table, r->call, &to);
@@ -216,12 +236,21 @@ static bool push_placement(struct replay *r, const struct sp_wire_value *value)
 
 static bool push_header(struct replay *r, const struct sp_wire_value *value)
 {
-    const struct sp_wire_value *v = array(value, 3);
-    struct sallyport_header to = {.size = sizeof to};
-    if (!v || !number(&v[0], &to.kind) || !text(&v[1], &to.name) || !text(&v[2], &to.value)) {
+    struct sallyport_header to;
+    if (!header(value, &to)) {
         return false;
     }
     (void)sp_push_header(&r->host->table, r->call, &to);
+    return true;
+}
+
+static bool push_permission(struct replay *r, const struct sp_wire_value *value)
+{
+    struct sallyport_text word;
+    if (!text(value, &word)) {
+        return false;
+    }
+    (void)sp_push_permission(&r->host->table, r->call, &word);
     return true;
 }
 
@@ -242,10 +271,128 @@ sp_status worker_replay(struct sp_plugin_host *host, uint64_t call,
         good = each(&r, answer, "placements", push_placement) &&
                each(&r, answer, "headers", push_header);
         break;
+    case WORKER_PERMISSIONS:
+        good = each(&r, answer, "permissions", push_permission);
+        break;
+    case WORKER_RENEW:
+    case WORKER_REVOKE:
+        good = sp_wire_get(answer, "life") != NULL; /* read by who asked */
+        break;
+    case WORKER_QUESTIONS:
+    default:
+        break;
     }
     if (good) {
         return SP_OK;
     }
     return r.out_of_memory ? sp_fail(err, SP_ENOMEM, "out of memory")
                            : sp_fail(err, SP_EINVAL, "an answer of the wrong form");
+}
+
+/* ---- a request of the worker's -------------------------------------------------------------
+ */
+
+static enum formed captures(struct sp_arena *arena, const struct sp_wire_value *value,
+                            struct sallyport_http_request *to)
+{
+    const void **pointers;
+    void *items;
+    enum formed formed = list(arena, value, sizeof(struct sallyport_http_capture), &items,
+                              &pointers, &to->n_captures);
+    struct sallyport_http_capture *capture = formed == FORMED ? items : NULL;
+    for (uint32_t i = 0; formed == FORMED && i < to->n_captures; i++) {
+        const struct sp_wire_value *pair = array(&value->as.array.items[i], 2);
+        capture[i] = (struct sallyport_http_capture){.size = sizeof *capture};
+        if (!pair || !text(&pair[0], &capture[i].pointer) ||
+            !text(&pair[1], &capture[i].name)) {
+            formed = ILL_FORMED;
+        }
+    }
+    if (formed == FORMED) {
+        to->captures = (const struct sallyport_http_capture *const *)pointers;
+    }
+    return formed;
+}
+
+static enum formed jwts(struct sp_arena *arena, const struct sp_wire_value *value,
+                        struct sallyport_http_request *to)
+{
+    const void **pointers;
+    void *items;
+    enum formed formed =
+        list(arena, value, sizeof(struct sallyport_http_jwt), &items, &pointers, &to->n_jwts);
+    struct sallyport_http_jwt *jwt = formed == FORMED ? items : NULL;
+    for (uint32_t i = 0; formed == FORMED && i < to->n_jwts; i++) {
+        const struct sp_wire_value *v = array(&value->as.array.items[i], 7);
+        jwt[i] = (struct sallyport_http_jwt){.size = sizeof *jwt};
+        if (!v || !number(&v[0], &jwt[i].algorithm) || !text(&v[1], &jwt[i].name) ||
+            !text(&v[2], &jwt[i].key) || !text(&v[3], &jwt[i].issuer) ||
+            !text(&v[4], &jwt[i].subject) || !text(&v[5], &jwt[i].audience) ||
+            !number(&v[6], &jwt[i].life_s)) {
+            formed = ILL_FORMED;
+        }
+    }
+    if (formed == FORMED) {
+        to->jwts = (const struct sallyport_http_jwt *const *)pointers;
+    }
+    return formed;
+}
+
+static enum formed places(struct sp_arena *arena, const struct sp_wire_value *said,
+                          struct sallyport_http_request *to)
+{
+    const struct sp_wire_value *values[] = {sp_wire_get(said, "placements"),
+                                            sp_wire_get(said, "headers")};
+    const void **pointers[2];
+    void *items[2];
+    enum formed formed = !values[0] || !values[1]
+                             ? ILL_FORMED
+                             : list(arena, values[0], sizeof(struct sallyport_placement),
+                                    &items[0], &pointers[0], &to->n_placements);
+    if (formed == FORMED) {
+        formed = list(arena, values[1], sizeof(struct sallyport_header), &items[1],
+                      &pointers[1], &to->n_headers);
+    }
+    if (formed != FORMED) {
+        return formed;
+    }
+    struct sallyport_placement *place = items[0];
+    struct sallyport_header *head = items[1];
+    for (uint32_t i = 0; i < to->n_placements; i++) {
+        if (!placement(&values[0]->as.array.items[i], &place[i])) {
+            return ILL_FORMED;
+        }
+    }
+    for (uint32_t i = 0; i < to->n_headers; i++) {
+        if (!header(&values[1]->as.array.items[i], &head[i])) {
+            return ILL_FORMED;
+        }
+    }
+    to->placements = (const struct sallyport_placement *const *)pointers[0];
+    to->headers = (const struct sallyport_header *const *)pointers[1];
+    return FORMED;
+}
+
+sp_status worker_replay_http(struct sp_plugin_host *host, uint64_t call, struct sp_arena *arena,
+                             const struct sp_wire_value *said,
+                             struct sp_hook_request *ret_request, struct sp_error *err)
+{
+    const struct sp_wire_value *line = array(sp_wire_get(said, "http"), 3);
+    const struct sp_wire_value *captured = sp_wire_get(said, "captures");
+    const struct sp_wire_value *signing = sp_wire_get(said, "jwts");
+    struct sallyport_http_request to = {.size = sizeof to};
+    if (!line || !captured || !signing || !text(&line[0], &to.method) ||
+        !text(&line[1], &to.url) || !text(&line[2], &to.body)) {
+        return sp_fail(err, SP_EINVAL, "a request of the wrong form");
+    }
+    enum formed formed = places(arena, said, &to);
+    formed = formed == FORMED ? captures(arena, captured, &to) : formed;
+    formed = formed == FORMED ? jwts(arena, signing, &to) : formed;
+    if (formed != FORMED) {
+        return formed == NO_MEMORY ? sp_fail(err, SP_ENOMEM, "out of memory")
+                                   : sp_fail(err, SP_EINVAL, "a request of the wrong form");
+    }
+    return sp_http_take(host, call, &to, ret_request)
+               ? sp_fail(err, SP_EDENIED, "%s", host->reason.text)
+               : SP_OK;
 }

@@ -1,34 +1,26 @@
-/* GitHub: personal access tokens, for github.com or an Enterprise host. The API version is
- * fixed with the key; Accept and User-Agent are set where the client sent none (GitHub refuses
- * a request without the latter). GraphQL is one path, /graphql: a scope that does not name it
- * does not allow it. */
+/* GitHub: access tokens, or a GitHub App's installation (app.c), for github.com or an
+ * Enterprise host. The API version is fixed with the key; Accept and User-Agent are set where
+ * the client sent none (GitHub refuses a request without the latter). GraphQL is one path,
+ * /graphql: a scope that does not name it does not allow it. */
+#include "github.h"
 #include "catalogue.h"
-
-#include <sallyport/help.h>
 
 #include <stdlib.h>
 
 SALLYPORT_PLUGIN_NOTE;
 
 #define API_VERSION "2022-11-28"
-#define HOSTS_MAX_BYTES 1024
-
-struct instance {
-    uint64_t version_len, hosts_len;
-    char version[64];
-    char hosts[HOSTS_MAX_BYTES]; /* of an Enterprise server; empty: github.com */
-};
 
 static const struct sallyport_field *const fields[] = {
     &(const struct sallyport_field){
         .size = sizeof(struct sallyport_field),
         .type = SALLYPORT_FIELD_SECRET,
-        .flags = SALLYPORT_FIELD_REQUIRED,
         .charset = SALLYPORT_CHARSET_TOKEN,
         .min_bytes = 12,
         .max_bytes = 255,
         .name = SALLYPORT_TEXT("token"),
-        .description = SALLYPORT_TEXT("Access token; prefer a fine-grained one (github_pat_)"),
+        .description = SALLYPORT_TEXT("Access token; prefer a fine-grained one (github_pat_), "
+                                      "or a GitHub App instead"),
         .prefixes =
             (const struct sallyport_prefix *const[]){
 #define PREFIX(start, kind)                                                                    \
@@ -55,10 +47,35 @@ static const struct sallyport_field *const fields[] = {
     &(const struct sallyport_field){
         .size = sizeof(struct sallyport_field),
         .type = SALLYPORT_FIELD_HOST,
-        .max_bytes = HOSTS_MAX_BYTES,
+        .max_bytes = GITHUB_HOSTS_MAX_BYTES,
         .name = SALLYPORT_TEXT("enterprise_host"),
         .description =
             SALLYPORT_TEXT("Host of a GitHub Enterprise server, instead of github.com"),
+    },
+    &(const struct sallyport_field){
+        .size = sizeof(struct sallyport_field),
+        .type = SALLYPORT_FIELD_STRING,
+        .max_bytes = GITHUB_ID_MAX_BYTES,
+        .charset = SALLYPORT_CHARSET_TOKEN,
+        .name = SALLYPORT_TEXT("app_id"),
+        .description =
+            SALLYPORT_TEXT("Of a GitHub App, instead of a token: its id or client id"),
+    },
+    &(const struct sallyport_field){
+        .size = sizeof(struct sallyport_field),
+        .type = SALLYPORT_FIELD_INTEGER,
+        .max_bytes = 20,
+        .name = SALLYPORT_TEXT("installation_id"),
+        .description = SALLYPORT_TEXT("Of a GitHub App: the installation to act as"),
+    },
+    &(const struct sallyport_field){
+        .size = sizeof(struct sallyport_field),
+        .type = SALLYPORT_FIELD_SECRET,
+        .charset = SALLYPORT_CHARSET_TEXT,
+        .min_bytes = 800,
+        .max_bytes = 16384,
+        .name = SALLYPORT_TEXT("private_key"),
+        .description = SALLYPORT_TEXT("Of a GitHub App: its private key, a PEM file"),
     },
 };
 
@@ -69,7 +86,7 @@ static int32_t describe(const struct sallyport_host *host, uint64_t call)
         .id = SALLYPORT_TEXT("github"),
         .version = SALLYPORT_TEXT("0.1.0"),
         .description =
-            SALLYPORT_TEXT("GitHub: personal access tokens, github.com or Enterprise"),
+            SALLYPORT_TEXT("GitHub: access tokens and Apps, github.com or Enterprise"),
     };
     int32_t status = host->push_manifest(host, call, &manifest);
     if (!status) {
@@ -84,28 +101,40 @@ static int32_t describe(const struct sallyport_host *host, uint64_t call)
     return status ? status : github_push_actions(host, call);
 }
 
+static int copy(char *to, uint64_t room, struct sallyport_text from, uint64_t *ret_len)
+{
+    if (from.len > room) {
+        return 0;
+    }
+    if (from.len) {
+        memcpy(to, from.ptr, from.len);
+    }
+    *ret_len = from.len;
+    return 1;
+}
+
 static int32_t open_instance(const struct sallyport_host *host, uint64_t call,
                              const struct sallyport_key *key, void **ret_instance)
 {
-    struct sallyport_text version = sallyport_setting_of(key, "api_version");
-    struct sallyport_text hosts = sallyport_setting_of(key, "enterprise_host");
-    struct instance *instance = calloc(1, sizeof *instance);
-    if (!instance) {
+    struct github *github = calloc(1, sizeof *github);
+    if (!github) {
         return SALLYPORT_E_MEMORY;
     }
-    if (version.len > sizeof instance->version || hosts.len > sizeof instance->hosts) {
-        free(instance);
-        return sallyport_refuse(host, call, "api_version or enterprise_host is too long");
+    if (!copy(github->version, sizeof github->version, sallyport_setting_of(key, "api_version"),
+              &github->version_len) ||
+        !copy(github->hosts, sizeof github->hosts, sallyport_setting_of(key, "enterprise_host"),
+              &github->hosts_len) ||
+        !copy(github->app, sizeof github->app, sallyport_setting_of(key, "app_id"),
+              &github->app_len) ||
+        !copy(github->installation, sizeof github->installation,
+              sallyport_setting_of(key, "installation_id"), &github->installation_len)) {
+        free(github);
+        return sallyport_refuse(host, call, "a setting is too long");
     }
-    if (version.len) {
-        memcpy(instance->version, version.ptr, version.len);
-    }
-    if (hosts.len) {
-        memcpy(instance->hosts, hosts.ptr, hosts.len);
-    }
-    instance->version_len = version.len;
-    instance->hosts_len = hosts.len;
-    *ret_instance = instance;
+    github->has_token = sallyport_has_secret(key, "token");
+    github->has_private_key = sallyport_has_secret(key, "private_key");
+    github->has_minted = sallyport_has_secret(key, "lease.token");
+    *ret_instance = github;
     return SALLYPORT_OK;
 }
 
@@ -117,10 +146,17 @@ static void close_instance(const struct sallyport_host *host, void *instance)
 
 static int32_t check(const struct sallyport_host *host, uint64_t call, void *data)
 {
-    const struct instance *instance = data;
-    struct sallyport_text hosts = {instance->hosts, instance->hosts_len};
-    if (instance->version_len != 10 || instance->version[4] != '-' ||
-        instance->version[7] != '-') {
+    const struct github *github = data;
+    struct sallyport_text hosts = {github->hosts, github->hosts_len};
+    int is_app = github->app_len || github->installation_len || github->has_private_key;
+    if (is_app ? github->has_token || !github->app_len || !github->installation_len ||
+                     !github->has_private_key
+               : !github->has_token) {
+        return sallyport_refuse(host, call,
+                                "a key is either the secret token, or a GitHub App: app_id, "
+                                "installation_id and the secret private_key");
+    }
+    if (github->version_len != 10 || github->version[4] != '-' || github->version[7] != '-') {
         return sallyport_refuse(host, call,
                                 "api_version has to be a date such as " API_VERSION);
     }
@@ -133,10 +169,10 @@ static int32_t check(const struct sallyport_host *host, uint64_t call, void *dat
 
 static int32_t plan(const struct sallyport_host *host, uint64_t call, void *data)
 {
-    const struct instance *instance = data;
-    struct sallyport_text version = {instance->version, instance->version_len};
-    int32_t status =
-        sallyport_place_header(host, call, "authorization", "Bearer ", "{token}", 0);
+    const struct github *github = data;
+    struct sallyport_text version = {github->version, github->version_len};
+    int32_t status = sallyport_place_header(host, call, "authorization", "Bearer ",
+                                            github->app_len ? "{lease.token}" : "{token}", 0);
     if (!status) {
         status = sallyport_set_header(host, call, SALLYPORT_HEADER_FIXED,
                                       "x-github-api-version", version);
@@ -154,8 +190,7 @@ static int32_t plan(const struct sallyport_host *host, uint64_t call, void *data
 
 static const void *extension(const char *id)
 {
-    (void)id;
-    return NULL;
+    return strcmp(id, SALLYPORT_LEASE) == 0 ? &github_lease : NULL;
 }
 
 const struct sallyport_plugin *sallyport_plugin_v1(const struct sallyport_host *host)

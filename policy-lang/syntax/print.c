@@ -56,6 +56,25 @@ static void print_segment(const struct segment *s, struct sp_buf *buf)
     }
 }
 
+void sp_rule_print_path(const struct sp_rule *rule, struct sp_buf *buf)
+{
+    const struct url_pattern *url = &rule->url;
+    for (size_t i = 0; i < url->n_segments; i++) {
+        const struct segment *s = &url->segments[i];
+        bool plain =
+            s->kind == SEGMENT_LITERAL || s->kind == SEGMENT_PREFIX || s->kind == SEGMENT_REST;
+        sp_buf_add_byte(buf, '/');
+        if (plain) {
+            print_segment(s, buf);
+        } else {
+            sp_buf_add_byte(buf, '*');
+        }
+    }
+    if (url->n_segments == 0 || url->trailing_slash) {
+        sp_buf_add_byte(buf, '/');
+    }
+}
+
 void ast_print_url(const struct url_pattern *url, struct sp_buf *buf)
 {
     sp_buf_addf(buf, "%s://%.*s", url->https ? "https" : "http", (int)url->host.len,

@@ -25,7 +25,7 @@ static void check_lists(const struct sp_plugin_host *host)
     const struct sp_text *hosts = host->hosts.items;
     for (size_t i = 0; i < host->placements.n; i++) {
         struct sp_text secret = SP_TEXT("api_key");
-        require(!sp_template_refused(placements[i].template, &secret, 1));
+        require(!sp_template_refused(placements[i].template, &secret, 1, false));
         require(placements[i].place == SP_PLACE_QUERY ||
                 !sp_header_is_forbidden(placements[i].name));
     }

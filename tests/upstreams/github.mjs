@@ -2,8 +2,14 @@
 // with one organisation, one user, two repositories and one token.
 // emulate takes any token for its first user, which would make a lost key look like success; so
 // a door stands in front of it that answers 401 to every token but the seeded one, as GitHub does.
-// Usage: node github.mjs [PORT] [TOKEN] [LOG]   (0: any free port). Prints "listening PORT".
+// Usage: node github.mjs [PORT] [TOKEN] [LOG] [PEM] [SEEN]   (0: any free port). Prints
+// "listening PORT".
 // LOG: a file that gets one line for each request, "METHOD TARGET STATUS".
+// PEM: the private key of a GitHub App, id 12345, whose installation 100 on acme may read contents
+// and write issues; acme then has a second repository, "vault". The emulator verifies the App's
+// JWT and what an installation token may do; the door adds what it lacks, DELETE
+// /installation/token, after which the token is refused.
+// SEEN: a file that gets the Authorization header of each request.
 import fs from "node:fs";
 import http from "node:http";
 import net from "node:net";
@@ -27,14 +33,26 @@ async function freePort() {
 }
 
 const inner = await freePort();
+const pem = process.argv[5] ? fs.readFileSync(process.argv[5], "utf8") : null;
+const ended = new Set();
 
 function door(req, res) {
   if (process.argv[4]) {
     const line = () => fs.appendFileSync(process.argv[4], `${req.method} ${req.url} ${res.statusCode}\n`);
     res.on("finish", line);
   }
-  const given = req.headers.authorization;
-  if (given !== undefined && given.replace(/^(Bearer|token) /i, "") !== token) {
+  if (process.argv[6]) {
+    fs.appendFileSync(process.argv[6], `${req.headers.authorization}\n`);
+  }
+  const given = req.headers.authorization?.replace(/^(Bearer|token) /i, "");
+  const isApp = pem && (/^ey.+\..+\..+$/.test(given ?? "") || given?.startsWith("ghs_"));
+  if (isApp && !ended.has(given) && req.method === "DELETE" && req.url === "/installation/token") {
+    ended.add(given);
+    res.writeHead(204);
+    res.end();
+    return;
+  }
+  if (given !== undefined && given !== token && !(isApp && !ended.has(given))) {
     res.writeHead(401, { "content-type": "application/json" });
     res.end(JSON.stringify({ message: "Bad credentials" }));
     return;
@@ -68,7 +86,17 @@ await createEmulator({
       repos: [
         { owner: "octocat", name: "hello-world", language: "C", auto_init: true },
         { owner: "acme", name: "site", language: "C", auto_init: true, private: true },
+        ...(pem ? [{ owner: "acme", name: "vault", language: "C", auto_init: true, private: true }]
+          : []),
       ],
+      apps: pem ? [{
+        app_id: 12345,
+        slug: "bot",
+        name: "Bot",
+        private_key: pem,
+        permissions: { metadata: "read", contents: "read", issues: "write" },
+        installations: [{ installation_id: 100, account: "acme", repository_selection: "all" }],
+      }] : [],
     },
   },
 });

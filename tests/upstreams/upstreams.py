@@ -71,11 +71,12 @@ def stripe():
     return Upstream("stripe", [NODE, os.path.join(HERE, "stripe.js"), "0"])
 
 
-def github(token="ghp_sallyportLoopbackToken000000000000", log=None):
+def github(token="ghp_sallyportLoopbackToken000000000000", log=None, pem=None, seen=None):
     """npm emulate, GitHub alone: 401 to every token but this one. Repositories: acme/site
-    (private) and octocat/hello-world. log: a file for "METHOD TARGET STATUS" of each request."""
-    argv = [NODE, os.path.join(HERE, "github.mjs"), "0", token]
-    return Upstream("github", argv + ([str(log)] if log else []))
+    (private) and octocat/hello-world. log: a file for "METHOD TARGET STATUS" of each request. pem: a file
+    with the private key of a GitHub App, see github.mjs. seen: a file for each Authorization."""
+    argv = [NODE, os.path.join(HERE, "github.mjs"), "0", token, str(log) if log else ""]
+    return Upstream("github", argv + ([str(pem)] if pem else []) + ([str(seen)] if seen else []))
 
 
 class Recorder(Upstream):
