@@ -1,26 +1,11 @@
 /* rest: any HTTP API whose credential sits in one place: a header, a query parameter, HTTP
- * Basic or a cookie. Which host, which place and which name is the operator's configuration. */
-#include <sallyport/help.h>
-#include <sallyport/plugin.h>
+ * Basic or a cookie; or that takes OAuth 2.0 access tokens (oauth.c). Which host, which place
+ * and which name is the operator's configuration. */
+#include "rest.h"
 
 #include <stdlib.h>
 
 SALLYPORT_PLUGIN_NOTE;
-
-#define HOSTS_MAX_BYTES 4096
-#define NAME_MAX_BYTES 128
-#define PREFIX_MAX_BYTES 64
-
-enum style { STYLE_HEADER, STYLE_QUERY, STYLE_BASIC, STYLE_COOKIE };
-
-struct instance {
-    enum style style;
-    int has_api_key, has_username, has_password;
-    uint64_t hosts_len, name_len, prefix_len;
-    char hosts[HOSTS_MAX_BYTES];
-    char name[NAME_MAX_BYTES];
-    char prefix[NAME_MAX_BYTES + 1]; /* a cookie's is its name and "=" */
-};
 
 #define SECRET(field, about)                                                                   \
     &(const struct sallyport_field)                                                            \
@@ -41,18 +26,32 @@ static const struct sallyport_field *const fields[] = {
         .size = sizeof(struct sallyport_field),
         .type = SALLYPORT_FIELD_HOST,
         .flags = SALLYPORT_FIELD_REQUIRED,
-        .max_bytes = HOSTS_MAX_BYTES,
+        .max_bytes = REST_HOSTS_MAX_BYTES,
         .name = SALLYPORT_TEXT("host"),
         .description = SALLYPORT_TEXT("The API's host, or several with commas"),
     },
-    STRING("style", 16, "header", "Where the credential goes: header, query, basic or cookie"),
-    STRING("name", NAME_MAX_BYTES, "",
+    STRING("style", 16, "header",
+           "Where the credential goes: header, query, basic, cookie or oauth2"),
+    STRING("name", REST_NAME_MAX_BYTES, "",
            "Name of the header (default authorization), query parameter or cookie"),
-    STRING("prefix", PREFIX_MAX_BYTES, "",
+    STRING("prefix", REST_PREFIX_MAX_BYTES, "",
            "What stands before the credential in a header (default, in authorization: Bearer)"),
     SECRET("api_key", "The credential of the styles header, query and cookie"),
     SECRET("username", "User name of the style basic"),
     SECRET("password", "Password of the style basic"),
+    STRING("token_url", REST_URL_MAX_BYTES, "",
+           "Of the style oauth2: the token endpoint, on one of the hosts"),
+    STRING("revoke_url", REST_URL_MAX_BYTES, "",
+           "Of the style oauth2: the revocation endpoint (RFC 7009), if there is one"),
+    STRING("client_id", 255, "", "Of the style oauth2"),
+    STRING("client_auth", 5, "basic",
+           "Of the style oauth2: whether the client shows itself by HTTP basic or in the body"),
+    STRING("oauth_scope", 1000, "", "Of the style oauth2: the scope to ask for"),
+    SECRET("client_secret", "Of the style oauth2"),
+    SECRET(
+        "refresh_token",
+        "Of the style oauth2: set, it is used instead of client credentials; the server must "
+        "not replace it at each use"),
 };
 
 static int32_t describe(const struct sallyport_host *host, uint64_t call)
@@ -61,9 +60,8 @@ static int32_t describe(const struct sallyport_host *host, uint64_t call)
         .size = sizeof manifest,
         .id = SALLYPORT_TEXT("rest"),
         .version = SALLYPORT_TEXT("0.1.0"),
-        .description =
-            SALLYPORT_TEXT("Any HTTP API with a key in a header, query or cookie, or "
-                           "with HTTP Basic"),
+        .description = SALLYPORT_TEXT("Any HTTP API with a key in a header, query or cookie, "
+                                      "HTTP Basic, or OAuth 2.0"),
     };
     int32_t status = host->push_manifest(host, call, &manifest);
     for (size_t i = 0; !status && i < sizeof fields / sizeof *fields; i++) {
@@ -72,7 +70,7 @@ static int32_t describe(const struct sallyport_host *host, uint64_t call)
     return status;
 }
 
-static int copy(char *to, uint64_t room, struct sallyport_text from, uint64_t *ret_len)
+int rest_copy(char *to, uint64_t room, struct sallyport_text from, uint64_t *ret_len)
 {
     if (from.len > room) {
         return 0;
@@ -86,7 +84,7 @@ static int copy(char *to, uint64_t room, struct sallyport_text from, uint64_t *r
 
 static int read_style(struct sallyport_text text, enum style *ret_style)
 {
-    static const char *const names[] = {"header", "query", "basic", "cookie"};
+    static const char *const names[] = {"header", "query", "basic", "cookie", "oauth2"};
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
         if (sallyport_text_is(text, names[i])) {
             *ret_style = (enum style)i;
@@ -97,7 +95,7 @@ static int read_style(struct sallyport_text text, enum style *ret_style)
 }
 
 /* What stands before the credential, and in which header, where the operator did not say. */
-static int defaults(struct instance *instance)
+static int defaults(struct rest *instance)
 {
     static const struct sallyport_text authorization = SALLYPORT_TEXT("authorization");
     static const struct sallyport_text bearer = SALLYPORT_TEXT("Bearer ");
@@ -105,15 +103,16 @@ static int defaults(struct instance *instance)
     int named = instance->name_len > 0;
     switch (instance->style) {
     case STYLE_HEADER:
-        return named ||
-               (copy(instance->name, sizeof instance->name, authorization,
-                     &instance->name_len) &&
-                (instance->prefix_len > 0 || copy(instance->prefix, sizeof instance->prefix,
-                                                  bearer, &instance->prefix_len)));
+        return named || (rest_copy(instance->name, sizeof instance->name, authorization,
+                                   &instance->name_len) &&
+                         (instance->prefix_len > 0 ||
+                          rest_copy(instance->prefix, sizeof instance->prefix, bearer,
+                                    &instance->prefix_len)));
     case STYLE_BASIC:
-        return (named || copy(instance->name, sizeof instance->name, authorization,
-                              &instance->name_len)) &&
-               copy(instance->prefix, sizeof instance->prefix, basic, &instance->prefix_len);
+        return (named || rest_copy(instance->name, sizeof instance->name, authorization,
+                                   &instance->name_len)) &&
+               rest_copy(instance->prefix, sizeof instance->prefix, basic,
+                         &instance->prefix_len);
     case STYLE_COOKIE:
         if (!named) {
             return 1; /* check says so */
@@ -122,6 +121,11 @@ static int defaults(struct instance *instance)
         instance->prefix[instance->name_len] = '=';
         instance->prefix_len = instance->name_len + 1;
         return 1;
+    case STYLE_OAUTH2:
+        return rest_copy(instance->name, sizeof instance->name, authorization,
+                         &instance->name_len) &&
+               rest_copy(instance->prefix, sizeof instance->prefix, bearer,
+                         &instance->prefix_len);
     case STYLE_QUERY:
     default:
         return 1;
@@ -131,27 +135,31 @@ static int defaults(struct instance *instance)
 static int32_t open_instance(const struct sallyport_host *host, uint64_t call,
                              const struct sallyport_key *key, void **ret_instance)
 {
-    struct instance *instance = calloc(1, sizeof *instance);
+    struct rest *instance = calloc(1, sizeof *instance);
     if (!instance) {
         return SALLYPORT_E_MEMORY;
     }
     if (!read_style(sallyport_setting_of(key, "style"), &instance->style)) {
         free(instance);
-        return sallyport_refuse(host, call, "style has to be header, query, basic or cookie");
+        return sallyport_refuse(host, call,
+                                "style has to be header, query, basic, cookie or oauth2");
     }
-    if (!copy(instance->hosts, sizeof instance->hosts, sallyport_setting_of(key, "host"),
-              &instance->hosts_len) ||
-        !copy(instance->name, sizeof instance->name, sallyport_setting_of(key, "name"),
-              &instance->name_len) ||
-        !copy(instance->prefix, PREFIX_MAX_BYTES, sallyport_setting_of(key, "prefix"),
-              &instance->prefix_len) ||
-        !defaults(instance)) {
+    if (!rest_copy(instance->hosts, sizeof instance->hosts, sallyport_setting_of(key, "host"),
+                   &instance->hosts_len) ||
+        !rest_copy(instance->name, sizeof instance->name, sallyport_setting_of(key, "name"),
+                   &instance->name_len) ||
+        !rest_copy(instance->prefix, REST_PREFIX_MAX_BYTES, sallyport_setting_of(key, "prefix"),
+                   &instance->prefix_len) ||
+        !defaults(instance) ||
+        (instance->style == STYLE_OAUTH2 && !oauth_open(&instance->oauth, key))) {
         free(instance);
-        return sallyport_refuse(host, call, "host, name or prefix is too long");
+        return sallyport_refuse(
+            host, call, "a setting is too long, or client_auth is neither basic nor body");
     }
     instance->has_api_key = sallyport_has_secret(key, "api_key");
     instance->has_username = sallyport_has_secret(key, "username");
     instance->has_password = sallyport_has_secret(key, "password");
+    instance->has_client_secret = sallyport_has_secret(key, "client_secret");
     *ret_instance = instance;
     return SALLYPORT_OK;
 }
@@ -175,8 +183,14 @@ static int is_token(const char *text, uint64_t len)
     return len > 0;
 }
 
-static const char *what_is_wrong(const struct instance *instance)
+static const char *what_is_wrong(const struct rest *instance)
 {
+    if (instance->style == STYLE_OAUTH2) {
+        return oauth_is_wrong(instance);
+    }
+    if (instance->has_client_secret) {
+        return "client_secret is for the style oauth2 alone";
+    }
     if (instance->style == STYLE_BASIC) {
         if (!instance->has_username || !instance->has_password || instance->has_api_key) {
             return "style basic needs the secrets username and password, and no api_key";
@@ -195,7 +209,7 @@ static const char *what_is_wrong(const struct instance *instance)
 
 static int32_t check(const struct sallyport_host *host, uint64_t call, void *data)
 {
-    const struct instance *instance = data;
+    const struct rest *instance = data;
     const char *wrong = what_is_wrong(instance);
     struct sallyport_text hosts = {instance->hosts, instance->hosts_len};
     return wrong ? sallyport_refuse(host, call, wrong)
@@ -204,7 +218,7 @@ static int32_t check(const struct sallyport_host *host, uint64_t call, void *dat
 
 static int32_t plan(const struct sallyport_host *host, uint64_t call, void *data)
 {
-    const struct instance *instance = data;
+    const struct rest *instance = data;
     struct sallyport_placement placement = {
         .size = sizeof placement,
         .place =
@@ -212,10 +226,12 @@ static int32_t plan(const struct sallyport_host *host, uint64_t call, void *data
         .flags = instance->style == STYLE_BASIC ? SALLYPORT_PLACE_BASE64 : 0,
         .name = {instance->name, instance->name_len},
         .prefix = {instance->prefix, instance->prefix_len},
-        .template_text = sallyport_text_of(
-            instance->style == STYLE_BASIC ? "{username}:{password}" : "{api_key}"),
+        .template_text =
+            sallyport_text_of(instance->style == STYLE_BASIC    ? "{username}:{password}"
+                              : instance->style == STYLE_OAUTH2 ? "{lease.token}"
+                                                                : "{api_key}"),
     };
-    char lower[NAME_MAX_BYTES];
+    char lower[REST_NAME_MAX_BYTES];
     if (instance->style == STYLE_COOKIE) {
         placement.name = sallyport_text_of("cookie");
     } else if (instance->style != STYLE_QUERY) { /* header names are told in lower case */
@@ -230,8 +246,7 @@ static int32_t plan(const struct sallyport_host *host, uint64_t call, void *data
 
 static const void *extension(const char *id)
 {
-    (void)id;
-    return NULL;
+    return strcmp(id, SALLYPORT_LEASE) == 0 ? &oauth_lease : NULL;
 }
 
 const struct sallyport_plugin *sallyport_plugin_v1(const struct sallyport_host *host)

@@ -1,14 +1,16 @@
 """Credentials that a plugin mints: a GitHub App's installation tokens, against an emulator that
 verifies the App's signature and what each token may do."""
+import base64
 import json
 import os
 import subprocess
 import sys
 import time
+import urllib.parse
 
 import msgpack
 import pytest
-from lib import Curve, Host, Refused
+from lib import Curve, Host, Refused, canary
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "upstreams"))
 import upstreams
@@ -321,3 +323,190 @@ def test_T58_neither_the_private_key_nor_the_minted_token_is_anywhere_in_the_cle
                     content = file.read()
                 assert secret not in content and b"ghs_" not in content, path
     assert "ghs_" not in app.host.log()
+
+
+# ---- OAuth 2.0, through rest ----
+
+OAUTH = """sallyport 1
+
+scope crm {
+  key crm
+  ttl 1h
+
+  @read allow GET https://api.example.com/v1/**
+}
+
+principal desk {
+  curve "%s"
+  may issue crm for 1h
+}
+"""
+SETTINGS = {"host": "api.example.com, login.example.com", "style": "oauth2",
+            "token_url": "https://login.example.com/oauth/token", "client_id": "desk{1}",
+            "oauth_scope": "read write"}
+
+
+class Crm:
+    def __init__(self, folder, recorder, secrets=None, **settings):
+        self.recorder = recorder
+        self.minted(3600)
+        self.host = Host(folder / "state")
+        self.desk = Curve()
+        self.secret = canary("cs-")
+        self.host.write_policy("crm.scope", OAUTH % self.desk.public)
+        self.host.start()
+        self.host.key_add("crm", "rest", {**SETTINGS, "upstream": recorder.url, **settings},
+                          secrets or {"client_secret": self.secret})
+        self.host.reload()
+        self.client = self.host.client(self.desk)
+        self.token = self.client.ok("issue", scope="crm")["token"]
+
+    def minted(self, life, **more):
+        self.access = canary("at-")
+        answer = {"access_token": self.access, "token_type": "Bearer", "expires_in": life}
+        self.recorder.answer({
+            "POST /oauth/token": {"headers": [["content-type", "application/json"]],
+                                  "body": json.dumps({**answer, **more})},
+            "POST /oauth/revoke": {"body": "{}"}, "*": {"body": "{}"}})
+
+    def get(self):
+        return self.client.ask("proxy", token=self.token, method="GET",
+                               url="https://api.example.com/v1/people")
+
+    def seen(self, target):
+        return [r for r in self.recorder.requests() if r["target"] == target]
+
+    def leases(self):
+        with self.host.admin() as admin:
+            return admin.ok("lease.list")["leases"]
+
+
+@pytest.fixture
+def crm(tmp_path, recorder):
+    made = []
+
+    def make(**options):
+        made.append(Crm(tmp_path, recorder, **options))
+        return made[0]
+
+    yield make
+    made[0].host.stop()
+
+
+def test_client_credentials_get_an_access_token_which_calls_then_carry(crm):
+    crm = crm()
+    assert crm.get()["status"] == 200 and crm.get()["status"] == 200
+    (asked,) = crm.seen("/oauth/token")
+    basic = base64.b64encode(("desk{1}:" + crm.secret).encode()).decode()
+    assert dict(asked["headers"])["authorization"] == "Basic " + basic
+    assert asked["body"] == b"grant_type=client_credentials&scope=read%20write"
+    calls = crm.seen("/v1/people")
+    assert [dict(c["headers"])["authorization"] for c in calls] == ["Bearer " + crm.access] * 2
+
+
+def test_a_refresh_token_and_the_secret_go_into_the_body_where_that_is_asked_for(crm):
+    secrets = {"client_secret": canary("cs-"), "refresh_token": canary("rt/") + "+="}
+    crm = crm(secrets=secrets, client_auth="body")
+    assert crm.get()["status"] == 200
+    (asked,) = crm.seen("/oauth/token")
+    assert "authorization" not in dict(asked["headers"])
+    sent = urllib.parse.parse_qs(asked["body"].decode(), strict_parsing=True)
+    assert sent == {"grant_type": ["refresh_token"], "client_id": ["desk{1}"],
+                    "scope": ["read write"], "client_secret": [secrets["client_secret"]],
+                    "refresh_token": [secrets["refresh_token"]]}
+
+
+def test_a_lease_is_renewed_ahead_of_its_end_and_the_old_one_revoked(crm):
+    crm = crm(revoke_url="https://login.example.com/oauth/revoke")
+    crm.minted(5)
+    first, end = crm.access, time.monotonic() + 5.5
+    assert crm.get()["status"] == 200
+    crm.minted(3600)
+    while time.monotonic() < end:
+        assert crm.get()["status"] == 200
+        time.sleep(0.2)
+    calls = [dict(c["headers"])["authorization"][7:] for c in crm.seen("/v1/people")]
+    assert calls[0] == first and calls[-1] == crm.access  # no call had to wait, or failed
+    assert len(crm.seen("/oauth/token")) == 2
+    (revoked,) = crm.seen("/oauth/revoke")
+    assert first in revoked["body"].decode() and crm.access not in revoked["body"].decode()
+
+
+def test_an_unused_lease_is_not_renewed_but_minted_at_the_next_call(crm):
+    crm = crm()
+    crm.minted(2)
+    assert crm.get()["status"] == 200
+    time.sleep(3)
+    assert len(crm.seen("/oauth/token")) == 1 and crm.leases() == []
+    assert crm.get()["status"] == 200
+    assert len(crm.seen("/oauth/token")) == 2
+
+
+def test_a_credential_that_the_upstream_refuses_is_not_used_again(crm):
+    crm = crm()
+    assert crm.get()["status"] == 200
+    crm.recorder.answer({"*": {"status": 401, "body": "{}"}})
+    assert crm.get()["status"] == 401
+    crm.minted(3600)
+    assert crm.get()["status"] == 200
+    assert len(crm.seen("/oauth/token")) == 2
+
+
+def test_T49_an_answer_without_a_credential_is_a_refusal_that_says_so(crm):
+    crm = crm()
+    for body in ("", "{}", "[]", '{"access_token": 7}', '{"access_token": "short"}',
+                 '{"access_token": "aaaaaaaaaaaa", "access_token": "bbbbbbbbbbbb"}',
+                 '{"access_token": "line\\nbreaks-in-it"}'):
+        crm.recorder.answer({"POST /oauth/token": {"body": body}, "*": {"body": "{}"}})
+        error = crm.get()["error"]
+        assert error["code"] in ("upstream_failed", "bad_request", "internal"), (body, error)
+        with crm.host.admin() as admin:
+            admin.ok("key.set", id="crm", settings={"oauth_scope": body[:9] or "x"})
+    assert crm.seen("/v1/people") == []
+
+
+def test_T30_a_token_endpoint_that_echoes_the_client_secret_is_cut_off(crm):
+    crm = crm()
+    crm.recorder.answer({"POST /oauth/token": {"body": json.dumps(
+        {"access_token": crm.access, "you_sent": crm.secret})}, "*": {"body": "{}"}})
+    error = crm.get()["error"]
+    assert error["code"] == "upstream_failed" and crm.secret not in json.dumps(error)
+
+
+def test_a_minted_token_that_is_echoed_does_not_reach_the_client(crm):
+    crm = crm()
+    assert crm.get()["status"] == 200
+    crm.recorder.answer({"*": {"body": json.dumps({"seen": crm.access})}})
+    error = crm.get()["error"]
+    assert error["code"] == "upstream_failed" and crm.access not in json.dumps(error)
+
+
+@pytest.mark.parametrize("wrong, says", [
+    ({"token_url": "https://elsewhere.example.org/token"}, "one of the hosts"),
+    ({"token_url": "http://login.example.com/token"}, "https URLs"),
+    ({"revoke_url": "https://login.example.com.evil.org/x"}, "one of the hosts"),
+    ({"client_auth": "maybe"}, "neither basic nor body"),
+])
+def test_a_wrong_set_up_is_refused_when_the_key_is_added(crm, wrong, says):
+    crm = crm()
+    with crm.host.admin() as admin:
+        error = admin.refused("key.add", id="other", provider="rest",
+                              settings={**SETTINGS, **wrong},
+                              secrets={"client_secret": canary("cs-")})
+    assert says in error["reason"]
+
+
+def test_without_a_worker_a_key_that_mints_says_what_to_set(tmp_path, recorder):
+    recorder.answer({"*": {"body": "{}"}})
+    with Host(tmp_path / "state", settings={"host": {"plugin_isolation": "none"}}) as host:
+        desk = Curve()
+        host.write_policy("crm.scope", OAUTH % desk.public)
+        host.start()
+        host.key_add("crm", "rest", {**SETTINGS, "upstream": recorder.url},
+                     {"client_secret": canary("cs-")})
+        host.reload()
+        client = host.client(desk)
+        token = client.ok("issue", scope="crm")["token"]
+        error = client.refused("proxy", token=token, method="GET",
+                               url="https://api.example.com/v1/people")
+        assert "plugin_isolation = worker" in error["reason"]
