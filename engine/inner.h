@@ -249,6 +249,25 @@ void leases_unseal(struct sp_engine *engine, struct opened_lease *opened);
 void leases_seal(struct sp_engine *engine);
 void lease_uses_free(struct lease_use *use);
 
+static inline struct lease *lease_of(struct sp_lease *public)
+{
+    return (struct lease *)public;
+}
+
+/* At the end of the list, which is in the order of making. NULL: out of memory. */
+struct lease *lease_new(struct sp_engine *engine, const struct sp_lease_row *row);
+/* Off the list, its secrets dropped; those who hold it still may read it. */
+void lease_unlist(struct sp_engine *engine, struct lease *lease);
+void lease_unref(struct lease *lease);
+void lease_drop_secrets(struct lease *lease);
+sp_status lease_add_user(struct lease *lease, const uint8_t token[SP_TOKEN_ID_BYTES]);
+/* What the token needs of that key version, and its lease (may be NULL). */
+sp_status lease_use_put(struct live_token *token, struct sp_text key, uint32_t version,
+                        struct sp_text words, struct lease *lease);
+/* The name of its box: of this row, and of what stands in it in plain text. */
+enum { LEASE_BOX_NAME_BYTES = SP_LEASE_ID_HEX_BYTES + 1 + 2 * SP_HASH_BYTES + 1 };
+struct sp_text lease_box_name(const struct sp_lease *lease, char text[LEASE_BOX_NAME_BYTES]);
+
 /* ---- calls (engine_call.c) ------------------------------------------------------------------
  */
 
