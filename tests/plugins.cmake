@@ -95,6 +95,7 @@ add_executable(test_plugin_outside unit/test_plugin_outside.c)
 target_link_libraries(test_plugin_outside PRIVATE plugin_loader sallyport_flags)
 
 sallyport_fuzz(fuzz/fuzz_worker.c worker_frames)
+sallyport_test(unit/test_plugin_http.c host PkgConfig::TLS)
 sallyport_fuzz(fuzz/fuzz_elf_note.c plugin_loader)
 if(TARGET fuzz_elf_note)
   target_compile_definitions(fuzz_elf_note PRIVATE TEMPLATE_SO="$<TARGET_FILE:template>")
