@@ -35,6 +35,13 @@ bad_plugin(bad_needed bad_nothing.c LINKER:--no-as-needed ${BAD_DIR}/stranger.so
 bad_plugin(bad_foreign_symbol bad_foreign_symbol.c LINKER:--no-as-needed ${BAD_DIR}/impostor.so)
 add_dependencies(bad_needed stranger)
 add_dependencies(bad_foreign_symbol impostor)
+# One fault each, for `sallyport plugin check` (e2e/test_plugin_check.py).
+foreach(fault manifest any_extension two_tables leak pool unstable version pushes allocations long
+              answers revoke none)
+  bad_plugin(manners_${fault} bad_manners.c)
+  string(TOUPPER ${fault} FAULT)
+  target_compile_definitions(manners_${fault} PRIVATE FAULT_${FAULT})
+endforeach()
 get_property(BAD_PLUGINS GLOBAL PROPERTY BAD_PLUGINS)
 
 foreach(test load elf abi push check providers)

@@ -125,6 +125,8 @@ extern const struct cli_command cli_host_commands[], cli_key_commands[], cli_cli
 
 /* `policy diff`, which stands in cli_policy_commands (cmd_diff.c). */
 int cli_run_policy_diff(struct cli *cli, int argc, char **argv);
+/* `plugin check` (cmd_check.c). */
+int cli_run_plugin_check(struct cli *cli, int argc, char **argv);
 /* `policy test` (cmd_test.c). */
 int cli_run_policy_test(struct cli *cli, int argc, char **argv);
 /* Give the calls of an audit to fn (audit_calls.h); an exit status, with a message

@@ -4,7 +4,6 @@
 #include "crypto.h"
 #include "pins.h"
 #include "provider.h"
-#include "worker.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,48 +30,6 @@ static int run_list(struct cli *cli, int argc, char **argv)
     cli_answer_done(&answer);
     sp_buf_done(&request);
     return result;
-}
-
-static int run_check(struct cli *cli, int argc, char **argv)
-{
-    struct cli_list args;
-    if (!cli_args(argc, argv, NULL, 0, 1, 1, &args)) {
-        return CLI_USAGE;
-    }
-    struct sp_error err = {""};
-    struct sp_provider *provider = NULL;
-    struct sp_plugin_rules rules = {.dev = true, .owner_uid = (uint32_t)geteuid()};
-    char program[SP_WORKER_PATH_BYTES];
-    uv_loop_t loop;
-    sp_worker_program(program);
-    if (uv_loop_init(&loop)) {
-        return cli_error(CLI_INTERNAL, "out of memory or file descriptors");
-    }
-    struct sp_worker_config worker = {.loop = &loop, .program = program};
-    if (sp_worker_load(args.items[0], &rules, &worker, &provider, &err)) {
-        (void)uv_run(&loop, UV_RUN_DEFAULT);
-        (void)uv_loop_close(&loop);
-        return cli_error(CLI_NO, "%s", err.text);
-    }
-    const struct sp_manifest *m = provider->manifest;
-    char hex[65];
-    sp_hex_encode(provider->hash, 32, hex);
-    if (cli->json) {
-        (void)printf("{\"provider\":\"%.*s\",\"version\":\"%.*s\",\"sha256\":\"%s\","
-                     "\"fields\":%zu,\"actions\":%zu}\n",
-                     (int)m->id.len, m->id.ptr, (int)m->version.len, m->version.ptr, hex,
-                     m->n_fields, m->n_actions);
-    } else {
-        (void)printf(
-            "%s can be loaded: provider %.*s %.*s, %zu fields, %zu actions\nSHA-256 %s\n",
-            args.items[0], (int)m->id.len, m->id.ptr, (int)m->version.len, m->version.ptr,
-            m->n_fields, m->n_actions, hex);
-    }
-    provider->ops->stop(provider);
-    (void)uv_run(&loop, UV_RUN_DEFAULT);
-    (void)uv_loop_close(&loop);
-    provider->ops->free(provider);
-    return CLI_YES;
 }
 
 static int run_pin(struct cli *cli, int argc, char **argv)
@@ -106,8 +63,21 @@ static int run_pin(struct cli *cli, int argc, char **argv)
 
 const struct cli_command cli_plugin_commands[] = {
     {"plugin", "list", "", "List the loaded providers", NULL, run_list},
-    {"plugin", "check", "FILE.so", "Load a plugin here and say whether a host would",
-     "Runs the plugin's code in this process, with your rights.\n", run_check},
+    {"plugin", "check", "FILE.so [--only TEST] [--fuzz N] [--set NAME=VALUE]…",
+     "Try a plugin: would a host load it, and does it behave",
+     "Each test runs the plugin in a sandboxed process of its own; no pin, no host and no "
+     "secret is\n"
+     "needed.\n"
+     "  --list            the tests\n"
+     "  --only TEST       that one alone\n"
+     "  --set NAME=VALUE  a setting of the key to try it with (else one is guessed)\n"
+     "  --secret NAME     a secret that this key has; its value is never needed\n"
+     "  --fuzz N          that many random keys (default 1000; 0: none)\n"
+     "  --seed N          of the random keys (default: a new one, which is printed)\n"
+     "  --reproduce SEED:CASE\n"
+     "                    one random key again, as a failure printed it\n"
+     "Exit status 1 where a test failed; a warning is none.\n",
+     cli_run_plugin_check},
     {"plugin", "pin", "FILE.so", "Trust this very file: the host loads it from now on",
      "Records the file's SHA-256 in DIR/plugins.pins. None of its code is run.\n", run_pin},
     {0},

@@ -172,20 +172,33 @@ sp_status sp_worker_load(const char *path, const struct sp_plugin_rules *rules,
 #ifndef SALLYPORT_WORKER
 #define SALLYPORT_WORKER "/usr/libexec/sallyport/sallyport-worker"
 #endif
+#ifndef SALLYPORT_PROBE
+#define SALLYPORT_PROBE "/usr/libexec/sallyport/sallyport-plugin-probe"
+#endif
 
-void sp_worker_program(char ret_path[SP_WORKER_PATH_BYTES])
+static void find_program(const char *name, const char *installed,
+                         char ret_path[SP_WORKER_PATH_BYTES])
 {
-    static const char name[] = "sallyport-worker";
-    ssize_t len = readlink("/proc/self/exe", ret_path, SP_WORKER_PATH_BYTES - sizeof name);
+    ssize_t len = readlink("/proc/self/exe", ret_path, SP_WORKER_PATH_BYTES - 64);
     if (len > 0) {
         ret_path[len] = '\0';
         char *file = strrchr(ret_path, '/');
         if (file) {
-            memcpy(file + 1, name, sizeof name);
+            (void)snprintf(file + 1, 63, "%s", name);
             if (access(ret_path, X_OK) == 0) {
                 return;
             }
         }
     }
-    (void)snprintf(ret_path, SP_WORKER_PATH_BYTES, "%s", SALLYPORT_WORKER);
+    (void)snprintf(ret_path, SP_WORKER_PATH_BYTES, "%s", installed);
+}
+
+void sp_worker_program(char ret_path[SP_WORKER_PATH_BYTES])
+{
+    find_program("sallyport-worker", SALLYPORT_WORKER, ret_path);
+}
+
+void sp_probe_program(char ret_path[SP_WORKER_PATH_BYTES])
+{
+    find_program("sallyport-plugin-probe", SALLYPORT_PROBE, ret_path);
 }

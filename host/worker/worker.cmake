@@ -12,7 +12,8 @@ target_link_libraries(worker_frames PUBLIC plugin_loader wire Sallyport::PluginS
 add_library(worker STATIC ${CMAKE_CURRENT_LIST_DIR}/load.c ${CMAKE_CURRENT_LIST_DIR}/process.c
   ${CMAKE_CURRENT_LIST_DIR}/provider.c)
 target_compile_definitions(worker PRIVATE
-  SALLYPORT_WORKER="${CMAKE_INSTALL_FULL_LIBEXECDIR}/sallyport/sallyport-worker")
+  SALLYPORT_WORKER="${CMAKE_INSTALL_FULL_LIBEXECDIR}/sallyport/sallyport-worker"
+  SALLYPORT_PROBE="${CMAKE_INSTALL_FULL_LIBEXECDIR}/sallyport/sallyport-plugin-probe")
 target_link_libraries(worker PUBLIC worker_frames PkgConfig::UV PRIVATE sallyport_flags)
 
 add_executable(sallyport-worker ${CMAKE_CURRENT_LIST_DIR}/main.c ${CMAKE_CURRENT_LIST_DIR}/sandbox.c)

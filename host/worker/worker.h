@@ -32,6 +32,8 @@ sp_status sp_worker_load(const char *path, const struct sp_plugin_rules *rules,
 /* Where the worker is: beside this program (a build folder), else where it was installed. */
 enum { SP_WORKER_PATH_BYTES = 1024 };
 void sp_worker_program(char ret_path[SP_WORKER_PATH_BYTES]);
+/* The probe of `plugin check` lies in the same place. */
+void sp_probe_program(char ret_path[SP_WORKER_PATH_BYTES]);
 
 /* For tests: the process that runs now; 0: none. */
 int sp_worker_pid(const struct sp_provider *provider);

@@ -1,0 +1,93 @@
+"""`sallyport plugin check`: each fault that it is there to find, in a plugin that has that fault and
+no other; and the providers, which have none."""
+import json
+import os
+import re
+import subprocess
+
+import pytest
+from lib import build_file, is_sanitized
+
+PROVIDERS = ["lib/sallyport/plugins/stripe.so", "lib/sallyport/plugins/github.so",
+             "lib/sallyport/plugins/rest.so", "plugins/template/template.so"]
+FAULTS = {
+    "manifest": {"manifest"},
+    "any_extension": {"unknown-extensions"},
+    "two_tables": {"known-extensions"},
+    "leak": {"open-and-close"},
+    "pool": {"many-instances"},
+    "unstable": {"stable", "other-hosts"},
+    "version": {"other-hosts"},
+    "pushes": {"failing-pushes"},
+    "allocations": {"failing-allocations"},
+    "long": {"hard-keys", "fuzz"},
+    "answers": {"upstream-answers"},
+    "revoke": {"revoke-twice"},
+    "none": set(),
+}
+NEEDS_OWN_MALLOC = {"leak", "allocations"}
+
+
+def check(path, *options, expect=None):
+    argv = [build_file("host", "sallyport"), "plugin", "check", "--json", path, *options]
+    done = subprocess.run(argv, capture_output=True, timeout=120, check=False)
+    assert expect is None or done.returncode == expect, (done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+def failed(report):
+    return {test["name"]: test["reason"] for test in report["tests"]
+            if test["verdict"] == "fail"}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_our_own_plugins_pass_every_test(provider):
+    report = check(build_file(*provider.split("/")), "--fuzz", "300", expect=0)
+    assert report["failed"] == report["warned"] == 0 and report["passed"] >= 11, report
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_a_fault_fails_its_own_test_and_no_other(fault):
+    if fault in NEEDS_OWN_MALLOC and is_sanitized():
+        pytest.skip("a sanitizer's malloc is its own")
+    path = build_file("tests", "bad", "manners_%s.so" % fault)
+    report = check(path, "--seed", "1", "--fuzz", "200", expect=1 if FAULTS[fault] else 0)
+    assert set(failed(report)) == FAULTS[fault], report["tests"]
+
+
+def test_a_crash_is_named_and_a_random_key_can_be_tried_again():
+    path = build_file("tests", "bad", "manners_long.so")
+    reasons = failed(check(path, "--fuzz", "500", expect=1))
+    assert "signal 6" in reasons["hard-keys"]
+    again = re.search(r"--reproduce (\d+:\d+)", reasons["fuzz"]).group(1)
+    assert set(failed(check(path, "--reproduce", again, expect=1))) == {"reproduce"}
+    good = build_file("tests", "bad", "manners_none.so")
+    assert check(good, "--reproduce", again, expect=0)["passed"] == 1
+
+
+def test_one_test_alone_with_a_key_of_the_authors():
+    path = build_file("lib", "sallyport", "plugins", "rest.so")
+    report = check(path, "--only", "key", "--set", "style=basic", "--set", "host=a.example.com",
+                   "--secret", "username", "--secret", "password", expect=0)
+    (test,) = report["tests"]
+    assert test["verdict"] == "pass" and "style=basic" in test["reason"]
+
+
+def test_wrong_usage_and_what_is_no_plugin_are_told(tmp_path):
+    def run(*args):
+        done = subprocess.run([build_file("host", "sallyport"), "plugin", "check", *args],
+                              capture_output=True, timeout=60, check=False)
+        return done.returncode, done.stderr.decode()
+
+    path = build_file("lib", "sallyport", "plugins", "rest.so")
+    assert run()[0] == 2
+    assert run(path, "--only", "nosuch")[0] == 2
+    assert run(path, "--reproduce", "7")[0] == 2
+    assert run(path, "--fuzz", "-1")[0] == 2
+    assert run(path, "--set", "nothing")[0] == 2
+    text = tmp_path / "text.so"
+    text.write_text("no ELF")
+    os.chmod(text, 0o755)
+    status, said = run(str(text))
+    assert status == 1 and "text.so" in said
+    assert run(str(tmp_path / "none.so"))[0] == 1
