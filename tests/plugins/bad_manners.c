@@ -61,8 +61,9 @@ static int32_t open_instance(const struct sallyport_host *host, uint64_t call,
     memcpy(copy, region.ptr, region.len);
     copy[region.len] = '\0';
 #ifdef FAULT_LEAK
-    static void *volatile lost;
-    lost = malloc(100);
+    static void *lost[2];
+    lost[0] = lost[1];
+    lost[1] = malloc(100 + (size_t)(lost[0] != NULL));
 #endif
 #ifdef FAULT_LONG
     if (region.len > LONG_BYTES) {
