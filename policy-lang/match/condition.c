@@ -44,6 +44,9 @@ const struct sp_value *match_field(const struct field *field, const struct sp_re
         scratch->as.text = header ? header->value : SP_TEXT("");
         return header ? scratch : NULL;
     case FIELD_PATH:
+        if (field->segment >= request->url.n_segments) {
+            return NULL; /* split by an encoded slash: which segment it is, nobody knows */
+        }
         *scratch = (struct sp_value){.kind = SP_VALUE_FORM};
         scratch->as.text = request->url.segments[field->segment].text;
         return scratch;

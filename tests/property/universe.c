@@ -109,6 +109,7 @@ struct maker {
     unsigned n_integers;
     struct sp_text strings[VALUES_MAX];
     unsigned n_strings;
+    bool bare; /* the JSON body is no object */
 };
 
 static void *keep(struct maker *m, const void *from, size_t n, size_t size)
@@ -409,7 +410,10 @@ static void add_variant(struct maker *m)
     v.query = keep(m, c->query, c->n_query, sizeof *c->query);
     v.query_value = tree_of(m, v.query, v.n_query);
     v.headers = keep(m, c->headers, c->n_headers, sizeof *c->headers);
-    if (m->kind == SP_BODY_JSON) {
+    if (m->bare) { /* a JSON text that is no object has no fields at all */
+        static const struct sp_value bare = {.kind = SP_VALUE_STRING, .as.text = {"bare", 4}};
+        v.body = &bare;
+    } else if (m->kind == SP_BODY_JSON) {
         object.as.object.items = keep(m, c->json, c->n_json, sizeof *c->json);
         object.as.object.n = c->n_json;
         v.body = keep(m, &object, 1, sizeof object);
@@ -424,10 +428,15 @@ static bool of_body(enum u_field_kind field)
     return field < U_QUERY;
 }
 
+static bool has_fields(const struct maker *m)
+{
+    return (m->kind == SP_BODY_JSON && !m->bare) || m->kind == SP_BODY_FORM;
+}
+
 static void each_extra(struct maker *m)
 {
     struct content before = m->content;
-    bool bodies = m->kind == SP_BODY_JSON || m->kind == SP_BODY_FORM;
+    bool bodies = has_fields(m);
     for (unsigned member = 0; member < (bodies && m->theme->only ? 3 : 1); member++) {
         for (unsigned parameter = 0; parameter < 2; parameter++) {
             m->content = before;
@@ -450,8 +459,7 @@ static void each_field(struct maker *m, unsigned field)
         each_extra(m);
         return;
     }
-    if (of_body(m->theme->fields[field]) && m->kind != SP_BODY_JSON &&
-        m->kind != SP_BODY_FORM) {
+    if (of_body(m->theme->fields[field]) && !has_fields(m)) {
         each_field(m, field + 1);
         return;
     }
@@ -466,7 +474,7 @@ void universe_make(const struct u_theme *theme, bool folds, struct sp_arena *are
                    struct universe *ret_universe)
 {
     static const enum sp_body_kind kinds[] = {SP_BODY_NONE, SP_BODY_JSON, SP_BODY_FORM,
-                                              SP_BODY_OPAQUE};
+                                              SP_BODY_OPAQUE, SP_BODY_JSON};
     static struct maker m;
     bool bodies = false;
     m = (struct maker){.theme = theme, .arena = arena, .u = ret_universe};
@@ -477,8 +485,9 @@ void universe_make(const struct u_theme *theme, bool folds, struct sp_arena *are
     for (unsigned i = 0; i < theme->n_fields; i++) {
         bodies = bodies || of_body(theme->fields[i]);
     }
-    for (unsigned k = 0; k < (bodies ? 4 : 1); k++) {
+    for (unsigned k = 0; k < (bodies ? 5 : 1); k++) {
         m.kind = kinds[k];
+        m.bare = k == 4;
         each_field(&m, 0);
     }
 }

@@ -208,6 +208,20 @@ static void queries_headers_and_captures_are_changed_too(void **state)
     asked_done(&asked);
 }
 
+/* A deny sees an encoded slash as two segments; its capture is then none of the request's. */
+static void a_capture_that_the_path_does_not_reach_is_unknown(void **state)
+{
+    struct kit *kit = *state;
+    struct asked asked;
+    struct sp_request request = kit_request(kit, "GET", "https://h.test/a%2F9");
+    ask(kit,
+        "@any allow GET https://h.test/{x:slash}\n"
+        "@no deny GET https://h.test/a/{q:slash} where path.q < 4 or path.q = \"b\"",
+        &request, &asked);
+    assert_true(asked.nearest.found);
+    asked_done(&asked);
+}
+
 static void a_scope_that_allows_nothing_has_no_nearest_request(void **state)
 {
     struct kit *kit = *state;
@@ -269,6 +283,7 @@ int main(void)
         kit_test(constants_that_shut_each_other_out_are_stepped_beside),
         kit_test(each_element_of_a_list_is_changed_on_its_own),
         kit_test(queries_headers_and_captures_are_changed_too),
+        kit_test(a_capture_that_the_path_does_not_reach_is_unknown),
         kit_test(a_scope_that_allows_nothing_has_no_nearest_request),
         kit_test(an_escalating_action_asks_for_a_literal_allow),
         kit_test(a_large_scope_and_a_large_body_end),
