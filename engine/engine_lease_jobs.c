@@ -152,12 +152,12 @@ static void after_live(struct simple_job *job)
 }
 
 /* The secrets in a version of their own, and sealed for the row. */
-static sp_status seal_lease(struct sp_engine *engine, struct change *c,
-                            const struct sp_key_secret *secrets, size_t n_secrets)
+static sp_status seal_lease(struct sp_engine *engine, const struct sp_lease *lease,
+                            struct change *c, const struct sp_key_secret *secrets,
+                            size_t n_secrets)
 {
     struct sp_secret plain = {NULL, NULL, 0};
     char name[LEASE_BOX_NAME_BYTES];
-    const struct sp_lease *lease = &c->lease->public;
     sp_status status =
         engine->keyring ? secrets_encode(engine->pool, secrets, n_secrets, &plain) : SP_ESEALED;
     status = status ? status : version_of_secrets(engine->pool, &plain, &c->minted);
@@ -175,7 +175,7 @@ void sp_engine_lease_live(struct sp_engine *engine, struct sp_lease *lease,
 {
     struct change like = {.lease = lease_of(lease), .done = done, .who = user}, *c = NULL;
     struct simple_job *job = change_job(engine, &like, "lease.live", &c);
-    sp_status status = job ? seal_lease(engine, c, secrets, n_secrets) : SP_OK;
+    sp_status status = job ? seal_lease(engine, lease, c, secrets, n_secrets) : SP_OK;
     for (size_t i = 0; i < n_secrets; i++) {
         sp_secret_free(&secrets[i].value);
     }

@@ -128,7 +128,10 @@ sp_status lease_use_put(struct live_token *token, struct sp_text key, uint32_t v
 {
     struct lease_use *use = use_find(token, key);
     char *copy = malloc(words.len + 1);
-    if (copy && !use) {
+    if (!copy) {
+        return SP_ENOMEM;
+    }
+    if (!use) {
         use = calloc(1, sizeof *use);
         if (use) {
             copy_name(key, use->key, sizeof use->key);
@@ -136,7 +139,7 @@ sp_status lease_use_put(struct live_token *token, struct sp_text key, uint32_t v
             token->leases = use;
         }
     }
-    if (!copy || !use) {
+    if (!use) {
         free(copy);
         return SP_ENOMEM;
     }

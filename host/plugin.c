@@ -71,8 +71,10 @@ static int32_t call_hook(struct plugin *plugin, struct question *q, uint64_t cal
     const struct sallyport_plugin *table = plugin->table;
     const struct sallyport_host *host = &plugin->host.table;
     struct sallyport_text lease = {NULL, 0};
+    uint32_t n_words = 0;
     if (q->ask) {
         lease = (struct sallyport_text){q->ask->id.ptr, q->ask->id.len};
+        n_words = (uint32_t)q->ask->n_words;
     }
     switch (q->hook) {
     case SP_HOOK_CHECK:
@@ -82,8 +84,8 @@ static int32_t call_hook(struct plugin *plugin, struct question *q, uint64_t cal
                                           (uint32_t)q->n_reaches);
     case SP_HOOK_RENEW:
         q->result.size = sizeof q->result;
-        return plugin->lease->renew(host, call, instance, &lease, q->words,
-                                    (uint32_t)q->ask->n_words, &q->result);
+        return plugin->lease->renew(host, call, instance, &lease, q->words, n_words,
+                                    &q->result);
     case SP_HOOK_REVOKE:
         return plugin->lease->revoke(host, call, instance, &lease);
     case SP_HOOK_PLAN:

@@ -13,7 +13,7 @@ int32_t sp_push_permission(const struct sallyport_host *table, uint64_t call,
                            const struct sallyport_text *word)
 {
     struct sp_plugin_host *host = sp_plugin_host_of(table);
-    struct sp_text copy;
+    struct sp_text copy = {NULL, 0};
     void *item = NULL;
     int32_t status = sp_push_begin(host, call, IN(SP_HOOK_PERMISSIONS), "push_permission");
     if (!status) {

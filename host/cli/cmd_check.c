@@ -341,6 +341,7 @@ static bool number(const char *text, uint64_t *ret_number)
 
 struct options {
     const char *only, *fuzz, *seed, *reproduce;
+    char seed_room[32];
     struct cli_list settings, secrets;
     bool list;
     uint64_t n_fuzz, case_number;
@@ -349,26 +350,24 @@ struct options {
 /* Also the lines of the key; false with a message. */
 static bool read_options(struct check *c, struct options *o)
 {
-    char seed[32];
     o->n_fuzz = FUZZ_DEFAULT;
     randombytes_buf(&c->seed, sizeof c->seed);
     c->seed %= 1000000000; /* short enough to type */
     if (o->reproduce) {
         const char *colon = strchr(o->reproduce, ':');
         size_t len = colon ? (size_t)(colon - o->reproduce) : 0;
-        if (len == 0 || len >= sizeof seed || !number(colon + 1, &o->case_number)) {
+        if (len == 0 || len >= sizeof o->seed_room || !number(colon + 1, &o->case_number)) {
             (void)cli_error(CLI_USAGE, "--reproduce takes SEED:CASE, as a failure printed it");
             return false;
         }
-        memcpy(seed, o->reproduce, len);
-        seed[len] = '\0';
-        o->seed = seed;
+        memcpy(o->seed_room, o->reproduce, len);
+        o->seed_room[len] = '\0';
+        o->seed = o->seed_room;
     }
     if ((o->seed && !number(o->seed, &c->seed)) || (o->fuzz && !number(o->fuzz, &o->n_fuzz))) {
         (void)cli_error(CLI_USAGE, "--seed and --fuzz take a number");
         return false;
     }
-    o->seed = NULL; /* it may have been in this frame */
     for (size_t i = 0; i < o->settings.n; i++) {
         struct sp_text name, value;
         if (!cli_pair(o->settings.items[i], &name, &value)) {

@@ -21,6 +21,7 @@ static bool push_fails(void)
 
 /* Each hands on to the host's own function, unless it is this one's turn to fail. */
 #define PUSH(name, type, own)                                                                  \
+    /* NOLINTNEXTLINE(bugprone-macro-parentheses): a type takes none */                        \
     static int32_t name(const struct sallyport_host *host, uint64_t call, type *what)          \
     {                                                                                          \
         if (push_fails()) {                                                                    \
