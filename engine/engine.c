@@ -337,6 +337,7 @@ struct opening {
     struct sp_keyring *keyring;
     struct key_list keys;
     struct opened_lease *leases;
+    struct sp_secret authority;
 };
 
 /* On the commit thread, as Argon2id takes a second. */
@@ -356,6 +357,9 @@ static sp_status unseal_work(struct sp_job *job, struct sp_store *store)
         status = leases_open(store, o->keyring, engine->pool, &o->leases, &job->err);
     }
     if (!status) {
+        status = authority_read(store, o->keyring, engine->pool, &o->authority, &job->err);
+    }
+    if (!status) {
         status = sp_audit_sign_with(
             engine->audit, sp_keyring_key(o->keyring, SP_PURPOSE_AUDIT_SIGN, &id), &job->err);
     }
@@ -364,6 +368,7 @@ static sp_status unseal_work(struct sp_job *job, struct sp_store *store)
         key_list_free(&o->keys);
         opened_leases_free(o->leases);
         o->leases = NULL;
+        sp_secret_free(&o->authority);
         sp_keyring_close(o->keyring);
         o->keyring = NULL;
     }
@@ -377,6 +382,7 @@ static void after_unseal(struct simple_job *job)
     engine->keyring = o->keyring;
     keys_replace(engine, &o->keys);
     leases_unseal(engine, o->leases);
+    engine->authority = o->authority;
     engine->state = SP_ENGINE_READY;
 }
 
@@ -450,6 +456,7 @@ static void after_seal(struct simple_job *job)
     struct sp_engine *engine = job->engine;
     keys_replace(engine, job->payload);
     leases_seal(engine);
+    sp_secret_free(&engine->authority);
     sp_keyring_close(engine->keyring);
     engine->keyring = NULL;
 }
@@ -587,6 +594,7 @@ void sp_engine_close(struct sp_engine *engine)
         sp_commit_free(engine->commit);
         engine->commit = NULL;
     }
+    sp_secret_free(&engine->authority);
     leases_free(engine);
     tokens_free(engine);
     struct key_list keys = {engine->keys, engine->n_keys};

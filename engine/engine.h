@@ -79,6 +79,12 @@ typedef void (*sp_engine_done)(void *user, sp_status status, const struct sp_err
 /* unseal is wiped by the engine once it was used (it takes the secret over). */
 void sp_engine_unseal(struct sp_engine *engine, struct sp_secret *unseal, sp_engine_done done,
                       void *user);
+/* The host's own certificate authority (host/ca.h), sealed in the store: PEM, .ptr NULL where
+ * there is none, or while sealed. It is put once: SP_EEXIST. The secret is taken over. */
+struct sp_text sp_engine_authority(const struct sp_engine *engine);
+void sp_engine_authority_put(struct sp_engine *engine, struct sp_secret *pem,
+                             sp_engine_done done, void *user);
+
 /* The engine's pool, for secrets on their way in. */
 struct sp_pool *sp_engine_pool(struct sp_engine *engine);
 /* Drop all plaintext; calls in flight finish, new ones are refused. */

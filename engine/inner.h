@@ -131,6 +131,7 @@ struct sp_engine {
     size_t frozen_buckets;
     struct chain chains[CHAINS];
     struct lease *leases; /* in the order of making */
+    struct sp_secret authority;
     struct sp_rates *rates;
     struct sp_ticket *tickets; /* in flight, for request ids */
     size_t n_open;
@@ -209,6 +210,14 @@ sp_status clients_load(struct sp_engine *engine, struct sp_error *err);
 sp_status actors_rebuild(struct sp_engine *engine, struct sp_error *err);
 const struct actor *actor_find(const struct sp_engine *engine, struct sp_text curve);
 const struct sp_identity *principal_find(const struct sp_engine *engine, struct sp_text name);
+
+/* ---- the authority (engine_authority.c)
+ * ------------------------------------------------------
+ */
+
+/* Commit thread: what the store has; an empty secret: nothing. */
+sp_status authority_read(struct sp_store *store, const struct sp_keyring *keyring,
+                         struct sp_pool *pool, struct sp_secret *ret_pem, struct sp_error *err);
 
 /* ---- keys (engine_keys.c) -------------------------------------------------------------------
  */

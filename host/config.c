@@ -227,7 +227,7 @@ static sp_status listen_set(char field[SP_PATH_MAX_BYTES], const char *base, con
     return status ? status : text_set(field, start, "", path);
 }
 
-/* "prefixed", "token", "health", or "provider stripe". */
+/* "prefixed", "token", "forward", "health", or "provider stripe". */
 static sp_status mode_set(struct sp_config_http *http, const char *value)
 {
     static const char start[] = "provider ";
@@ -242,7 +242,10 @@ static sp_status mode_set(struct sp_config_http *http, const char *value)
     http->provider[0] = '\0';
     http->by_token = strcmp(value, "token") == 0;
     http->health = strcmp(value, "health") == 0;
-    return http->by_token || http->health || strcmp(value, "prefixed") == 0 ? SP_OK : SP_EINVAL;
+    http->forward = strcmp(value, "forward") == 0;
+    return http->by_token || http->health || http->forward || strcmp(value, "prefixed") == 0
+               ? SP_OK
+               : SP_EINVAL;
 }
 
 /* into: the structure that the setting's offset is in. */

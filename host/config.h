@@ -23,6 +23,7 @@ struct sp_config_http {
     char name[SP_CONFIG_NAME_MAX_BYTES];
     char listen[SP_PATH_MAX_BYTES]; /* 127.0.0.1:7251, [::1]:7251, unix:/PATH */
     bool by_token;                  /* mode = token: the token's scope names the provider */
+    bool forward;                   /* mode = forward: a proxy */
     bool health;                    /* mode = health: what monitors ask, and nothing else */
     char provider[SP_CONFIG_NAME_MAX_BYTES]; /* mode = provider NAME; else empty: prefixed */
     char tls_cert[SP_PATH_MAX_BYTES], tls_key[SP_PATH_MAX_BYTES]; /* "": no TLS */

@@ -21,12 +21,16 @@
 
 struct sp_http_front;
 
-enum { SP_HTTP_LISTENERS_MAX = 8, SP_HTTP_PEER_BYTES = 64 };
+enum { SP_HTTP_LISTENERS_MAX = 8, SP_HTTP_PEER_BYTES = 64, SP_HTTP_HOST_BYTES = 256 };
+
+struct sp_tls_context;
 
 struct sp_http_exchange {
     const struct sp_http_route *route;     /* the listener's */
     const struct sp_http_request *request; /* its body from `handle` on */
     bool secure;                           /* it came by TLS */
+    /* Of a forward proxy's tunnel: the host it leads to, and what CONNECT gave; else empty. */
+    struct sp_text tunnel, proxy_authorization;
     bool close; /* the connection ends with the answer; the handler may set it, and says so */
     char peer[SP_HTTP_PEER_BYTES]; /* for the audit: "127.0.0.1", "unix:1000" (the user's id) */
     struct sp_arena arena;         /* for whatever the request needs */
@@ -52,6 +56,10 @@ struct sp_http_front_config {
                           has to be taken at that rate over such a time */
     /* False: refused, and the answer written to exchange->reply; the connection ends. */
     bool (*admit)(void *user, struct sp_http_exchange *exchange);
+    /* A CONNECT: the certificate to answer with, or NULL, and the refusal in exchange->reply.
+     * The tunnel's host is put into ret_host. */
+    struct sp_tls_context *(*connect)(void *user, struct sp_http_exchange *exchange,
+                                      char ret_host[SP_HTTP_HOST_BYTES]);
     /* Ends with sp_http_exchange_reply on the same exchange. */
     void (*handle)(void *user, struct sp_http_exchange *exchange);
     /* Of an exchange that streams: there is room again after SP_STREAM_WAIT; the client went

@@ -210,6 +210,7 @@ void sp_host_status(struct sp_host *host, struct sp_engine_status *engine,
 
 void sp_host_announce(struct sp_host *host)
 {
+    sp_ops_proxy_announce(host);
     switch (sp_engine_state(host->engine)) {
     case SP_ENGINE_READY:
         (void)sd_notify(0, "READY=1\nSTATUS=ready");
@@ -594,6 +595,7 @@ void sp_host_stop(struct sp_host *host)
         host->engine = NULL;
     }
     sp_leases_free(host->leases);
+    sp_ca_free(host->ca);
     sp_front_free(host->client_front);
     sp_front_free(host->admin_front);
     sp_http_front_free(host->http_front);

@@ -5,6 +5,7 @@
 #ifndef SP_HOST_H
 #define SP_HOST_H
 
+#include "ca.h"
 #include "config.h"
 #include "egress.h"
 #include "engine.h"
@@ -40,6 +41,7 @@ struct sp_host {
     char http_text[SP_CONFIG_HTTP_MAX][768]; /* where they listen, and how; for status */
     const char *http_texts[SP_CONFIG_HTTP_MAX];
     struct sp_http_front *http_front; /* NULL: no listener */
+    struct sp_ca *ca;                 /* NULL: no forward proxy, or sealed */
     uint64_t messages_refused;
     struct sp_metrics metrics;
     int64_t started_ms;
@@ -75,6 +77,12 @@ void sp_ops_client(void *user, struct sp_exchange *exchange);
 void sp_ops_admin(void *user, struct sp_exchange *exchange);
 /* The HTTP front door: start the listeners of the configuration, if there are any. */
 sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err);
+/* The forward proxy. The state changed: open its authority, or close it; make one where there
+ * is none yet. DIR/ca.pem is for clients. */
+void sp_ops_proxy_announce(struct sp_host *host);
+/* See sp_http_front_config.connect. */
+struct sp_tls_context *sp_ops_proxy_connect(void *user, struct sp_http_exchange *exchange,
+                                            char ret_host[SP_HTTP_HOST_BYTES]);
 /* One request of a listener with mode = health; answers it. */
 void sp_ops_health(struct sp_host *host, struct sp_http_exchange *exchange);
 /* key.add, key.rotate and key.set, which ask the provider first. by: the administrator's name.

@@ -95,6 +95,29 @@ static enum sp_code read_authorization(struct sp_arena *arena, struct sp_text va
     return is(scheme, "basic") ? read_basic(arena, rest, call) : SP_CODE_BAD_REQUEST;
 }
 
+/* What a proxy was given; false where it is not clear. */
+static bool read_proxy_token(struct sp_arena *arena, const struct sp_http_request *request,
+                             struct sp_text given, struct sp_http_call *call,
+                             struct sp_decision *decision)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < request->n_headers; i++) {
+        if (is(request->headers[i].name, "proxy-authorization")) {
+            given = sp_text_trim(request->headers[i].value);
+            n++;
+        }
+    }
+    enum sp_code code = n > 1       ? SP_CODE_BAD_REQUEST
+                        : given.len ? read_authorization(arena, given, call)
+                                    : SP_CODE_OK;
+    if (code != SP_CODE_OK) {
+        decide(decision, code == SP_CODE_BUSY ? code : SP_CODE_TOKEN_INVALID,
+               "no token can be read from Proxy-Authorization",
+               "give the proxy as http://TOKEN:x@HOST:PORT");
+    }
+    return code == SP_CODE_OK;
+}
+
 /* False: decision says why. */
 static bool read_token(struct sp_arena *arena, const struct sp_http_request *request,
                        struct sp_http_call *call, struct sp_decision *decision)
@@ -220,12 +243,17 @@ static bool read_prefix(struct sp_http_call *call, struct sp_decision *decision)
 }
 
 void sp_http_call_read(struct sp_arena *arena, const struct sp_http_route *route,
-                       const struct sp_http_request *request, struct sp_http_call *ret_call,
+                       const struct sp_http_request *request,
+                       struct sp_text proxy_authorization, struct sp_http_call *ret_call,
                        struct sp_decision *ret_decision)
 {
     *ret_call = (struct sp_http_call){.prefix = SP_TEXT(""), .target = request->target};
     *ret_decision = (struct sp_decision){.code = SP_CODE_OK};
-    if (!read_token(arena, request, ret_call, ret_decision) ||
+    if (route->mode == SP_HTTP_FORWARD &&
+        !read_proxy_token(arena, request, proxy_authorization, ret_call, ret_decision)) {
+        return;
+    }
+    if ((!ret_call->token.len && !read_token(arena, request, ret_call, ret_decision)) ||
         (route->mode == SP_HTTP_PREFIXED && !read_prefix(ret_call, ret_decision)) ||
         !pass_headers(arena, request, ret_call, ret_decision)) {
         return;

@@ -5,7 +5,8 @@
  * scope names one provider), never mixed. The path behind the prefix goes on byte for byte.
  *
  * The token stands where the client puts its API key: Authorization with Bearer or token
- * (any case), Basic (as user name or as password), or X-Api-Key. Exactly one of these, once;
+ * (any case), Basic (as user name or as password), or X-Api-Key. Exactly one of these, once; a
+ * proxy takes what Proxy-Authorization has, and where that came looks nowhere else;
  * it may wear a disguise (engine/token.h). Whatever was in these places stays here.
  *
  * What a client's library or a proxy before us adds by itself is left out (T26): Host, what
@@ -23,7 +24,8 @@ enum sp_http_mode {
     SP_HTTP_PREFIXED,
     SP_HTTP_PROVIDER,
     SP_HTTP_TOKEN,
-    SP_HTTP_HEALTH, /* no calls: what monitors ask (ops_health.c) */
+    SP_HTTP_FORWARD, /* a proxy: the target names the host */
+    SP_HTTP_HEALTH,  /* no calls: what monitors ask (ops_health.c) */
 };
 
 struct sp_http_route { /* of a listener */
@@ -46,8 +48,9 @@ struct sp_http_call {
 /* SP_CODE_OK, or why not: TOKEN_INVALID where no token came, NOT_FOUND where the route leads
  * nowhere, BAD_REQUEST. Only the head is looked at. The call borrows from request and arena. */
 void sp_http_call_read(struct sp_arena *arena, const struct sp_http_route *route,
-                       const struct sp_http_request *request, struct sp_http_call *ret_call,
-                       struct sp_decision *ret_decision);
+                       const struct sp_http_request *request,
+                       struct sp_text proxy_authorization /* of a tunnel's CONNECT */,
+                       struct sp_http_call *ret_call, struct sp_decision *ret_decision);
 void sp_http_call_wipe(struct sp_http_call *call);
 
 /* "https://HOST" and the target: the URL to canonicalise; .ptr NULL out of memory. */

@@ -14,6 +14,7 @@ enum {
     REPLY_MAX_BYTES = 64 << 20,
     PENDING_MAX_BYTES = 4 * HTTP_READ_BYTES,
     SLOWEST_BYTES_PER_MS = 16,
+    PROXY_AUTHORIZATION_MAX_BYTES = 16 << 10,
 };
 
 /* Bytes on their way out; they are wiped when they are gone. */
@@ -67,6 +68,8 @@ static void on_closed(uv_handle_t *handle)
     sp_arena_done(&conn->public.arena);
     sp_buf_done(&conn->public.reply);
     sp_tls_free(conn->tls);
+    sp_tls_free(conn->next_tls);
+    sp_wipe_buf_done(&conn->proxy_authorization);
     if (conn->previous) {
         conn->previous->next = conn->next;
     } else {
@@ -132,6 +135,7 @@ static void write_free(struct write *write)
 }
 
 static void resume(struct conn *conn);
+static void open_tunnel(struct conn *conn);
 static void stream_written(struct conn *conn);
 
 static void on_written(uv_write_t *req, int status)
@@ -155,7 +159,11 @@ static void on_written(uv_write_t *req, int status)
             linger(conn);
         } else {
             enter(conn, CONN_READING);
-            resume(conn);
+            if (conn->next_tls) {
+                open_tunnel(conn);
+            } else {
+                resume(conn);
+            }
         }
     }
 }
@@ -386,6 +394,38 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
 }
 
+/* What CONNECT gave counts for all requests of the tunnel. */
+static void keep_proxy_authorization(struct conn *conn)
+{
+    const struct sp_http_request *request = conn->public.request;
+    for (size_t i = 0; i < request->n_headers; i++) {
+        if (sp_text_eq_fold(request->headers[i].name, SP_TEXT("proxy-authorization"))) {
+            sp_wipe_buf_reset(&conn->proxy_authorization);
+            sp_wipe_buf_add_text(&conn->proxy_authorization,
+                                 sp_text_trim(request->headers[i].value));
+        }
+    }
+}
+
+/* A CONNECT: answered here, and from then on TLS is spoken, with us. */
+static void accept_tunnel(struct conn *conn)
+{
+    struct sp_http_front *front = front_of(conn);
+    struct sp_tls_context *context =
+        front->config.connect(front->config.user, &conn->public, conn->tunnel);
+    if (context) {
+        keep_proxy_authorization(conn);
+        conn->next_tls = sp_tls_new(context);
+        conn->public.close = !conn->next_tls || conn->proxy_authorization.failed;
+        sp_buf_reset(&conn->public.reply);
+        sp_buf_add_str(&conn->public.reply, "HTTP/1.1 200 Connection established\r\n\r\n");
+    } else {
+        conn->tunnel[0] = '\0';
+        conn->public.close = true;
+    }
+    send_answer(conn);
+}
+
 /* The head is whole. False: answered. */
 static bool admit(struct conn *conn)
 {
@@ -399,6 +439,10 @@ static bool admit(struct conn *conn)
     }
     conn->admitted = true;
     front->n_open++;
+    if (public->request->connect) {
+        accept_tunnel(conn);
+        return false;
+    }
     if (front->config.admit(front->config.user, public)) {
         return true;
     }
@@ -473,6 +517,29 @@ static void resume(struct conn *conn)
     sp_wipe_buf_init(&conn->pending, PENDING_MAX_BYTES);
     if (pending.len > 0) {
         consume(conn, sp_wipe_buf_text(&pending));
+    }
+    sp_wipe_buf_done(&pending);
+    account(conn);
+    if (conn->phase == CONN_READING &&
+        (front_of(conn)->stopped || uv_read_start(&conn->io.stream, on_alloc, on_read))) {
+        conn_close(conn);
+    }
+}
+
+/* The answer to CONNECT is out; what came behind it is TLS already. */
+static void open_tunnel(struct conn *conn)
+{
+    struct sp_wipe_buf pending = conn->pending;
+    sp_wipe_buf_init(&conn->pending, PENDING_MAX_BYTES);
+    conn->tls = conn->next_tls;
+    conn->next_tls = NULL;
+    conn->reader.proxy = false;
+    conn->fresh = true; /* a handshake has to come soon */
+    conn->public.secure = true;
+    conn->public.tunnel = sp_text_of(conn->tunnel);
+    conn->public.proxy_authorization = sp_wipe_buf_text(&conn->proxy_authorization);
+    if (pending.len > 0) {
+        consume_tls(conn, sp_wipe_buf_text(&pending));
     }
     sp_wipe_buf_done(&pending);
     account(conn);
@@ -601,6 +668,8 @@ static int conn_init(struct conn *conn, struct listener *listener)
     sp_arena_init(&conn->public.arena, ARENA_MAX_BYTES);
     sp_buf_init(&conn->public.reply, REPLY_MAX_BYTES);
     sp_http_reader_init(&conn->reader, front->config.body_max_bytes);
+    conn->reader.proxy = listener->config->route.mode == SP_HTTP_FORWARD;
+    sp_wipe_buf_init(&conn->proxy_authorization, PROXY_AUTHORIZATION_MAX_BYTES);
     sp_wipe_buf_init(&conn->pending, PENDING_MAX_BYTES);
     conn->next = front->conns;
     if (conn->next) {

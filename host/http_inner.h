@@ -49,6 +49,9 @@ struct conn {
         uv_pipe_t pipe;
     } io;
     struct sp_tls *tls;
+    struct sp_tls *next_tls;         /* from the answer to a CONNECT on */
+    char tunnel[SP_HTTP_HOST_BYTES]; /* its host; empty: none */
+    struct sp_wipe_buf proxy_authorization;
     struct sp_http_reader reader;
     struct sp_wipe_buf pending; /* came after the request under way */
     enum conn_phase phase;

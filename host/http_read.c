@@ -240,6 +240,46 @@ static bool is_request_line(const struct sp_http_request *request, struct sp_tex
            memcmp(end, version, sizeof version - 1) == 0 && end[sizeof version] == '\r';
 }
 
+/* RFC 9112 section 3.2: what stands in the target is what Host says, or somebody is being
+ * fooled (T27). The target becomes the path; a host without one has the path "/". */
+static int check_proxy_target(struct sp_http_reader *reader)
+{
+    static const struct sp_text scheme = {"http://", 7};
+    struct sp_http_request *request = &reader->request;
+    struct sp_text target = request->target, head = target;
+    request->connect = sp_text_is(request->method, "CONNECT");
+    if (request->connect) {
+        /* Node's client leaves the port out of Host, Python's speaks HTTP/1.0 and has none. */
+        const char *colon = memchr(target.ptr, ':', target.len);
+        head.len = colon ? (size_t)(colon - target.ptr) : target.len;
+        return is_authority(target) &&
+                       (!request->host.ptr || sp_text_eq_fold(target, request->host) ||
+                        sp_text_eq_fold(head, request->host))
+                   ? 0
+                   : refuse(reader, 400, "CONNECT and Host must name the same host and port");
+    }
+    head.len = target.len < scheme.len ? target.len : scheme.len;
+    if (!sp_text_eq_fold(head, scheme)) {
+        return refuse(reader, 400, "this is a proxy: it takes http://HOST/… and CONNECT");
+    }
+    target = (struct sp_text){target.ptr + scheme.len, target.len - scheme.len};
+    size_t len = 0;
+    while (len < target.len && target.ptr[len] != '/' && target.ptr[len] != '?') {
+        len++;
+    }
+    if (!sp_text_eq_fold((struct sp_text){target.ptr, len}, request->host)) {
+        return refuse(reader, 400, "the target and Host must name the same host");
+    }
+    request->target = (struct sp_text){target.ptr + len, target.len - len};
+    if (len == target.len || target.ptr[len] == '?') {
+        if (len < target.len) {
+            return refuse(reader, 400, "the target must have a path that begins with '/'");
+        }
+        request->target = SP_TEXT("/");
+    }
+    return 0;
+}
+
 static int check_head(struct sp_http_reader *reader)
 {
     struct sp_http_request *request = &reader->request;
@@ -253,12 +293,13 @@ static int check_head(struct sp_http_reader *reader)
     if (request->target.len > SP_URL_MAX_BYTES) {
         return refuse(reader, 414, "the target is longer than 8192 bytes");
     }
-    if (request->target.len == 0 || request->target.ptr[0] != '/') {
-        return refuse(reader, 400, "the target must be a path that begins with '/'");
-    }
     if (!only(reader, "host", &request->host) ||
         (request->host.ptr ? !is_authority(request->host) : reader->parser.http_minor == 1)) {
         return refuse(reader, 400, "there must be one Host header, with a host");
+    }
+    if (reader->proxy ? check_proxy_target(reader)
+                      : request->target.len == 0 || request->target.ptr[0] != '/') {
+        return refuse(reader, 400, "the target must be a path that begins with '/'");
     }
     if (!only(reader, "expect", &expect) ||
         (expect.ptr && !sp_text_eq_fold(expect, SP_TEXT("100-continue")))) {

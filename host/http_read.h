@@ -6,7 +6,8 @@
  *   - Content-Length twice, as a list, or beside Transfer-Encoding; any Transfer-Encoding but
  * one `chunked`, and any with HTTP/1.0;
  *   - chunk extensions, trailers, chunk sizes that are not plain hexadecimal;
- *   - any target but origin-form, no Host or two, a Host that is no authority;
+ *   - any target but origin-form (a proxy's: absolute-form and CONNECT instead), no Host or
+ * two, a Host that is no authority;
  *   - whatever is over the limits.
  * After a refusal nothing of the connection can be trusted any more: answer and close.
  *
@@ -29,6 +30,7 @@ enum {
 struct sp_http_request { /* borrowed from the reader, until sp_http_next */
     struct sp_text method, target;
     struct sp_text host; /* of the Host header; empty where HTTP/1.0 sent none */
+    bool connect;        /* CONNECT: target is HOST:PORT */
     const struct sp_raw_header *headers;
     size_t n_headers;
     struct sp_text body;   /* once WHOLE; .ptr NULL: none */
@@ -49,6 +51,7 @@ struct sp_http_reader {
     enum sp_http_state state;
     int status;         /* BROKEN: the HTTP status for it */
     const char *reason; /* BROKEN: why, for people; static text */
+    bool proxy;         /* the owner's: read what a client sends to a proxy */
     /* the reader's own */
     llhttp_t parser;
     struct sp_raw_header headers[SP_HTTP_HEADERS_MAX];

@@ -82,6 +82,24 @@ sp_status sp_tls_context_new(const char *cert, const char *key,
     return SP_OK;
 }
 
+sp_status sp_tls_context_of(struct x509_st *cert, struct evp_pkey_st *key,
+                            struct sp_tls_context **ret_context)
+{
+    struct sp_tls_context *context = calloc(1, sizeof *context);
+    if (!context) {
+        return SP_ENOMEM;
+    }
+    context->ctx = SSL_CTX_new(TLS_server_method());
+    if (!context->ctx || SSL_CTX_use_certificate(context->ctx, cert) != 1 ||
+        SSL_CTX_use_PrivateKey(context->ctx, key) != 1) {
+        sp_tls_context_free(context);
+        return SP_ENOMEM;
+    }
+    harden(context->ctx);
+    *ret_context = context;
+    return SP_OK;
+}
+
 void sp_tls_context_free(struct sp_tls_context *context)
 {
     if (context) {

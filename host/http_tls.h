@@ -12,6 +12,11 @@ struct sp_tls;         /* one connection */
 /* PEM files: the certificate with its chain, and its key, which nobody else may read. */
 sp_status sp_tls_context_new(const char *cert, const char *key,
                              struct sp_tls_context **ret_context, struct sp_error *err);
+/* The same with what OpenSSL holds already; it counts its own references. */
+struct x509_st;
+struct evp_pkey_st;
+sp_status sp_tls_context_of(struct x509_st *cert, struct evp_pkey_st *key,
+                            struct sp_tls_context **ret_context);
 void sp_tls_context_free(struct sp_tls_context *context);
 
 /* NULL out of memory. */

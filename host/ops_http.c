@@ -82,6 +82,15 @@ static sp_status find_destination(struct op *op, struct sp_decision *decision)
     if (decision->code != SP_CODE_OK) {
         return SP_EDENIED;
     }
+    if (exchange->route->mode == SP_HTTP_FORWARD &&
+        (!sp_text_eq(to.named, host) ||
+         (exchange->tunnel.len && !sp_text_eq(to.named, exchange->tunnel)))) {
+        decide(decision, SP_CODE_KEY_NOT_IN_SCOPE,
+               exchange->tunnel.len && !sp_text_eq(to.named, exchange->tunnel)
+                   ? "the request names another host than its tunnel leads to"
+                   : "no key of the token's scope is for this host");
+        return SP_EDENIED;
+    }
     size_t room = authority.len + sizeof "https://";
     char *origin = sp_arena_alloc(&exchange->arena, room);
     op->upstream_host = sp_arena_copy(&exchange->arena, host);
@@ -119,8 +128,8 @@ static bool admit(void *user, struct sp_http_exchange *exchange)
         put_refusal(op, &decision);
         return false;
     }
-    sp_http_call_read(&exchange->arena, exchange->route, exchange->request, &op->call,
-                      &decision);
+    sp_http_call_read(&exchange->arena, exchange->route, exchange->request,
+                      exchange->proxy_authorization, &op->call, &decision);
     if (decision.code == SP_CODE_OK && find_destination(op, &decision) == SP_OK) {
         return true;
     }
@@ -281,6 +290,7 @@ sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err)
             .name = http->name,
             .at = http->listen,
             .route = {.mode = http->health      ? SP_HTTP_HEALTH
+                              : http->forward   ? SP_HTTP_FORWARD
                               : http->by_token  ? SP_HTTP_TOKEN
                               : *http->provider ? SP_HTTP_PROVIDER
                                                 : SP_HTTP_PREFIXED,
@@ -300,6 +310,7 @@ sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err)
         .idle_ms = host->config.http_idle_ms,
         .grace_ms = host->config.http_grace_ms,
         .admit = admit,
+        .connect = sp_ops_proxy_connect,
         .handle = handle,
         .drained = on_drained,
         .gone = on_gone,
@@ -310,7 +321,8 @@ sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err)
     for (size_t i = 0; !status && i < host->config.n_http; i++) {
         const struct sp_config_http *http = &host->config.http[i];
         const char *at = sp_http_front_at(host->http_front, i);
-        const char *mode = http->by_token    ? "token"
+        const char *mode = http->forward     ? "forward"
+                           : http->by_token  ? "token"
                            : *http->provider ? "provider "
                                              : "prefixed";
         (void)snprintf(host->http_text[i], sizeof host->http_text[i], "%s: %s, %s%s",

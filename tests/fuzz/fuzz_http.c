@@ -87,7 +87,7 @@ static void check_call(struct sp_arena *arena, const struct sp_http_request *req
     struct sp_decision decision;
     struct sp_request canonical;
     struct sp_error err;
-    sp_http_call_read(arena, &route, request, &call, &decision);
+    sp_http_call_read(arena, &route, request, SP_TEXT(""), &call, &decision);
     require((decision.code == SP_CODE_OK) == (decision.reason[0] == '\0'));
     if (decision.code == SP_CODE_OK) {
         require(call.token.len > 0);

