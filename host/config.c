@@ -135,7 +135,7 @@ const char sp_config_template[] =
     "# an address of loopback, any address with TLS, or unix:PATH\n"
     "#listen = 127.0.0.1:7251\n"
     "# prefixed: /PROVIDER/…; provider NAME: all is that provider's; token: the token says;\n"
-    "# health: /healthz, /readyz and /metrics for monitors\n"
+    "# forward: a proxy; health: /healthz, /readyz and /metrics for monitors\n"
     "#mode = prefixed\n"
     "# certificate chain and key in PEM\n"
     "#tls_cert =\n"

@@ -159,7 +159,10 @@ static sp_status listener_start(struct listener *listener, struct sp_error *err)
     static const char unix_start[] = "unix:";
     const struct sp_http_listen *config = listener->config;
     sp_status status = SP_OK;
-    if (config->tls_cert && config->tls_key) {
+    if (config->tls_cert && config->route.mode == SP_HTTP_FORWARD) {
+        status =
+            sp_fail(err, SP_EINVAL, "a listener with mode = forward has no TLS of its own");
+    } else if (config->tls_cert && config->tls_key) {
         status = sp_tls_context_new(config->tls_cert, config->tls_key, &listener->tls, err);
     } else if (config->tls_cert || config->tls_key) {
         status = sp_fail(err, SP_EINVAL, "tls_cert and tls_key go together");

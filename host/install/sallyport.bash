@@ -14,8 +14,9 @@ _sallyport() {
     policy) word='blast check diff explain fmt lsp replay test' ;;
     plugin) word='list check pin' ;;
     lease) word='list revoke' ;;
+    run) word='--scope --arg --ttl --token-in --proxy --ca --' ;;
     audit) word='tail verify' ;;
-    '') word='init status doctor unseal seal reload backup restore key client token call check policy plugin lease audit' ;;
+    '') word='init status doctor unseal seal reload backup restore key client token call check policy plugin lease run audit' ;;
     *) word='' ;;
     esac
     case $current in
