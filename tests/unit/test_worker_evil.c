@@ -19,8 +19,7 @@ enum { PATH_BYTES = 256, DEADLINE_MS = 1500, CALLS_MAX = 64, HUGE_BYTES = 5 << 2
 static uv_loop_t loop;
 static char folder[64];
 
-/* ---- calls that fail ------------------------------------------------------------------------
- */
+/* ---- calls that fail --------------------------------------------------------------------- */
 
 static const char *failing = "";
 static unsigned n_calls, fail_at;
