@@ -43,6 +43,21 @@ static const struct sp_placement placements[] = {
     {SP_PLACE_HEADER, {"authorization", 13}, {"Bearer ", 7}, {"{api_key}", 9}, false}};
 static const struct sp_setting fixed[] = {{{"x-version", 9}, {"1", 1}}};
 
+static const struct sp_hook_capture captures[] = {{{"/token", 6}, {"token", 5}}};
+static const struct sp_hook_jwt jwts[] = {
+    {{"jwt", 3}, {"api_key", 7}, {"a", 1}, {"b", 1}, {"c", 1}, 60}};
+static const struct sp_hook_request request = {.method = {"POST", 4},
+                                               .url = {"https://api.example.com/x", 25},
+                                               .body = {"{}", 2},
+                                               .headers = fixed,
+                                               .n_headers = 1,
+                                               .placements = placements,
+                                               .n_placements = 1,
+                                               .captures = captures,
+                                               .n_captures = 1,
+                                               .jwts = jwts,
+                                               .n_jwts = 1};
+
 static void put(struct sp_buf *buf, enum worker_question question)
 {
     const struct sp_plan plan = {.placements = placements,
@@ -60,8 +75,12 @@ static void put(struct sp_buf *buf, enum worker_question question)
     case WORKER_PLAN:
         worker_put_plan(buf, &plan);
         break;
-    case WORKER_PERMISSIONS: /* those of leases are with the tests of leases */
-    case WORKER_RENEW:
+    case WORKER_PERMISSIONS:
+        worker_put_permissions(buf, hosts, 1);
+        break;
+    case WORKER_RENEW: /* what it asks for meanwhile */
+        worker_put_http(buf, &request);
+        break;
     case WORKER_REVOKE:
     case WORKER_QUESTIONS:
         break;
@@ -72,7 +91,8 @@ static void put(struct sp_buf *buf, enum worker_question question)
 static sp_status replay(enum worker_question question, struct sp_arena *tree,
                         const struct sp_wire_value *answer, bool *ret_failed)
 {
-    static const enum sp_hook hooks[] = {SP_HOOK_DESCRIBE, SP_HOOK_CHECK, SP_HOOK_PLAN};
+    static const enum sp_hook hooks[] = {SP_HOOK_DESCRIBE, SP_HOOK_CHECK, SP_HOOK_PLAN,
+                                         SP_HOOK_PERMISSIONS, SP_HOOK_RENEW};
     static const struct sp_plugin_rules rules = {.dev = true};
     struct sp_text secret = SP_TEXT("api_key");
     struct sp_key_view key = {SP_TEXT("k"), 1, NULL, 0, &secret, 1};
@@ -82,7 +102,10 @@ static sp_status replay(enum worker_question question, struct sp_arena *tree,
     sp_arena_init(&arena, TREE_MAX_BYTES);
     sp_plugin_host_init(&host, "x.so", &rules);
     uint64_t call = sp_hook_begin(&host, hooks[question], &arena, &key);
-    sp_status status = worker_replay(&host, call, question, tree, answer, &err);
+    struct sp_hook_request asked;
+    sp_status status = question == WORKER_RENEW
+                           ? worker_replay_http(&host, call, tree, answer, &asked, &err)
+                           : worker_replay(&host, call, question, tree, answer, &err);
     assert_true(status == SP_OK || err.text[0]);
     *ret_failed = sp_hook_end(&host, SALLYPORT_OK, NULL) != SP_OK;
     sp_arena_done(&arena);
@@ -137,9 +160,9 @@ static void spoil(struct spoiling *s, struct sp_wire_value *value, bool is_fixed
 
 static void T49_each_value_of_an_answer_that_has_not_its_form_is_refused(void **state)
 {
-    static const unsigned least[] = {40, 2, 20};
+    static const unsigned least[] = {40, 2, 20, 2, 40};
     (void)state;
-    for (unsigned q = WORKER_LOAD; q <= WORKER_PLAN; q++) {
+    for (unsigned q = WORKER_LOAD; q <= WORKER_RENEW; q++) {
         struct spoiling s = {.question = (enum worker_question)q};
         struct sp_wire_value root;
         struct sp_text map;
@@ -156,7 +179,7 @@ static void T49_each_value_of_an_answer_that_has_not_its_form_is_refused(void **
             const struct sp_wire_pair *pair = &root.as.map.pairs[i];
             if (!sp_text_is(pair->name, "status")) { /* that one is worker_read_said's */
                 spoil(&s, (struct sp_wire_value *)(uintptr_t)&pair->value,
-                      sp_text_is(pair->name, "manifest"));
+                      sp_text_is(pair->name, "manifest") || sp_text_is(pair->name, "http"));
             }
         }
         assert_taken(&s, true); /* all is as it was */
@@ -173,7 +196,7 @@ static void an_answer_without_one_of_its_names_is_refused(void **state)
     bool failed;
     (void)state;
     sp_arena_init(&tree, TREE_MAX_BYTES);
-    for (unsigned q = WORKER_LOAD; q <= WORKER_PLAN; q++) {
+    for (unsigned q = WORKER_LOAD; q <= WORKER_RENEW; q++) {
         assert_int_equal(replay((enum worker_question)q, &tree, &root, &failed), SP_EINVAL);
     }
     sp_arena_done(&tree);
