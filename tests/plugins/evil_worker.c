@@ -82,7 +82,7 @@ static void answer(void)
         sp_wire_pair_int(&out, "status", 0);
         sp_wire_pair_str(&out, "hosts", SP_TEXT("no list"));
         worker_frame_end(&out);
-    } else if (is("no-hosts")) {
+    } else if (is("no-hosts") || is("unasked")) {
         worker_put_hosts(&out, NULL, 0);
     } else if (is("no-plan")) {
         worker_put_plan(&out, &nothing);
