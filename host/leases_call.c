@@ -150,6 +150,7 @@ static void ask_permissions(struct taking *t, const struct sp_reach *reach)
     if (status) {
         taking_end(t, NULL, &err);
     } else {
+        provider->n_calls++;
         provider->ops->permissions(provider, &view, reaches, n, on_permitted, t);
     }
     sp_arena_done(&arena);

@@ -92,6 +92,7 @@ static void end_upstream(struct ending *ending)
     hook_begin(leases, &ending->context, ending->lease, ending->key);
     ending->ask.id = sp_text_of(ending->lease->hex);
     ending->ask.http = (struct sp_hook_http){sp_hook_perform, &ending->context};
+    provider->n_calls++;
     provider->ops->revoke(provider, &view, &ending->ask, on_revoked, ending);
 }
 

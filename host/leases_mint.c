@@ -120,6 +120,7 @@ static void on_begun(void *user, sp_status status, struct sp_lease *lease,
     hook_begin(mint->leases, &mint->context, lease, mint->key);
     mint->ask.id = sp_text_of(lease->hex);
     mint->ask.http = (struct sp_hook_http){sp_hook_perform, &mint->context};
+    provider->n_calls++;
     provider->ops->renew(provider, &view, &mint->ask, on_renewed, mint);
 }
 

@@ -4,6 +4,7 @@
 #include "host.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 static bool is_get(const struct sp_http_request *request)
 {
@@ -80,6 +81,20 @@ static void put_figures(struct sp_host *host, struct sp_buf *buf)
     }
 }
 
+/* A call needs no question: the plan of a key's version is kept. So this stands still under
+ * load. Ids of providers are letters, digits and dashes (plugin_check.h). */
+static void put_plugins(const struct sp_host *host, struct sp_buf *buf)
+{
+    for (size_t i = 0; i < sp_providers_n(host->providers); i++) {
+        const struct sp_provider *provider = sp_providers_at(host->providers, i);
+        char label[SP_NAME_MAX_BYTES + sizeof "provider=\"\""];
+        (void)snprintf(label, sizeof label, "provider=\"%s\"", provider->manifest->id.ptr);
+        sp_metrics_put(buf, "sallyport_plugin_calls_total", "counter",
+                       i ? NULL : "Questions that plugins were asked.", label,
+                       provider->n_calls);
+    }
+}
+
 void sp_ops_health(struct sp_host *host, struct sp_http_exchange *exchange)
 {
     static const char type[] = "text/plain; charset=utf-8";
@@ -96,6 +111,7 @@ void sp_ops_health(struct sp_host *host, struct sp_http_exchange *exchange)
         struct sp_buf buf;
         sp_buf_init(&buf, 1 << 20);
         put_figures(host, &buf);
+        put_plugins(host, &buf);
         sp_metrics_put_calls(&buf, &host->metrics);
         put_plain(exchange, "200 OK", "text/plain; version=0.0.4; charset=utf-8",
                   sp_buf_text(&buf));

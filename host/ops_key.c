@@ -302,6 +302,7 @@ static void ask_provider(struct putting *p)
     for (size_t i = 0; i < n_secrets; i++) {
         names[i] = p->set ? p->old->secrets[i].name : m->secrets[i].name;
     }
+    p->provider->n_calls++;
     p->provider->ops->check(p->provider, &view, on_checked, p);
 }
 

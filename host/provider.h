@@ -213,6 +213,7 @@ struct sp_provider { /* the head of whatever implements it */
     const struct sp_manifest *manifest;
     uint8_t hash[32]; /* SHA-256 of the library's file */
     const char *path; /* where it was read from, for people */
+    uint64_t n_calls; /* questions that the host asked it, counted by who asks; for metrics */
 };
 
 /* ---- loading plugins into this process (host/plugin.c) -------------------------------------

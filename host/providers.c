@@ -338,6 +338,7 @@ void sp_providers_plan(struct sp_providers *providers, const struct sp_key *key,
     asking->key_version = key->version;
     asking->planned = planned;
     asking->user = user;
+    provider->n_calls++;
     provider->ops->plan(provider, &view, on_planned, asking);
 }
 

@@ -19,8 +19,9 @@ _sallyport() {
     '') word='init status doctor unseal seal reload backup restore key client token call check policy plugin lease run audit' ;;
     *) word='' ;;
     esac
-    case $current in
-    -*) word='--dir --endpoint --host-key --key-file --timeout --json --no-color --help --version' ;;
+    case $noun,$current in
+    plugin,-*) word='--list --only --set --secret --fuzz --seed --reproduce --json --help' ;;
+    *,-*) word='--dir --endpoint --host-key --key-file --timeout --json --no-color --help --version' ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$word" -- "$current")
     [ ${#COMPREPLY[@]} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
