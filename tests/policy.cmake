@@ -18,6 +18,12 @@ target_link_options(test_matcher PRIVATE
   -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
 sallyport_test(unit/test_scope_text.c policy)
 sallyport_test(unit/test_inclusion.c policy)
+# Every allocation of the compiler, of inclusion and of the matcher fails, one by one.
+sallyport_test(unit/test_memory.c policy)
+target_include_directories(test_memory PRIVATE ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
+foreach(name malloc calloc realloc sp_arena_alloc sp_arena_array sp_arena_copy room_for words_add)
+  target_link_options(test_memory PRIVATE -Wl,--wrap=${name})
+endforeach()
 sallyport_fuzz(fuzz/fuzz_policy.c policy)
 if(SALLYPORT_FUZZ)
   target_include_directories(fuzz_policy PRIVATE ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
