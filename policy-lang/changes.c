@@ -40,6 +40,8 @@ static bool same_text(struct comparing *c, const struct sp_scope *old,
     sp_buf_reset(&c->new_text);
     sp_scope_print(old, &c->old_text);
     sp_scope_print(new, &c->new_text);
+    c->out_of_memory =
+        c->out_of_memory || c->old_text.out_of_memory || c->new_text.out_of_memory;
     return !c->old_text.failed && !c->new_text.failed &&
            sp_text_eq(sp_buf_text(&c->old_text), sp_buf_text(&c->new_text));
 }

@@ -352,7 +352,7 @@ void check_finish_rule(struct checker *c, struct sp_scope *scope, struct sp_rule
         sp_buf_init(&label, 64);
         sp_buf_addf(&label, "rule %zu", number);
         rule->label = sp_arena_copy(&c->policy->arena, sp_buf_text(&label));
-        c->out_of_memory = c->out_of_memory || !rule->label.ptr;
+        c->out_of_memory = c->out_of_memory || label.failed || !rule->label.ptr;
         sp_buf_done(&label);
     }
     scope->has_allow = scope->has_allow || !rule->denies;

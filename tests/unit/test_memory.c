@@ -435,14 +435,16 @@ static void two_versions_are_compared_or_not(void **state)
         kit_compile(kit, "sallyport 1\nscope a(o, p) { key k ttl 1h allow GET " H "/{o}/{p} }\n"
                          "scope b { key k ttl 1h allow POST " H "/b where body.n in 1..5\n"
                          "  allow POST " H "/b where body.n in 6..9 }\n"
-                         "scope c { key k ttl 1h allow GET " H "/c }\n"),
+                         "scope c { key k ttl 1h allow GET " H "/c }\n"
+                         "scope e { key k ttl 1h allow GET " H "/e }\n"),
         SP_OK);
     struct sp_policy *old = kit->policy;
     kit->policy = NULL;
     assert_int_equal(
         kit_compile(kit, "sallyport 1\nscope a(o, p) { key k ttl 1h allow GET " H "/{o}/* }\n"
                          "scope b { key k ttl 1h allow POST " H "/b where body.n in 2..8 }\n"
-                         "scope d { key k ttl 1h allow GET " H "/c }\n"),
+                         "scope d { key k ttl 1h allow GET " H "/c }\n"
+                         "scope e { key k ttl 1h allow GET " H "/e }\n"),
         SP_OK);
     struct versions versions = {old, kit->policy};
     each_allocation_fails(compare, &versions, false);
