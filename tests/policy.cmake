@@ -16,6 +16,7 @@ sallyport_test(unit/test_matcher.c policy)
 target_include_directories(test_matcher PRIVATE ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
 target_link_options(test_matcher PRIVATE
   -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
+sallyport_test(unit/test_decide_threads.c policy Threads::Threads)
 sallyport_test(unit/test_scope_text.c policy)
 sallyport_test(unit/test_inclusion.c policy)
 # Every allocation of the compiler, of inclusion and of the matcher fails, one by one.
