@@ -83,7 +83,7 @@ static bool same_params(const struct sp_scope *a, const struct sp_scope *b)
     for (size_t i = 0; same && i < a->n_params; i++) {
         same = sp_text_eq(a->param_list[i], b->param_list[i]);
     }
-    return same && a->n_params > 0;
+    return same;
 }
 
 /* Both with the same arguments, which stand in neither text. */

@@ -2,6 +2,7 @@
  * the JSON form. Each owns the arena that it lies in. */
 #include "ast.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -157,12 +158,12 @@ struct freezing {
 
 static struct sp_text argument(const struct freezing *f, struct sp_text name)
 {
-    for (size_t i = 0; i < f->n_args; i++) {
-        if (sp_text_eq(f->args[i].name, name)) {
-            return f->args[i].value;
-        }
+    size_t i = 0;
+    while (!sp_text_eq(f->args[i].name, name)) {
+        i++;
+        assert(i < f->n_args); /* every parameter has an argument: checked before */
     }
-    return SP_TEXT(""); /* every parameter has an argument: checked before */
+    return f->args[i].value;
 }
 
 static void freeze_constants(const struct freezing *f, struct constant *items, size_t n)

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { NODES_MAX = 200000, HOST_RULES_MAX = 50000, METS_MAX = 14 };
+enum { HOST_RULES_MAX = 50000, METS_MAX = 14 };
 
 /* A rule and how many of its segments are behind us. A deny that takes %2F for '/' walks on its
  * own once there was one. */
@@ -207,8 +207,7 @@ static void node_add(struct product *product, const struct node *like)
     if (2 * product->n_seen >= product->seen_room) {
         seen_grow(product);
     }
-    if (!product->seen || product->p->out_of_memory || product->n_seen == NODES_MAX) {
-        product->p->incomplete = true;
+    if (product->p->out_of_memory) { /* how many there are, the arena and the steps bound */
         return;
     }
     size_t slot = node_hash(like) & (product->seen_room - 1);
@@ -225,9 +224,7 @@ static void node_add(struct product *product, const struct node *like)
     }
     *node = *like;
     node->items = items;
-    if (like->n_items) {
-        memcpy(items, like->items, like->n_items * sizeof *items);
-    }
+    memcpy(items, like->items, like->n_items * sizeof *items); /* an allow of inner at least */
     product->seen[slot] = node;
     product->n_seen++;
     if (product->tail) {
@@ -278,10 +275,13 @@ static void letter_try(struct letters *letters, struct sp_text head, struct sp_t
         }
     }
     struct sp_text copy = sp_arena_copy(&letters->p->arena, sp_buf_text(&text));
-    if (copy.ptr && !text.failed &&
-        sp_url_parse(&letters->p->arena, copy, &url, NULL) == SP_OK && url.n_segments == 1) {
+    sp_status status = text.out_of_memory || !copy.ptr ? SP_ENOMEM
+                       : text.failed                   ? SP_ETOOBIG
+                           : sp_url_parse(&letters->p->arena, copy, &url, NULL);
+    if (status == SP_OK && url.n_segments == 1) {
         letter_add(letters, url.segments[0].text, url.segments[0].has_slash);
     }
+    letters->p->out_of_memory = letters->p->out_of_memory || status == SP_ENOMEM;
     sp_buf_done(&text);
 }
 

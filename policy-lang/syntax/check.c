@@ -318,8 +318,7 @@ static void check_segments(struct checker *c, struct sp_scope *scope, struct sp_
         }
         for (size_t j = 0; j < i && s->kind >= SEGMENT_INT && s->kind <= SEGMENT_SLASH; j++) {
             const struct segment *t = &rule->url.segments[j];
-            if (t->kind >= SEGMENT_INT && t->kind <= SEGMENT_SLASH &&
-                sp_text_eq(s->text, t->text)) {
+            if (t->kind >= SEGMENT_INT && sp_text_eq(s->text, t->text)) { /* no ** is before */
                 check_error(c, "E108", s->span, NULL, "there are two captures called", s->text);
             }
         }

@@ -69,7 +69,7 @@ static bool is_z85(const char text[40])
     for (size_t i = 0; i < 40; i += 5) {
         uint64_t group = 0;
         for (size_t j = i; j < i + 5; j++) {
-            const char *found = text[j] ? strchr(alphabet, text[j]) : NULL;
+            const char *found = memchr(alphabet, text[j], sizeof alphabet - 1);
             if (!found) {
                 return false;
             }

@@ -391,10 +391,41 @@ static void T14_inclusion_without_memory_is_never_proved(void **state)
              "allow GET " H "/q where query.a.b starts \"ch\" and query only {a}\n"
              "allow GET " H "/q where query.a.b = \"x\"",
              "allow GET " H "/q where query.a.b in {\"chx\", \"x\", \"y\"}");
+    /* Only the literal of the deny finds it. */
+    includes(kit, "allow GET " H "/**\ndeny GET " H "/secret/x", "allow GET " H "/**");
+    includes(kit, "allow GET " H "/{n:any} where path.n != \"five\"",
+             "allow GET " H "/{n:any}");
+    includes(kit, "allow GET " H "/{n:int} where path.n in 1..2\nallow GET " H
+                  "/{n:int} where path.n in 3..4",
+             "allow GET " H "/{n:int} where path.n in 2..5");
+    includes(kit,
+             "allow POST " H "/a where body.x != 5 or body.x = 5\n"
+             "allow POST " H "/a where not has body.x",
+             "allow POST " H "/a where has body.b");
     includes(kit,
              "allow POST " H "/f where body.a only {x} and body.b = false\n"
              "allow POST " H "/f where body.a.x = -1 rate 5/min\n budget count <= 3 per day",
              "allow POST " H "/f where body.a only {x, y} and body.b != true and has body.a.x");
+}
+
+static sp_status print_request(void *user, struct sp_buf *said)
+{
+    struct sp_buf text;
+    sp_buf_init(&text, TEXT_MAX);
+    sp_witness_print(user, &text);
+    with_memory();
+    sp_status status = text.out_of_memory || text.failed ? SP_ENOMEM : SP_OK;
+    if (!text.failed) {
+        sp_buf_add_text(said, sp_buf_text(&text));
+    }
+    sp_buf_done(&text);
+    return status;
+}
+
+static void a_request_is_written_whole_or_marked_as_failed(void **state)
+{
+    struct sp_request request = kit_form(*state, H "/a?q=1", "x=1&y[z]=2&l[]=3");
+    each_allocation_fails(print_request, &request, false);
 }
 
 /* ---- versions, tests, reach -----------------------------------------------------------
@@ -512,7 +543,8 @@ static void T22_a_matcher_that_lacks_memory_is_none(void **state)
 {
     struct kit *kit = *state;
     const struct sp_scope *scope =
-        kit_scope(kit, "allow GET " H "/a/five\nallow GET " H "/a/fi*\nallow GET " H "/a/fiv*\n"
+        kit_scope(kit, "allow POST " H "/d/z where body.z = 9 or query.y = 3\n"
+                       "allow GET " H "/a/five\nallow GET " H "/a/fi*\nallow GET " H "/a/fiv*\n"
                        "allow GET " H "/a/{n:int}/x\nallow GET " H "/b/{p:slash}/end\n"
                        "allow GET " H "/c/*/\nallow POST " H "/d/**\n"
                        "allow GET " H "/d/*/e/**\nallow GET https://i.test/x*/y\n"
@@ -545,6 +577,7 @@ int main(void)
         kit_test(T22_a_scope_of_domains_keeps_its_denies_or_is_none),
         kit_test(a_caveat_is_whole_or_none),
         kit_test(T14_inclusion_without_memory_is_never_proved),
+        kit_test(a_request_is_written_whole_or_marked_as_failed),
         kit_test(two_versions_are_compared_or_not),
         kit_test(tests_of_a_policy_are_all_run_or_none),
         kit_test(T22_a_matcher_that_lacks_memory_is_none),
