@@ -21,6 +21,8 @@ sallyport_test(unit/test_scope_text.c policy)
 sallyport_test(unit/test_inclusion.c policy)
 sallyport_test(unit/test_edges.c policy)
 target_include_directories(test_edges PRIVATE ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
+sallyport_test(unit/test_check_edges.c policy)
+target_include_directories(test_check_edges PRIVATE ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
 # Every allocation of the compiler, of inclusion and of the matcher fails, one by one.
 sallyport_test(unit/test_memory.c policy)
 target_include_directories(test_memory PRIVATE ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
