@@ -254,7 +254,7 @@ static uint32_t state_new(struct builder *b, const uint32_t *words, size_t n)
     for (unsigned i = 0; i < 2; i++) {
         state.next[i] = words[W_NEXT + i] == SELF ? id : words[W_NEXT + i];
     }
-    state.ints = state.next[0] != state.next[1];
+    state.ints = state.next[0] != state.next[1]; /* else no prefix tells them apart */
     for (uint32_t i = 0; i < words[W_PREFIXES]; i++, list += 3) {
         if (!room_for((void **)&m->prefixes, m->n_prefixes, &m->prefixes_room,
                       sizeof *m->prefixes)) {
@@ -262,7 +262,6 @@ static uint32_t state_new(struct builder *b, const uint32_t *words, size_t n)
         }
         m->prefixes[m->n_prefixes++] =
             (struct prefix){m->symbols.texts[list[0]], NONE, {list[1], list[2]}};
-        state.ints = state.ints || list[1] != list[2];
     }
     if (state.n_prefixes > 0) {
         prefixes_link(&m->prefixes[state.prefixes_at], state.n_prefixes);

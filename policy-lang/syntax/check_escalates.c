@@ -7,6 +7,7 @@
 #include "check.h"
 #include "match.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -44,7 +45,8 @@ bool ast_parse_template(struct sp_arena *arena, struct sp_text host, struct sp_t
     if (!segments) {
         return false;
     }
-    while (at < path.len && n < room && !rest) {
+    while (at < path.len && !rest) {
+        assert(n < room); /* a slash for each but the first */
         const char *slash = memchr(path.ptr + at, '/', path.len - at);
         size_t end = slash ? (size_t)(slash - path.ptr) : path.len;
         struct sp_text text = {path.ptr + at, end - at};
@@ -343,13 +345,12 @@ static void keep_conditions(struct guarding *g, const struct sp_rule *action, si
     }
 }
 
-/* Whether a literal allow names the action: its placeholders stand for any segments. */
+/* Whether a literal allow of the action's method names it: its placeholders stand for any segments. */
 static bool names(const struct sp_rule *literal, const struct sp_rule *action)
 {
     const struct url_pattern *l = &literal->url, *a = &action->url;
     bool rest = a->n_segments > 0 && a->segments[a->n_segments - 1].kind == SEGMENT_REST;
-    bool fits = (literal->methods & action->methods) && sp_text_eq(l->host, a->host) &&
-                l->https && l->port == 443 &&
+    bool fits = sp_text_eq(l->host, a->host) && l->https && l->port == 443 &&
                 (rest ? l->n_segments >= a->n_segments : l->n_segments == a->n_segments);
     for (size_t i = 0; i < a->n_segments && fits; i++) {
         fits = a->segments[i].kind != SEGMENT_LITERAL ||

@@ -135,6 +135,9 @@ static void T64_paths_of_all_shapes_are_denied_to_wildcards(void **state)
     for (size_t i = 0; i < 70; i++) {
         listing.list[i] = list;
     }
+    scope_is(kit, &listing, "allow * " H "/**\nallow * " H "/\nallow POST " H "/ escalates\n"
+                            "allow POST " H "/a");
+    assert_true(kit_allows(kit, sp_policy_scope(kit->policy, 0), "POST", H "/"));
     scope_is(kit, &listing, "allow * " H "/**\nallow * " H "/");
     const struct sp_scope *s = sp_policy_scope(kit->policy, 0);
     assert_false(kit_allows(kit, s, "PUT", H "/keys/"));
@@ -180,6 +183,14 @@ static void T64_literal_allows_open_only_what_they_name(void **state)
         assert_false(kit_allows(kit, s, "POST", url));
     }
     assert_true(kit_allows(kit, s, "POST", H ":8443/p3/a"));
+    /* A parameter is not the text of an action, whatever it will be. */
+    struct sp_world world = {.user = &listing, .catalogues = catalogues};
+    assert_int_equal(
+        kit_compile_in(kit, &world,
+                       SP_TEXT("sallyport 1\nscope s(p) { key k ttl 1h allow POST " H
+                               "/{p}/a\nallow POST " H "/** }")),
+        SP_OK);
+    assert_int_equal(sp_scope_n_rules(sp_policy_scope(kit->policy, 0)), 202);
     /* Beside a conditional literal no wildcard: nothing is added for it. */
     scope_is(kit, &listing,
              "deny GET " H "/p1/a\nallow POST " H "/p1/a where body.x = 1 escalates\n"
@@ -286,7 +297,13 @@ static void T64_the_json_form_gets_the_denies_of_its_own_keys(void **state)
             sp_scope_free(s);
         }
     }
+    static const struct sp_text back[] = {{"two", 3}, {"none", 4}};
     struct sp_scope *s = NULL;
+    assert_int_equal(sp_scope_of_domains(kit->policy, SP_TEXT("j"), back, 2, SP_METHOD_POST,
+                                         hosts, 1, 0, 0, &s, &kit->err),
+                     SP_OK);
+    assert_int_equal(sp_scope_n_rules(s), 3);
+    sp_scope_free(s);
     assert_int_equal(sp_scope_of_domains(kit->policy, SP_TEXT("j"), keys, 1, SP_METHOD_POST,
                                          hosts, 0, 0, 0, &s, &kit->err),
                      SP_EINVAL);

@@ -399,6 +399,10 @@ static void T14_inclusion_without_memory_is_never_proved(void **state)
                   "/{n:int} where path.n in 3..4",
              "allow GET " H "/{n:int} where path.n in 2..5");
     includes(kit,
+             "allow GET " H "/q where query.x != \"5\" or query.x = \"5\"\n"
+             "allow GET " H "/q where not has query.x",
+             "allow GET " H "/q where has query.b");
+    includes(kit,
              "allow POST " H "/a where body.x != 5 or body.x = 5\n"
              "allow POST " H "/a where not has body.x",
              "allow POST " H "/a where has body.b");
