@@ -58,7 +58,8 @@ void sp_scope_free(struct sp_scope *scope)
     }
 }
 
-/* Why there is no scope. Where memory ran out (good is false) a diagnostic may be a consequence.
+/* Why there is no scope. Where memory ran out (good is false) a diagnostic may be a
+ * consequence.
  */
 static sp_status first_fault(const struct shell *shell, bool good, struct sp_error *err)
 {
@@ -132,10 +133,10 @@ sp_status sp_caveat_parse(struct sp_text text, struct sp_scope **ret_scope,
     if (shell) {
         source.text = sp_arena_copy(&shell->policy.arena, text);
     }
-    bool good = shell && source.text.ptr &&
-                ast_parse_caveat(&shell->policy, &source, &shell->diags, &scope) &&
-                (shell->diags.n_errors > 0 ||
-                 ast_finish_scope(&shell->policy, scope, &shell->diags));
+    bool good =
+        shell && source.text.ptr &&
+        ast_parse_caveat(&shell->policy, &source, &shell->diags, &scope) &&
+        (shell->diags.n_errors > 0 || ast_finish_scope(&shell->policy, scope, &shell->diags));
     if (!good || shell->diags.n_errors) {
         sp_status status = first_fault(shell, good, err);
         shell_free(shell);

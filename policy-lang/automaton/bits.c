@@ -103,7 +103,7 @@ static bool put_prefixes(struct sp_matcher *m, uint32_t *ranks, size_t n, uint32
         const uint32_t *list = edges_find(&m->edges, state, symbol | PREFIX_BIT);
         assert(list); /* put_depth asked for it */
         if (!room_for((void **)&m->prefixes, m->n_prefixes, &m->prefixes_room,
-                               sizeof *m->prefixes)) {
+                      sizeof *m->prefixes)) {
             return false;
         }
         m->prefixes[m->n_prefixes++] =

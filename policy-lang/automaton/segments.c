@@ -11,7 +11,6 @@
 
 #define SELF (UINT32_MAX - 1) /* the state that is being described */
 
-
 /* ---- subsets -------------------------------------------------------------------------
  */
 

@@ -277,7 +277,7 @@ static void letter_try(struct letters *letters, struct sp_text head, struct sp_t
     struct sp_text copy = sp_arena_copy(&letters->p->arena, sp_buf_text(&text));
     sp_status status = text.out_of_memory || !copy.ptr ? SP_ENOMEM
                        : text.failed                   ? SP_ETOOBIG
-                           : sp_url_parse(&letters->p->arena, copy, &url, NULL);
+                                     : sp_url_parse(&letters->p->arena, copy, &url, NULL);
     if (status == SP_OK && url.n_segments == 1) {
         letter_add(letters, url.segments[0].text, url.segments[0].has_slash);
     }

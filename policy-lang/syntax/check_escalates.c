@@ -345,7 +345,8 @@ static void keep_conditions(struct guarding *g, const struct sp_rule *action, si
     }
 }
 
-/* Whether a literal allow of the action's method names it: its placeholders stand for any segments. */
+/* Whether a literal allow of the action's method names it: its placeholders stand for any
+ * segments. */
 static bool names(const struct sp_rule *literal, const struct sp_rule *action)
 {
     const struct url_pattern *l = &literal->url, *a = &action->url;

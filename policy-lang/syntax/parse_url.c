@@ -26,13 +26,13 @@ static bool literal(struct parser *p, struct sp_text raw, bool prefix, struct sp
     sp_buf_add_str(&url, prefix ? "x" : "");
     bool plain = !memchr(raw.ptr, '?', raw.len) && !memchr(raw.ptr, '*', raw.len) &&
                  !memchr(raw.ptr, '{', raw.len) && !memchr(raw.ptr, '}', raw.len);
-    sp_status status =
-        plain && !url.failed ? sp_url_parse(p->arena, sp_buf_text(&url), &parsed, &err)
-        : url.out_of_memory  ? SP_ENOMEM
-                             : SP_EINVAL;
+    sp_status status = plain && !url.failed
+                           ? sp_url_parse(p->arena, sp_buf_text(&url), &parsed, &err)
+                       : url.out_of_memory ? SP_ENOMEM
+                                           : SP_EINVAL;
     p->out_of_memory = p->out_of_memory || status == SP_ENOMEM;
-    bool good =
-        status == SP_OK && parsed.n_segments == 1 && !parsed.trailing_slash && !parsed.segments[0].has_slash;
+    bool good = status == SP_OK && parsed.n_segments == 1 && !parsed.trailing_slash &&
+                !parsed.segments[0].has_slash;
     if (good) {
         *ret_text = parsed.segments[0].text;
         ret_text->len -= prefix;

@@ -1,7 +1,8 @@
 /* Allocations that fail one by one: the n-th of those that an operation makes, for each n. A
- * program that includes this is linked with the wraps of test_memory in tests/policy.cmake, which leads
- * malloc, calloc, realloc and what policy-lang takes from arenas and growing tables through here:
- * most of those fit into memory that is there already, and would never fail otherwise. */
+ * program that includes this is linked with the wraps of test_memory in tests/policy.cmake,
+ * which leads malloc, calloc, realloc and what policy-lang takes from arenas and growing tables
+ * through here: most of those fit into memory that is there already, and would never fail
+ * otherwise. */
 #ifndef FAIL_ALLOC_H
 #define FAIL_ALLOC_H
 

@@ -170,7 +170,8 @@ static void parameters_that_a_version_has_alone_or_names_are_too_hard(void **sta
          "scope s(o) { key k ttl 1h allow GET https://h.test/{o}/* }", SP_SCOPE_TOO_HARD},
         {"scope s(o) { key k ttl 1h allow GET https://h.test/{o}/* }",
          "scope s(o) { key k ttl 1h allow GET https://h.test/{o}/any1 }", SP_SCOPE_TOO_HARD},
-        {"scope s(o) { key k ttl 1h allow GET https://h.test/{o}\nallow PUT https://h.test/{o} }",
+        {"scope s(o) { key k ttl 1h allow GET https://h.test/{o}\nallow PUT https://h.test/{o} "
+         "}",
          "scope s(o) { key k ttl 1h allow {GET PUT} https://h.test/{o} }", SP_SCOPE_EQUAL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

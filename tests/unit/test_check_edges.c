@@ -1,5 +1,5 @@
-/* The edges of the checker, of what a policy declares and of scopes that stand on their own. What an
- * author writes stands in tests/policy. */
+/* The edges of the checker, of what a policy declares and of scopes that stand on their own.
+ * What an author writes stands in tests/policy. */
 #include "expect.h"
 #include "policy_kit.h"
 
@@ -22,14 +22,15 @@ static void names_that_are_long_are_cut_and_near_ones_suggested(void **state)
     char text[512], name[91] = "";
     memset(name, 'n', 90);
     (void)snprintf(text, sizeof text,
-                   "sallyport 1\nscope s { key k ttl 1h allow POST " H
-                   "/a where body.x = %s }", name);
+                   "sallyport 1\nscope s { key k ttl 1h allow POST " H "/a where body.x = %s }",
+                   name);
     assert_true(says(kit, NULL, text, "E100"));
     assert_true(kit_said(kit, "E100", &diag));
     assert_true(strlen(diag->message) < 120);
     assert_true(says(kit, NULL,
                      "sallyport 1\nscope s { key k ttl 1h\n"
-                     "allow GET " H "/{number:int}/{numbers:int}/{z:any} where path.numbr = 1 }",
+                     "allow GET " H
+                     "/{number:int}/{numbers:int}/{z:any} where path.numbr = 1 }",
                      "E104"));
     assert_true(kit_said(kit, "E104", &diag));
     assert_non_null(strstr(diag->fix, "number"));
@@ -47,7 +48,8 @@ static void demands_that_cannot_be_compared_contradict_nothing(void **state)
                       "W134"));
     /* 400 strings and 400 others: not looked at. 32 demands are, and no more. */
     sp_buf_init(&text, 1 << 20);
-    sp_buf_add_str(&text, "sallyport 1\nscope s { key k ttl 1h allow POST " H "/a where body.x in {");
+    sp_buf_add_str(&text,
+                   "sallyport 1\nscope s { key k ttl 1h allow POST " H "/a where body.x in {");
     for (unsigned i = 0; i < 800; i++) {
         sp_buf_addf(&text, i == 400 ? "\"s%u\"} and body.x in {" : "\"s%u\", ", i);
     }
@@ -113,7 +115,8 @@ static void scope_is(struct kit *kit, struct listing *listing, const char *rules
 {
     char text[2048];
     struct sp_world world = {.user = listing, .catalogues = catalogues};
-    (void)snprintf(text, sizeof text, "sallyport 1\nscope s {\n key k\n ttl 1h\n%s\n}\n", rules);
+    (void)snprintf(text, sizeof text, "sallyport 1\nscope s {\n key k\n ttl 1h\n%s\n}\n",
+                   rules);
     struct sp_text copy = sp_arena_copy(&kit->arena, sp_text_of(text));
     assert_int_equal(kit_compile_in(kit, &world, copy), SP_OK);
 }
@@ -121,22 +124,24 @@ static void scope_is(struct kit *kit, struct listing *listing, const char *rules
 static void T64_paths_of_all_shapes_are_denied_to_wildcards(void **state)
 {
     static const struct sp_catalogue_action odd[] = {
-        ACTION("root", "/", POST, true),          ACTION("Slash_1", "/keys/", PUT, true),
-        ACTION("empty", "", PATCH, true),         ACTION("{brace~}", "/br/{x}", POST, true),
+        ACTION("root", "/", POST, true),
+        ACTION("Slash_1", "/keys/", PUT, true),
+        ACTION("empty", "", PATCH, true),
+        ACTION("{brace~}", "/br/{x}", POST, true),
         ACTION("two", "/keys/", PUT, true),
         ACTION("a-name-that-is-much-longer-than-a-label-may-be-and-so-is-cut-somewhere-here",
                "/long", POST, true),
     };
-    static const struct sp_catalogue list =
-        CATALOGUE("provider-of-a-name-that-is-longer-than-a-label-may-be-by-quite-some", host_h,
-                  odd);
+    static const struct sp_catalogue list = CATALOGUE(
+        "provider-of-a-name-that-is-longer-than-a-label-may-be-by-quite-some", host_h, odd);
     struct kit *kit = *state;
     struct listing listing = {.n = 70};
     for (size_t i = 0; i < 70; i++) {
         listing.list[i] = list;
     }
-    scope_is(kit, &listing, "allow * " H "/**\nallow * " H "/\nallow POST " H "/ escalates\n"
-                            "allow POST " H "/a");
+    scope_is(kit, &listing,
+             "allow * " H "/**\nallow * " H "/\nallow POST " H "/ escalates\n"
+             "allow POST " H "/a");
     assert_true(kit_allows(kit, sp_policy_scope(kit->policy, 0), "POST", H "/"));
     scope_is(kit, &listing, "allow * " H "/**\nallow * " H "/");
     const struct sp_scope *s = sp_policy_scope(kit->policy, 0);
@@ -150,7 +155,8 @@ static void T64_paths_of_all_shapes_are_denied_to_wildcards(void **state)
     }
 }
 
-/* More denies than the first room holds; literals of other methods, hosts, ports and lengths. */
+/* More denies than the first room holds; literals of other methods, hosts, ports and lengths.
+ */
 static void T64_literal_allows_open_only_what_they_name(void **state)
 {
     static struct sp_catalogue_action many[200];
@@ -234,8 +240,9 @@ static void other_paths_of_what_is_denied_are_hinted_at(void **state)
     struct kit *kit = *state;
     struct listing listing = {
         .list = {CATALOGUE("p", host_h, twice), CATALOGUE("q", host_i, elsewhere)}, .n = 2};
-    scope_is(kit, &listing, "allow * " H "/**\nallow GET https://i.test/**\n"
-                            "allow PUT " H "/**\ndeny GET " H "/v1/refunds");
+    scope_is(kit, &listing,
+             "allow * " H "/**\nallow GET https://i.test/**\n"
+             "allow PUT " H "/**\ndeny GET " H "/v1/refunds");
     assert_true(kit_said(kit, "W193", NULL));
     scope_is(kit, &listing, "allow * " H "/**\ndeny PUT " H "/v1/refunds");
     assert_false(kit_said(kit, "W193", NULL));
@@ -273,10 +280,10 @@ static void T64_the_json_form_gets_the_denies_of_its_own_keys(void **state)
 {
     static const struct sp_catalogue_action hooks[] = {ACTION("hooks", "/hooks", POST, true)};
     struct kit *kit = *state;
-    struct listing listing = {
-        .list = {CATALOGUE("p", host_h, hooks), CATALOGUE("q", host_i, hooks),
-                 CATALOGUE("r", host_h, hooks)},
-        .n = 3};
+    struct listing listing = {.list = {CATALOGUE("p", host_h, hooks),
+                                       CATALOGUE("q", host_i, hooks),
+                                       CATALOGUE("r", host_h, hooks)},
+                              .n = 3};
     struct sp_world world = {.user = &listing, .catalogues = catalogues};
     static const struct sp_text keys[] = {{"none", 4}, {"two", 3}}, hosts[] = {{"h.test", 6}};
     assert_int_equal(kit_compile_in(kit, &world,
@@ -340,12 +347,13 @@ static void a_policy_has_only_so_many_files(void **state)
     sources[0].text = SP_TEXT("sallyport 1\nuse \"next\"\n");
     sp_diags_done(&kit->diags);
     sp_diags_init(&kit->diags);
-    assert_int_equal(
-        sp_policy_compile(sources, MANY - 1, &world, &kit->diags, &kit->policy), SP_EINVAL);
+    assert_int_equal(sp_policy_compile(sources, MANY - 1, &world, &kit->diags, &kit->policy),
+                     SP_EINVAL);
     assert_true(kit_said(kit, "E061", NULL));
     sp_diags_done(&kit->diags);
     sp_diags_init(&kit->diags);
-    assert_int_equal(sp_policy_compile(sources, 1, &deaf, &kit->diags, &kit->policy), SP_EINVAL);
+    assert_int_equal(sp_policy_compile(sources, 1, &deaf, &kit->diags, &kit->policy),
+                     SP_EINVAL);
     assert_true(kit_said(kit, "E061", NULL));
     sp_diags_done(&kit->diags);
     sp_diags_init(&kit->diags);

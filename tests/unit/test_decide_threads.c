@@ -1,5 +1,5 @@
-/* One compiled matcher, decided by several threads at once, as workers of a host do. ThreadSanitizer
- * sees whether any of them writes what another one reads. */
+/* One compiled matcher, decided by several threads at once, as workers of a host do.
+ * ThreadSanitizer sees whether any of them writes what another one reads. */
 #include "policy_kit.h"
 
 #include <pthread.h>

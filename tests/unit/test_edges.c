@@ -1,5 +1,5 @@
-/* The edges of the matcher and of inclusion: what no author writes, and what must be right all the
- * same. tests/coverage shows what nothing else reaches. */
+/* The edges of the matcher and of inclusion: what no author writes, and what must be right all
+ * the same. tests/coverage shows what nothing else reaches. */
 #include "automaton/automaton.h"
 #include "match/match.h"
 #include "policy_kit.h"
@@ -41,7 +41,8 @@ static void T22_a_request_of_no_method_or_of_two_is_denied(void **state)
 {
     struct kit *kit = *state;
     static const unsigned odd[] = {0, SP_METHOD_GET | SP_METHOD_POST, SP_METHOD_ALL + 1};
-    const struct sp_scope *s = kit_scope(kit, "allow * " H "/** where has body.x or has query.y");
+    const struct sp_scope *s =
+        kit_scope(kit, "allow * " H "/** where has body.x or has query.y");
     struct sp_request request = kit_request(kit, "GET", H "/a");
     struct sp_matcher *m = NULL;
     assert_int_equal(sp_matcher_new(s, &m), SP_OK);
@@ -95,10 +96,11 @@ static void T22_more_rules_than_a_policy_has_are_refused(void **state)
 static void T22_an_integer_behind_a_prefix_of_digits_leads_where_both_do(void **state)
 {
     struct kit *kit = *state;
-    const struct sp_scope *s = kit_scope(kit, "allow GET " H "/7*/a\nallow GET " H "/{n:int}/b\n"
-                                              "allow GET " H "/*/c\n"
-                                              "@late allow POST " H "/*/c where body.x = 1\n"
-                                              "@all allow POST " H "/*/c");
+    const struct sp_scope *s =
+        kit_scope(kit, "allow GET " H "/7*/a\nallow GET " H "/{n:int}/b\n"
+                       "allow GET " H "/*/c\n"
+                       "@late allow POST " H "/*/c where body.x = 1\n"
+                       "@all allow POST " H "/*/c");
     agree_on(kit, s, "GET", H "/70/a", SP_VERDICT_ALLOWED);
     agree_on(kit, s, "GET", H "/70/b", SP_VERDICT_ALLOWED);
     agree_on(kit, s, "GET", H "/7x/a", SP_VERDICT_ALLOWED);
@@ -195,11 +197,10 @@ static const struct condition *where(const struct sp_scope *scope, size_t i)
 
 static void a_condition_is_not_equal_to_none(void **state)
 {
-    const struct sp_scope *s =
-        kit_scope(*state, "allow POST " H "/a where any(body.l).a = 1\n"
-                          "allow POST " H "/b where any(body.l).b = 1\n"
-                          "allow POST " H "/c where body.l only {a}\n"
-                          "allow POST " H "/d where has body.l");
+    const struct sp_scope *s = kit_scope(*state, "allow POST " H "/a where any(body.l).a = 1\n"
+                                                 "allow POST " H "/b where any(body.l).b = 1\n"
+                                                 "allow POST " H "/c where body.l only {a}\n"
+                                                 "allow POST " H "/d where has body.l");
     assert_false(condition_equal(where(s, 0), NULL));
     assert_false(condition_equal(NULL, where(s, 0)));
     assert_true(condition_equal(NULL, NULL));
@@ -358,12 +359,9 @@ static enum sp_inclusion compared(struct kit *kit, const char *outer, const char
     return result;
 }
 
-#define INCLUDED(outer, inner)                                                                 \
-    assert_int_equal(compared(*state, outer, inner), SP_INCLUDED)
-#define REFUTED(outer, inner)                                                                  \
-    assert_int_equal(compared(*state, outer, inner), SP_NOT_INCLUDED)
-#define TOO_HARD(outer, inner)                                                                 \
-    assert_int_equal(compared(*state, outer, inner), SP_TOO_HARD)
+#define INCLUDED(outer, inner) assert_int_equal(compared(*state, outer, inner), SP_INCLUDED)
+#define REFUTED(outer, inner) assert_int_equal(compared(*state, outer, inner), SP_NOT_INCLUDED)
+#define TOO_HARD(outer, inner) assert_int_equal(compared(*state, outer, inner), SP_TOO_HARD)
 
 /* A header cannot hold what the first string is; the second must be tried all the same. */
 static void T14_a_value_that_no_header_has_hides_no_other(void **state)
@@ -403,9 +401,8 @@ static void T14_limits_count_by_the_rule_that_decides(void **state)
     INCLUDED("allow POST " H "/x where has query.q or not has query.q\n  rate 5/min",
              "@a allow POST " H "/x where has query.q or not has query.q\n  rate 4/min\n"
              "@b allow POST " H "/x where query.q = \"1\" rate 9/min");
-    REFUTED("allow POST " H "/a rate 5/min",
-            "allow POST " H "/a where body.x = 1 rate 4/min\n"
-            "allow POST " H "/a where body.x = 2 rate 9/min");
+    REFUTED("allow POST " H "/a rate 5/min", "allow POST " H "/a where body.x = 1 rate 4/min\n"
+                                             "allow POST " H "/a where body.x = 2 rate 9/min");
 }
 
 static void T14_a_scope_with_limits_includes_itself(void **state)
@@ -564,8 +561,9 @@ static void T63_lists_of_more_kinds_than_are_searched_are_too_hard(void **state)
     sp_buf_add_str(&halves, "allow POST " H "/a where any(body.l) in {");
     sp_buf_add_str(&set, "allow POST " H "/a where any(body.l) in {");
     for (unsigned i = 0; i < 600; i++) {
-        sp_buf_addf(&halves, i == 300 ? "-1}\nallow POST " H "/a where any(body.l) in {%u, "
-                                      : "%u, ", 3 * i);
+        sp_buf_addf(&halves,
+                    i == 300 ? "-1}\nallow POST " H "/a where any(body.l) in {%u, " : "%u, ",
+                    3 * i);
         sp_buf_addf(&set, "%u, ", 3 * i);
     }
     sp_buf_add_str(&halves, "-1}");
@@ -576,7 +574,8 @@ static void T63_lists_of_more_kinds_than_are_searched_are_too_hard(void **state)
     }
     TOO_HARD(halves.ptr, set.ptr);
     assert_int_not_equal(compared(*state, many.ptr,
-                                  "allow POST " H "/a where not any(body.l) = 99 and body.m = 50"),
+                                  "allow POST " H
+                                  "/a where not any(body.l) = 99 and body.m = 50"),
                          SP_NOT_INCLUDED);
     assert_int_not_equal(
         compared(*state, "allow POST " H "/a where any(body.l).a = 1 or any(body.l).b = 2",
@@ -612,7 +611,8 @@ static void T63_names_that_are_too_long_to_write_are_too_hard(void **state)
     sp_buf_done(&inner);
 }
 
-/* Words that stand for "any other" must not be named; a scope that names a thousand is refused. */
+/* Words that stand for "any other" must not be named; a scope that names a thousand is refused.
+ */
 static void T63_a_scope_that_names_all_fresh_words_is_too_hard(void **state)
 {
     struct sp_buf rules[2];
@@ -660,7 +660,8 @@ static void T63_a_quick_proof_of_thousands_of_rules_ends(void **state)
     enum { MANY = 2503 };
     struct sp_error why = {""};
     const struct sp_scope *s = kit_scope(kit, "allow GET " H "/a\nallow GET " H "/b");
-    const struct sp_rule **rules = calloc(MANY, sizeof *rules), **same = calloc(MANY, sizeof *same);
+    const struct sp_rule **rules = calloc(MANY, sizeof *rules),
+                         **same = calloc(MANY, sizeof *same);
     for (size_t i = 0; i < MANY; i++) {
         rules[i] = s->rules[i + 1 == MANY];
         same[i] = s->rules[1];

@@ -1,7 +1,7 @@
 /* Memory that runs out anywhere in the compiler, the checker, inclusion and the matcher: each
  * allocation of an operation fails in turn. The operation must say so, lose nothing (the
- * sanitizers look) and, where it answers all the same, answer as it does with memory: a deny that
- * was lost on the way would be a hole. */
+ * sanitizers look) and, where it answers all the same, answer as it does with memory: a deny
+ * that was lost on the way would be a hole. */
 #include "policy_kit.h"
 
 #include "fail_alloc.h"
@@ -29,7 +29,7 @@ static const struct sp_catalogue_action world_actions[] = {
     {T("read2"), T("/v1/of/things"), SP_METHOD_GET, false},
 };
 static const struct sp_catalogue world_catalogue = {
-    T("prov"),   &world_host, 1, world_actions, sizeof world_actions / sizeof *world_actions};
+    T("prov"), &world_host, 1, world_actions, sizeof world_actions / sizeof *world_actions};
 
 static size_t catalogues(void *user, struct sp_text id, const struct sp_catalogue **ret_list)
 {
@@ -56,8 +56,8 @@ static sp_status read_use(void *user, const char *from, struct sp_text name,
     (void)err;
     static const char good[] = "sallyport 1\nlet words = {\"a\", \"b\", \"c\"}\n";
     static const char bad[] = "sallyport 1\nlet words = {}\n";
-    *ret_source = (struct sp_source){"used.scope",
-                                     sp_text_of(sp_text_is(name, "bad") ? bad : good)};
+    *ret_source =
+        (struct sp_source){"used.scope", sp_text_of(sp_text_is(name, "bad") ? bad : good)};
     return SP_OK;
 }
 
@@ -340,8 +340,7 @@ static sp_status include(void *user, struct sp_buf *said)
     const struct pair *pair = user;
     struct sp_witness witness = {.found = false};
     struct sp_error why = {""};
-    enum sp_inclusion result =
-        sp_scope_compare(pair->outer, pair->inner, true, &witness, &why);
+    enum sp_inclusion result = sp_scope_compare(pair->outer, pair->inner, true, &witness, &why);
     with_memory();
     if (witness.found) {
         struct sp_verdict inner, outer; /* whatever was lost, it is a real one */
@@ -373,11 +372,11 @@ static void T14_inclusion_without_memory_is_never_proved(void **state)
     struct kit *kit = *state;
     includes(kit, "allow POST " H "/a where body.x in 1..9\nallow POST " H "/b",
              "allow POST " H "/a where body.x in 2..3");
-    includes(kit, "allow POST " H "/n where body.n in 1..5\nallow POST " H
-                  "/n where body.n in 6..9",
+    includes(kit,
+             "allow POST " H "/n where body.n in 1..5\nallow POST " H "/n where body.n in 6..9",
              "allow POST " H "/n where body.n in 2..8");
-    includes(kit, "allow POST " H "/n where body.n in 1..5\nallow POST " H
-                  "/n where body.n in 6..9",
+    includes(kit,
+             "allow POST " H "/n where body.n in 1..5\nallow POST " H "/n where body.n in 6..9",
              "allow POST " H "/n where body.n in 2..10");
     includes(kit,
              "allow * " H "/**\ndeny * " H "/Ab*/{n:int}/c where body.x = true\n"
@@ -395,8 +394,9 @@ static void T14_inclusion_without_memory_is_never_proved(void **state)
     includes(kit, "allow GET " H "/**\ndeny GET " H "/secret/x", "allow GET " H "/**");
     includes(kit, "allow GET " H "/{n:any} where path.n != \"five\"",
              "allow GET " H "/{n:any}");
-    includes(kit, "allow GET " H "/{n:int} where path.n in 1..2\nallow GET " H
-                  "/{n:int} where path.n in 3..4",
+    includes(kit,
+             "allow GET " H "/{n:int} where path.n in 1..2\nallow GET " H
+             "/{n:int} where path.n in 3..4",
              "allow GET " H "/{n:int} where path.n in 2..5");
     includes(kit,
              "allow GET " H "/q where query.x != \"5\" or query.x = \"5\"\n"
@@ -504,13 +504,14 @@ static void tests_of_a_policy_are_all_run_or_none(void **state)
     struct kit *kit = *state;
     struct sp_world world = {.leave_expects = true};
     assert_int_equal(
-        kit_compile_in(kit, &world,
-                       SP_TEXT("sallyport 1\nscope s(o) { key k ttl 1h\n"
-                               "allow POST https://h.test/{o} where body.a = 1 or not has "
-                               "body.b\n"
-                               "expect allow given (o = \"x\") POST https://h.test/x json {a: 1}\n"
-                               "expect deny given (o = \"y\") POST https://h.test/x json {a: 2}\n"
-                               "expect deny given (o = \"y\") POST https://h.test/y json {a: 1} }\n")),
+        kit_compile_in(
+            kit, &world,
+            SP_TEXT("sallyport 1\nscope s(o) { key k ttl 1h\n"
+                    "allow POST https://h.test/{o} where body.a = 1 or not has "
+                    "body.b\n"
+                    "expect allow given (o = \"x\") POST https://h.test/x json {a: 1}\n"
+                    "expect deny given (o = \"y\") POST https://h.test/x json {a: 2}\n"
+                    "expect deny given (o = \"y\") POST https://h.test/y json {a: 1} }\n")),
         SP_OK);
     each_allocation_fails(run_expects, kit->policy, false);
 }
@@ -546,18 +547,18 @@ static sp_status match(void *user, struct sp_buf *said)
 static void T22_a_matcher_that_lacks_memory_is_none(void **state)
 {
     struct kit *kit = *state;
-    const struct sp_scope *scope =
-        kit_scope(kit, "allow POST " H "/d/z where body.z = 9 or query.y = 3\n"
-                       "allow GET " H "/a/five\nallow GET " H "/a/fi*\nallow GET " H "/a/fiv*\n"
-                       "allow GET " H "/a/{n:int}/x\nallow GET " H "/b/{p:slash}/end\n"
-                       "allow GET " H "/c/*/\nallow POST " H "/d/**\n"
-                       "allow GET " H "/d/*/e/**\nallow GET https://i.test/x*/y\n"
-                       "allow POST " H "/d/z where body.a = 1 and not (body.b = 2 or body.c = 3)\n"
-                       "allow POST " H "/d/z where body.b = 2 or body.a = 1\n"
-                       "deny * " H "/d/Secret/x*\ndeny GET " H "/*/b/{n:int}\n"
-                       "deny GET " H "/A-very-long-Literal-segment/**");
-    static const char *const urls[] = {H "/a/five", H "/a/five/",      H "/a/7/x",
-                                       H "/d/z",    H "/d/sEcret/xy",  H "/b/x%2Fy/end",
+    const struct sp_scope *scope = kit_scope(
+        kit, "allow POST " H "/d/z where body.z = 9 or query.y = 3\n"
+             "allow GET " H "/a/five\nallow GET " H "/a/fi*\nallow GET " H "/a/fiv*\n"
+             "allow GET " H "/a/{n:int}/x\nallow GET " H "/b/{p:slash}/end\n"
+             "allow GET " H "/c/*/\nallow POST " H "/d/**\n"
+             "allow GET " H "/d/*/e/**\nallow GET https://i.test/x*/y\n"
+             "allow POST " H "/d/z where body.a = 1 and not (body.b = 2 or body.c = 3)\n"
+             "allow POST " H "/d/z where body.b = 2 or body.a = 1\n"
+             "deny * " H "/d/Secret/x*\ndeny GET " H "/*/b/{n:int}\n"
+             "deny GET " H "/A-very-long-Literal-segment/**");
+    static const char *const urls[] = {H "/a/five", H "/a/five/",          H "/a/7/x",
+                                       H "/d/z",    H "/d/sEcret/xy",      H "/b/x%2Fy/end",
                                        H "/c/x/",   "https://i.test/x1/y", H "/q"};
     struct sp_request requests[sizeof urls / sizeof *urls];
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
