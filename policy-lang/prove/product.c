@@ -359,6 +359,7 @@ static void letters_of_pattern(struct product *product, struct letters *letters,
     if (pattern->kind != SEGMENT_LITERAL && pattern->kind != SEGMENT_PREFIX) {
         if (pattern->kind == SEGMENT_SLASH && !rule->denies) {
             letter_add(letters, p->slashed_word, true);
+            /* Nor is all looked at that a deny sees in such a segment, read as several. */
             p->incomplete = p->incomplete || product->has_denies;
         }
         return;
@@ -458,7 +459,6 @@ static void met_rules(struct product *product, const struct node *node, bool tra
         if (*n == 0 || list[*n - 1] != rule) { /* not as itself and split */
             list[(*n)++] = rule;
         }
-        met->split = met->split || item->split;
     }
 }
 
@@ -537,7 +537,6 @@ static bool try_ends(struct product *product, const struct node *node)
             if (known) {
                 continue;
             }
-            product->p->incomplete = product->p->incomplete || mets[n].split;
             product->p->request.method = method;
             path_set(product, node, trailing > 0);
             if (prove_fields(product->p, &mets[n])) {
