@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from lib import Curve, Host, build_file, command
@@ -85,6 +86,12 @@ def test_policy_fmt_rewrites_files_once_and_checks_without_touching_them(policy,
     assert sallyport("policy", "fmt", "--check", tmp_path) == ""
     assert sallyport("policy", "fmt", "-", stdin=before.encode()) == after
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.scope", "p.scope"]
+
+
+def test_the_examples_stand_in_the_layout_of_policy_fmt():
+    examples = Path(__file__).resolve().parents[2] / "examples"
+    assert len(list(examples.glob("*.scope"))) >= 5
+    assert sallyport("policy", "fmt", "--check", examples) == ""
 
 
 def patched(old, diff):
