@@ -106,6 +106,7 @@ sp_status sp_scope_parse(struct sp_text canonical, struct sp_scope **ret_scope,
         shell_free(shell);
         return status;
     }
+    assert(scope); /* there is one */
     return shell_release(shell, scope, ret_scope);
 }
 
@@ -142,6 +143,7 @@ sp_status sp_caveat_parse(struct sp_text text, struct sp_scope **ret_scope,
         shell_free(shell);
         return status;
     }
+    assert(scope); /* the parser made it, or said why not */
     scope->name = SP_TEXT("caveat");
     scope->is_caveat = true;
     return shell_release(shell, scope, ret_scope);

@@ -1,6 +1,7 @@
 /* The paths of one host: breadth first, the rules of both scopes side by side. */
 #include "prove.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -210,6 +211,7 @@ static void node_add(struct product *product, const struct node *like)
     if (product->p->out_of_memory) { /* how many there are, the arena and the steps bound */
         return;
     }
+    assert(product->seen);
     size_t slot = node_hash(like) & (product->seen_room - 1);
     while (product->seen[slot]) {
         if (node_equal(product->seen[slot], like)) {
