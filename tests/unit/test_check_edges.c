@@ -18,7 +18,7 @@ static bool says(struct kit *kit, const struct sp_world *world, const char *text
 static void names_that_are_long_are_cut_and_near_ones_suggested(void **state)
 {
     struct kit *kit = *state;
-    const struct sp_diag *diag;
+    const struct sp_diag *diag = NULL;
     char text[512], name[91] = "";
     memset(name, 'n', 90);
     (void)snprintf(text, sizeof text,

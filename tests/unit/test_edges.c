@@ -144,7 +144,7 @@ static void T22_literals_whose_hashes_are_the_same_are_told_apart(void **state)
         if (all[i - 1].hash != all[i].hash) {
             continue;
         }
-        char one[16], other[16], rule[64], url[64];
+        char one[16], other[16], rule[96], url[96];
         text_of(all[i - 1].number, one);
         text_of(all[i].number, other);
         bool same = strlen(one) == strlen(other);

@@ -68,7 +68,7 @@ static const struct sp_world outside = {
  */
 
 /* Does it once; what came out is appended to said, which is made with memory. */
-typedef sp_status (*operation)(void *user, struct sp_buf *said);
+typedef sp_status (*operation_fn)(void *user, struct sp_buf *said);
 
 static void with_memory(void)
 {
@@ -76,7 +76,7 @@ static void with_memory(void)
 }
 
 /* An operation may finish without what failed only where its answer is the same without it. */
-static void each_allocation_fails(operation operation, void *user, bool may_do_without)
+static void each_allocation_fails(operation_fn operation, void *user, bool may_do_without)
 {
     struct sp_buf whole, said;
     sp_buf_init(&whole, TEXT_MAX);
