@@ -386,6 +386,10 @@ static void T14_names_of_any_bytes_have_their_twins(void **state)
     REFUTED("allow POST " H "/a where body.\"Az1_{\" != 5 or body.\"Az1_{\" = 5\n"
             "allow POST " H "/a where not has body.\"Az1_{\"",
             "allow POST " H "/a where has body.b");
+    /* Without a letter there is no twin: only the same name twice hides it from outer. */
+    REFUTED("allow GET " H "/q where query.\"1\" != \"5\" or query.\"1\" = \"5\"\n"
+            "allow GET " H "/q where not has query.\"1\"",
+            "allow GET " H "/q where has query.b");
     INCLUDED("allow POST " H "/a where body.b = 1 and has body.\"1{\"\n"
              "allow POST " H "/a where body.b = 1 and not has body.\"1{\"",
              "allow POST " H "/a where body.b = 1 and not (has body.\"1{\" and body.b = 2)");
@@ -579,7 +583,7 @@ static void T63_a_deny_that_found_no_room_is_asked_itself(void **state)
     keyless.n_keys = 0;
     keyless.ttl_ms = 0;
     assert_int_equal(
-        sp_caveat_parse(SP_TEXT("deny GET " H "/b where has query.z"), &caveat, &why), SP_OK);
+        sp_caveat_parse(SP_TEXT("deny GET " H "/b where has query.x0"), &caveat, &why), SP_OK);
     assert_int_equal(sp_scope_includes(caveat, &keyless, &why), SP_TOO_HARD);
     sp_scope_free(caveat);
     sp_buf_done(&text);
@@ -637,7 +641,7 @@ static void T63_names_that_are_too_long_to_write_are_too_hard(void **state)
             }
             sp_buf_add_str(text, part ? "" : ".");
         }
-        sp_buf_add_str(text, side ? " in 1..2" : " = 1");
+        sp_buf_add_str(text, side ? " in 1..2" : " = 1 and query.zz = 1");
     }
     TOO_HARD(outer.ptr, inner.ptr);
     sp_buf_done(&outer);
