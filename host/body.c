@@ -24,10 +24,10 @@ static const struct sp_header *find_header(const struct sp_request *request, con
     return found;
 }
 
+/* text is no shorter than its end. */
 static bool ends_fold(struct sp_text text, struct sp_text end)
 {
-    return text.len > end.len &&
-           sp_text_eq_fold((struct sp_text){text.ptr + text.len - end.len, end.len}, end);
+    return sp_text_eq_fold((struct sp_text){text.ptr + text.len - end.len, end.len}, end);
 }
 
 /* charset=utf-8, quoted or not, is the one parameter that is understood. */

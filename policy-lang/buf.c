@@ -30,7 +30,7 @@ static bool reserve(struct sp_buf *buf, size_t len)
     /* Not realloc: what it leaves behind could be a secret, so the old copy is overwritten. */
     char *memory = malloc(room);
     if (!memory) {
-        buf->failed = true;
+        buf->failed = buf->out_of_memory = true;
         return false;
     }
     if (buf->ptr) {
@@ -117,7 +117,7 @@ void sp_buf_add_json(struct sp_buf *buf, struct sp_text text)
 void sp_buf_reset(struct sp_buf *buf)
 {
     buf->len = 0;
-    buf->failed = false;
+    buf->failed = buf->out_of_memory = false;
     if (buf->ptr) {
         buf->ptr[0] = '\0';
     }

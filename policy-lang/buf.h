@@ -12,7 +12,8 @@ struct sp_buf {
     size_t len;
     size_t room;
     size_t cap_bytes;
-    bool failed; /* over the cap, or out of memory */
+    bool failed;        /* over the cap, or out of memory */
+    bool out_of_memory; /* the latter */
 };
 
 void sp_buf_init(struct sp_buf *buf, size_t cap_bytes);

@@ -40,6 +40,8 @@ static bool same_text(struct comparing *c, const struct sp_scope *old,
     sp_buf_reset(&c->new_text);
     sp_scope_print(old, &c->old_text);
     sp_scope_print(new, &c->new_text);
+    c->out_of_memory =
+        c->out_of_memory || c->old_text.out_of_memory || c->new_text.out_of_memory;
     return !c->old_text.failed && !c->new_text.failed &&
            sp_text_eq(sp_buf_text(&c->old_text), sp_buf_text(&c->new_text));
 }
@@ -81,7 +83,7 @@ static bool same_params(const struct sp_scope *a, const struct sp_scope *b)
     for (size_t i = 0; same && i < a->n_params; i++) {
         same = sp_text_eq(a->param_list[i], b->param_list[i]);
     }
-    return same && a->n_params > 0;
+    return same;
 }
 
 /* Both with the same arguments, which stand in neither text. */

@@ -40,7 +40,7 @@ static void list_atoms(struct covering *c, const struct condition *condition,
     struct sp_atom_cover *atom = &rule->atoms[rule->n_atoms++];
     atom->span = condition->span;
     atom->text = sp_arena_copy(&c->tests->arena, sp_buf_text(&text));
-    c->out_of_memory = c->out_of_memory || !atom->text.ptr;
+    c->out_of_memory = c->out_of_memory || text.out_of_memory || !atom->text.ptr;
     sp_buf_done(&text);
 }
 

@@ -2,6 +2,7 @@
  * the JSON form. Each owns the arena that it lies in. */
 #include "ast.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -57,10 +58,13 @@ void sp_scope_free(struct sp_scope *scope)
     }
 }
 
-static sp_status first_fault(const struct shell *shell, struct sp_error *err)
+/* Why there is no scope. Where memory ran out (good is false) a diagnostic may be a
+ * consequence.
+ */
+static sp_status first_fault(const struct shell *shell, bool good, struct sp_error *err)
 {
-    const struct sp_diag *diag = shell->diags.first;
-    return shell->diags.n_errors && diag
+    const struct sp_diag *diag = shell ? shell->diags.first : NULL;
+    return good && diag
                ? sp_fail(err, SP_EINVAL, "at byte %u: %s%s%s", diag->span.start, diag->message,
                          diag->fix ? "; " : "", diag->fix ? diag->fix : "")
                : sp_fail(err, SP_ENOMEM, "out of memory");
@@ -82,7 +86,7 @@ sp_status sp_scope_parse(struct sp_text canonical, struct sp_scope **ret_scope,
     if (shell) {
         source.text = sp_arena_copy(&shell->policy.arena, canonical);
     }
-    bool good = source.text.ptr && shell && uses &&
+    bool good = shell && source.text.ptr && uses &&
                 ast_parse(&shell->policy, &source, 0, &shell->diags, uses);
     struct sp_scope *scope = good ? shell->policy.first_scope : NULL;
     sp_status status = SP_OK;
@@ -90,17 +94,31 @@ sp_status sp_scope_parse(struct sp_text canonical, struct sp_scope **ret_scope,
         (shell->policy.n_scopes != 1 || shell->policy.n_identities || shell->policy.lets ||
          uses->n || scope->n_params)) {
         status = sp_fail(err, SP_EINVAL, "is not one scope without parameters");
-    } else if (!good || shell->diags.n_errors ||
-               !ast_finish_scope(&shell->policy, scope, &shell->diags) ||
-               shell->diags.n_errors) {
-        status = shell ? first_fault(shell, err) : SP_ENOMEM;
+    } else {
+        good = good && (shell->diags.n_errors > 0 ||
+                        ast_finish_scope(&shell->policy, scope, &shell->diags));
+        if (!good || shell->diags.n_errors) {
+            status = first_fault(shell, good, err);
+        }
     }
     free(uses);
     if (status) {
         shell_free(shell);
         return status;
     }
+    assert(scope); /* there is one */
     return shell_release(shell, scope, ret_scope);
+}
+
+/* The scope that was printed to text. */
+static sp_status parse_printed(const struct sp_buf *text, struct sp_scope **ret_scope,
+                               struct sp_error *err)
+{
+    if (text->out_of_memory) {
+        return sp_fail(err, SP_ENOMEM, "out of memory");
+    }
+    return text->failed ? sp_fail(err, SP_ETOOBIG, "the scope is too large")
+                        : sp_scope_parse(sp_buf_text(text), ret_scope, err);
 }
 
 sp_status sp_caveat_parse(struct sp_text text, struct sp_scope **ret_scope,
@@ -116,13 +134,16 @@ sp_status sp_caveat_parse(struct sp_text text, struct sp_scope **ret_scope,
     if (shell) {
         source.text = sp_arena_copy(&shell->policy.arena, text);
     }
-    if (!source.text.ptr || !ast_parse_caveat(&shell->policy, &source, &shell->diags, &scope) ||
-        shell->diags.n_errors || !ast_finish_scope(&shell->policy, scope, &shell->diags) ||
-        shell->diags.n_errors) {
-        sp_status status = shell ? first_fault(shell, err) : SP_ENOMEM;
+    bool good =
+        shell && source.text.ptr &&
+        ast_parse_caveat(&shell->policy, &source, &shell->diags, &scope) &&
+        (shell->diags.n_errors > 0 || ast_finish_scope(&shell->policy, scope, &shell->diags));
+    if (!good || shell->diags.n_errors) {
+        sp_status status = first_fault(shell, good, err);
         shell_free(shell);
         return status;
     }
+    assert(scope); /* the parser made it, or said why not */
     scope->name = SP_TEXT("caveat");
     scope->is_caveat = true;
     return shell_release(shell, scope, ret_scope);
@@ -140,12 +161,12 @@ struct freezing {
 
 static struct sp_text argument(const struct freezing *f, struct sp_text name)
 {
-    for (size_t i = 0; i < f->n_args; i++) {
-        if (sp_text_eq(f->args[i].name, name)) {
-            return f->args[i].value;
-        }
+    size_t i = 0;
+    while (!sp_text_eq(f->args[i].name, name)) {
+        i++;
+        assert(i < f->n_args); /* every parameter has an argument: checked before */
     }
-    return SP_TEXT(""); /* every parameter has an argument: checked before */
+    return f->args[i].value;
 }
 
 static void freeze_constants(const struct freezing *f, struct constant *items, size_t n)
@@ -248,10 +269,14 @@ sp_status ast_check_argument(const struct sp_scope *scope, const struct sp_arg *
     for (size_t i = 0; i < v.len; i++) {
         sp_buf_addf(&text, "%%%02X", (unsigned char)v.ptr[i]);
     }
-    bool good = sp_url_parse(&arena, sp_buf_text(&text), &url, &why) == SP_OK &&
-                !url.segments[0].has_slash;
+    sp_status status =
+        text.failed ? SP_ENOMEM : sp_url_parse(&arena, sp_buf_text(&text), &url, &why);
+    bool good = status == SP_OK && !url.segments[0].has_slash;
     sp_buf_done(&text);
     sp_arena_done(&arena);
+    if (status == SP_ENOMEM) {
+        return sp_fail(err, SP_ENOMEM, "out of memory");
+    }
     return good ? SP_OK
                 : sp_fail(err, SP_EINVAL, "argument %.*s can be no path segment%s%s", name_len,
                           arg->name.ptr, *why.text ? ": " : ": it holds a slash", why.text);
@@ -300,7 +325,6 @@ sp_status sp_scope_freeze(const struct sp_scope *scope, const struct sp_arg *arg
     const struct sp_rule **rules = sp_arena_array(&arena, scope->n_rules, sizeof *rules);
     for (size_t i = 0; rules && i < scope->n_rules; i++) {
         rules[i] = freeze_rule(&f, scope->rules[i]);
-        f.out_of_memory = f.out_of_memory || !rules[i];
     }
     copy.rules = rules;
     copy.n_params = 0;
@@ -308,8 +332,7 @@ sp_status sp_scope_freeze(const struct sp_scope *scope, const struct sp_arg *arg
         status = sp_fail(err, SP_ENOMEM, "out of memory");
     } else {
         sp_scope_print(&copy, &text);
-        status = text.failed ? sp_fail(err, SP_ETOOBIG, "the scope is too large")
-                             : sp_scope_parse(sp_buf_text(&text), ret_frozen, err);
+        status = parse_printed(&text, ret_frozen, err);
     }
     sp_buf_done(&text);
     sp_arena_done(&arena);
@@ -396,8 +419,7 @@ sp_status sp_scope_of_domains(const struct sp_policy *policy, struct sp_text nam
                                  .rules = list,
                                  .n_rules = n_rules};
         sp_scope_print(&scope, &text);
-        status = text.failed ? sp_fail(err, SP_ETOOBIG, "the scope is too large")
-                             : sp_scope_parse(sp_buf_text(&text), ret_scope, err);
+        status = parse_printed(&text, ret_scope, err);
     }
     sp_buf_done(&text);
     free(rules);

@@ -120,6 +120,7 @@ static void point_at_uses(struct compiling *c)
                        diag->message);
         struct sp_text copy = sp_arena_copy(&c->diags->arena, sp_text_of(message));
         diag->message = copy.ptr ? copy.ptr : diag->message;
+        c->diags->failed = c->diags->failed || !copy.ptr;
         while (diag->span.source >= c->n_given) {
             diag->span = c->files[diag->span.source].used_at;
         }

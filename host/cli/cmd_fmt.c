@@ -4,6 +4,7 @@
 #include "policy.h"
 #include "policy_files.h"
 #include "sync.h"
+#include "text_diff.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@ enum { TEXT_MAX_BYTES = 16 << 20, PATH_ROOM = PATH_MAX + 64 };
 
 struct formatting {
     const struct cli *cli;
-    bool check;
+    bool check, diff;     /* diff: check, and show what would change */
     struct sp_buf report; /* --json: one object for each file */
     bool changed;         /* some file was, or would be */
     int result;           /* the worst so far */
@@ -104,13 +105,40 @@ static void print_diags(const struct formatting *f, const struct sp_diags *diags
     sp_buf_done(&out);
 }
 
-static void report(struct formatting *f, const char *path, bool parses, bool changed)
+static void print_diff(struct formatting *f, const struct sp_source *source,
+                       struct sp_text text)
 {
+    struct sp_buf diff;
+    sp_buf_init(&diff, 4 * TEXT_MAX_BYTES);
+    text_diff(source->name, source->text, text, &diff);
+    if (diff.failed) {
+        worst(f, cli_error(CLI_INTERNAL, "%s: too large to compare", source->name));
+    } else if (f->cli->json) {
+        sp_buf_add_str(&f->report, ",\"diff\":");
+        sp_buf_add_json(&f->report, sp_buf_text(&diff));
+    } else { /* comments may hold anything: a terminal gets no controls of theirs */
+        for (size_t i = 0; i < diff.len; i++) {
+            bool harmless =
+                (unsigned char)diff.ptr[i] >= ' ' || diff.ptr[i] == '\n' || diff.ptr[i] == '\t';
+            (void)putchar(harmless ? diff.ptr[i] : '?');
+        }
+    }
+    sp_buf_done(&diff);
+}
+
+static void report(struct formatting *f, const struct sp_source *source, bool parses,
+                   bool changed, struct sp_text text)
+{
+    const char *path = source->name;
     sp_buf_add_str(&f->report, f->report.len > 1 ? ",{\"file\":" : "{\"file\":");
     sp_buf_add_json(&f->report, sp_text_of(path));
-    sp_buf_addf(&f->report, ",\"parses\":%s,\"changed\":%s}", parses ? "true" : "false",
+    sp_buf_addf(&f->report, ",\"parses\":%s,\"changed\":%s", parses ? "true" : "false",
                 changed ? "true" : "false");
-    if (!f->cli->json && changed) {
+    if (f->diff && changed) {
+        print_diff(f, source, text);
+    }
+    sp_buf_add_byte(&f->report, '}');
+    if (!f->cli->json && changed && !f->diff) {
         cli_print_text(sp_text_of(path));
         (void)putchar('\n');
     }
@@ -136,7 +164,7 @@ static void format_one(struct formatting *f, const struct sp_source *source, boo
         worst(f, CLI_USAGE);
     }
     if (!to_stdout || f->check) {
-        report(f, source->name, status == SP_OK, changed);
+        report(f, source, status == SP_OK, changed, sp_buf_text(&text));
     }
     f->changed = f->changed || changed;
     sp_buf_done(&text);
@@ -181,10 +209,12 @@ int cli_run_policy_fmt(struct cli *cli, int argc, char **argv)
 {
     struct cli_list paths;
     struct formatting f = {.cli = cli, .result = CLI_YES};
-    if (!cli_args(argc, argv, CLI_OPTIONS({"check", NULL, &f.check, NULL}), 1, CLI_LIST_MAX,
-                  &paths)) {
+    if (!cli_args(argc, argv,
+                  CLI_OPTIONS({"check", NULL, &f.check, NULL}, {"diff", NULL, &f.diff, NULL}),
+                  1, CLI_LIST_MAX, &paths)) {
         return CLI_USAGE;
     }
+    f.check = f.check || f.diff;
     sp_buf_init(&f.report, TEXT_MAX_BYTES);
     sp_buf_add_byte(&f.report, '[');
     bool only_stdin = true;

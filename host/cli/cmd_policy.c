@@ -363,7 +363,7 @@ const struct cli_command cli_policy_commands[] = {
      "through and what it still asks for. The catalogues are those of the plugins that are\n"
      "named, or else installed.\n",
      cli_run_policy_blast},
-    {"policy", "fmt", "FILE… [--check]", "Write scope files in their one layout",
+    {"policy", "fmt", "FILE… [--check] [--diff]", "Write scope files in their one layout",
      "FILE may be a folder, or - for standard input, which is printed to standard output. "
      "Files\n"
      "are replaced at once or not at all, and only where something changes; their names are\n"

@@ -4,6 +4,7 @@
 #include "automaton.h"
 #include "match.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* ---- building ------------------------------------------------------------------------
@@ -46,20 +47,16 @@ static bool put_segment(struct sp_matcher *m, struct bits *bits, const struct se
     case SEGMENT_LITERAL:
         symbol = symbols_find(&m->symbols, segment->text, denies);
         m->states[bits->first_state + depth].literals |= kind == 0;
-        return symbol == NONE ||
-               cell_add(m, bits->first_state + (uint32_t)depth, symbol | kind, bit);
+        assert(symbol != NONE); /* the trie took in all rules that are put here */
+        return cell_add(m, bits->first_state + (uint32_t)depth, symbol | kind, bit);
     case SEGMENT_INT:
         set(bits->ints + row, bit);
-        break;
-    case SEGMENT_PARAM:
-        if (denies) {
-            set(bits->wild + row, bit);
-        }
         break;
     case SEGMENT_SLASH:
         set(bits->slash + row, bit);
         set(bits->wild + row, bit);
         break;
+    case SEGMENT_PARAM: /* of a deny: an allow that is open is left out */
     case SEGMENT_STAR:
     case SEGMENT_ANY:
     case SEGMENT_REST:
@@ -104,8 +101,9 @@ static bool put_prefixes(struct sp_matcher *m, uint32_t *ranks, size_t n, uint32
     for (size_t i = 0; ranks && i < kept; i++) {
         uint32_t symbol = m->by_rank[ranks[i]];
         const uint32_t *list = edges_find(&m->edges, state, symbol | PREFIX_BIT);
-        if (!list || !room_for((void **)&m->prefixes, m->n_prefixes, &m->prefixes_room,
-                               sizeof *m->prefixes)) {
+        assert(list); /* put_depth asked for it */
+        if (!room_for((void **)&m->prefixes, m->n_prefixes, &m->prefixes_room,
+                      sizeof *m->prefixes)) {
             return false;
         }
         m->prefixes[m->n_prefixes++] =

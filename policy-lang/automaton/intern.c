@@ -62,7 +62,7 @@ size_t words_sort(uint32_t *at, size_t n)
 /* ---- texts ----------------------------------------------------------------------------------
  */
 
-/* Up to eight bytes; with the length, they are the text. */
+/* Up to eight bytes, of at least one; with the length, they are the text. */
 static inline uint64_t load(const char *from, size_t n)
 {
     uint64_t word = 0;
@@ -73,7 +73,7 @@ static inline uint64_t load(const char *from, size_t n)
         memcpy(&low, from, 4);
         memcpy(&high, from + n - 4, 4);
         word = low | (uint64_t)high << 32;
-    } else if (n > 0) {
+    } else {
         word = (uint64_t)(uint8_t)from[0] | (uint64_t)(uint8_t)from[n / 2] << 8 |
                (uint64_t)(uint8_t)from[n - 1] << 16;
     }
@@ -166,7 +166,7 @@ static void symbols_put(struct symbols *symbols, uint32_t symbol)
     while (symbols->slots[i & (symbols->n_slots - 1)].symbol != NONE) {
         i++;
     }
-    if (text.len > 0 && text.len <= SHORT_TEXT) {
+    if (text.len <= SHORT_TEXT) {
         memcpy(slot.text, text.ptr, text.len);
     }
     symbols->slots[i & (symbols->n_slots - 1)] = slot;

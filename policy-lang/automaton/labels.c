@@ -19,7 +19,7 @@ static uint32_t atom_add(struct labels *labels, struct lists *lists,
 {
     for (uint32_t i = 0; i < lists->n_atoms; i++) {
         const struct condition *known = labels->atoms[lists->atoms_at + i];
-        if (known == atom || condition_equal(known, atom)) {
+        if (condition_equal(known, atom)) {
             return i;
         }
     }

@@ -6,11 +6,10 @@
 #include "match.h"
 #include "trie.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define SELF (UINT32_MAX - 1) /* the state that is being described */
-
-enum { DEPTH_MAX = 256 };
 
 /* ---- subsets -------------------------------------------------------------------------
  */
@@ -254,7 +253,7 @@ static uint32_t state_new(struct builder *b, const uint32_t *words, size_t n)
     for (unsigned i = 0; i < 2; i++) {
         state.next[i] = words[W_NEXT + i] == SELF ? id : words[W_NEXT + i];
     }
-    state.ints = state.next[0] != state.next[1];
+    state.ints = state.next[0] != state.next[1]; /* else no prefix tells them apart */
     for (uint32_t i = 0; i < words[W_PREFIXES]; i++, list += 3) {
         if (!room_for((void **)&m->prefixes, m->n_prefixes, &m->prefixes_room,
                       sizeof *m->prefixes)) {
@@ -262,7 +261,6 @@ static uint32_t state_new(struct builder *b, const uint32_t *words, size_t n)
         }
         m->prefixes[m->n_prefixes++] =
             (struct prefix){m->symbols.texts[list[0]], NONE, {list[1], list[2]}};
-        state.ints = state.ints || list[1] != list[2];
     }
     if (state.n_prefixes > 0) {
         prefixes_link(&m->prefixes[state.prefixes_at], state.n_prefixes);
@@ -279,13 +277,11 @@ static uint32_t state_new(struct builder *b, const uint32_t *words, size_t n)
     return sequences_add(&b->trie->states, words, n, id) ? states_add(m, &state) : NONE;
 }
 
+/* Two sets of nodes never describe the same state: each node leads to the end of some rule to
+ * which no other node leads by the same segments. */
 static uint32_t state_of(struct builder *b, size_t at)
 {
     struct words *s = &b->trie->scratch;
-    uint32_t id = sequences_find(&b->trie->states, s->at + at, s->n - at);
-    if (id != NONE) {
-        return id;
-    }
     b->too_big = ++b->states > b->states_max;
     return b->too_big ? NONE : state_new(b, s->at + at, s->n - at);
 }
@@ -308,12 +304,6 @@ static uint32_t build_target(struct builder *b, const struct draft *d, size_t i,
     return build(b, (struct span){target[0], target[1]}, depth + 1);
 }
 
-/* Append a word and whether it is one. */
-static bool push_state(struct builder *b, uint32_t state)
-{
-    return state != NONE && push(b, state);
-}
-
 /* The states below, then the words that describe this one. A child's id is put where its set's
  * offset was, as the words must lie together. */
 static bool describe(struct builder *b, struct draft *d, const uint32_t labels[2],
@@ -330,7 +320,7 @@ static bool describe(struct builder *b, struct draft *d, const uint32_t labels[2
     size_t at = s->n;
     bool good = push(b, labels[0]) && push(b, labels[1]);
     for (size_t i = 0; good && i < 3; i++) {
-        good = push_state(b, s->at[d->targets + 2 * i]);
+        good = push(b, s->at[d->targets + 2 * i]);
     }
     good = good && push(b, (uint32_t)d->n_prefixes) && push(b, (uint32_t)d->n_literals);
     size_t target = 3, before = SIZE_MAX;
@@ -376,10 +366,7 @@ static uint32_t build(struct builder *b, struct span nodes, unsigned depth)
     if (id != NONE) {
         return id;
     }
-    if (depth > DEPTH_MAX) {
-        b->too_big = true;
-        return NONE;
-    }
+    assert(depth <= SP_URL_MAX_SEGMENTS + 1); /* as long as a pattern; then all loop */
     uint32_t labels[2] = {label_of(b, nodes, 0), NONE};
     labels[1] = labels[0] == NONE ? NONE : label_of(b, nodes, 1);
     bool good = labels[1] != NONE;

@@ -330,8 +330,7 @@ static void tell_edit(struct telling *t, const struct edit *edit)
 bool reasons(const struct sp_scope *scope, const struct sp_request *request,
              const struct edit *edits, size_t n_edits, struct sp_nearest *nearest)
 {
-    struct telling t = {scope, request, &nearest->request, nearest, {NULL, 0, 0, 0, false},
-                        false};
+    struct telling t = {scope, request, &nearest->request, nearest, {.ptr = NULL}, false};
     sp_buf_init(&t.words, WORDS_MAX_BYTES);
     nearest->changes = sp_arena_array(&nearest->arena, n_edits + 3, sizeof *nearest->changes);
     if (nearest->changes) {

@@ -44,14 +44,14 @@ const struct sp_value *match_field(const struct field *field, const struct sp_re
         scratch->as.text = header ? header->value : SP_TEXT("");
         return header ? scratch : NULL;
     case FIELD_PATH:
-        if (field->segment >= request->url.n_segments) {
-            return NULL; /* split by an encoded slash: which segment it is, nobody knows */
-        }
-        *scratch = (struct sp_value){.kind = SP_VALUE_FORM};
-        scratch->as.text = request->url.segments[field->segment].text;
-        return scratch;
+        break;
     }
-    return NULL;
+    if (field->segment >= request->url.n_segments) {
+        return NULL; /* split by an encoded slash: which segment it is, nobody knows */
+    }
+    *scratch = (struct sp_value){.kind = SP_VALUE_FORM};
+    scratch->as.text = request->url.segments[field->segment].text;
+    return scratch;
 }
 
 /* ---- comparisons ---------------------------------------------------------------------------
@@ -116,10 +116,10 @@ static enum truth equals(const struct sp_value *value, const struct constant *co
     case CONSTANT_BOOL:
         return as_bool(value, &boolean) ? truth_of(boolean == (constant->integer != 0))
                                         : TRUTH_UNKNOWN;
-    case CONSTANT_PARAM: /* a scope that still has parameters matches nothing */
-        return TRUTH_UNKNOWN;
+    case CONSTANT_PARAM:
+        break;
     }
-    return TRUTH_UNKNOWN;
+    return TRUTH_UNKNOWN; /* a scope that still has parameters matches nothing */
 }
 
 /* The set is sorted and of one kind (checker), but for parameters, which come last and have no

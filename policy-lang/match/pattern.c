@@ -118,10 +118,9 @@ enum path_match match_path(const struct sp_rule *rule, const struct sp_url *url)
 /* ---- pattern against pattern ----------------------------------------------------------------
  */
 
-static bool is_wild(const struct segment *s)
+static bool is_text(const struct segment *s)
 {
-    return s->kind == SEGMENT_STAR || s->kind == SEGMENT_ANY || s->kind == SEGMENT_SLASH ||
-           s->kind == SEGMENT_REST;
+    return s->kind == SEGMENT_LITERAL || s->kind == SEGMENT_PREFIX;
 }
 
 static bool same_host(const struct sp_rule *a, const struct sp_rule *b)
@@ -156,7 +155,7 @@ static bool segment_covers(const struct segment *outer, const struct segment *in
                (inner->kind == SEGMENT_LITERAL && inner->text.ptr[0] != '-' &&
                 sp_form_int(inner->text, &ignored));
     case SEGMENT_PARAM:
-        return false;
+        break;
     }
     return false;
 }
@@ -190,8 +189,7 @@ bool pattern_covers(const struct sp_rule *outer, const struct sp_rule *inner)
 /* Whether one segment can match both; errs to true. */
 static bool segment_overlaps(const struct segment *a, const struct segment *b)
 {
-    if (is_wild(a) || is_wild(b) || a->kind == SEGMENT_PARAM || b->kind == SEGMENT_PARAM ||
-        a->kind == SEGMENT_INT || b->kind == SEGMENT_INT) {
+    if (!is_text(a) || !is_text(b)) {
         return true;
     }
     if (a->kind == SEGMENT_LITERAL && b->kind == SEGMENT_LITERAL) {

@@ -1,15 +1,16 @@
 /* Verdicts in words: which atom failed, and on what. */
 #include "match.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 enum { QUOTED_MAX = 32, ATOM_SHOWN_MAX = 96 };
 
-/* Where a cap cut a text, drop what is left of a code point. */
+/* Where a cap cut a text, drop what is left of a code point. Nothing at all is UTF-8. */
 static void trim(struct sp_buf *buf)
 {
     size_t len = buf->len;
-    while (len > 0 && !sp_text_is_utf8((struct sp_text){buf->ptr, len})) {
+    while (!sp_text_is_utf8((struct sp_text){buf->ptr, len})) {
         len--;
     }
     buf->len = len;
@@ -114,7 +115,6 @@ void match_describe_culprit(const struct condition *condition, const struct sp_r
                             struct sp_buf *buf)
 {
     const struct condition *atom = culprit(condition, request, TRUTH_TRUE);
-    if (atom) {
-        match_describe_atom(atom, request, buf);
-    }
+    assert(atom); /* were all atoms as wanted, the condition would be */
+    match_describe_atom(atom, request, buf);
 }

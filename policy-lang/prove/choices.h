@@ -37,8 +37,7 @@ struct place {
     struct option *options;
     size_t n_options;
     const struct option *chosen;
-    bool twin, extra; /* chosen: the same name in another case; a member nobody knows */
-    bool decided;     /* twin and extra are chosen, too */
+    bool twin, extra; /* chosen with it: the same name in another case; a member nobody knows */
 };
 
 struct atom {

@@ -3,6 +3,7 @@
  * type, absence. Which are alike is what the interpreter's own truths say. */
 #include "choices.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 enum { ITEMS_MAX = 512 }; /* elements, and arrays of them */
@@ -105,9 +106,22 @@ struct sink {
     size_t n_items;
 };
 
+/* Whether a request can have it as a header's value. */
+static bool header_is_legal(struct sp_text value)
+{
+    bool legal = value.len == 0 || (value.ptr[0] != ' ' && value.ptr[value.len - 1] != ' ');
+    for (size_t i = 0; i < value.len; i++) {
+        legal = legal && (unsigned char)value.ptr[i] >= ' ' && value.ptr[i] != 0x7f;
+    }
+    return legal;
+}
+
+/* What no request has must not stand for others of the same truths that one has. */
 static void put_option(struct sink *sink, struct sp_value value)
 {
-    domain_add(sink->d, CHOICE_VALUE, value);
+    if (sink->d->place->source != FIELD_HEADER || header_is_legal(value.as.text)) {
+        domain_add(sink->d, CHOICE_VALUE, value);
+    }
 }
 
 static void put_item(struct sink *sink, struct sp_value value)
@@ -121,11 +135,9 @@ static void put_item(struct sink *sink, struct sp_value value)
 
 static void put_int(struct sink *sink, int64_t integer)
 {
-    if (sink->d->place->source != FIELD_HEADER) {
-        for (int64_t by = -1; by <= 1; by++) {
-            if (!((by < 0 && integer == INT64_MIN) || (by > 0 && integer == INT64_MAX))) {
-                sink->put(sink, int_value(sink->d, integer + by));
-            }
+    for (int64_t by = -1; by <= 1; by++) {
+        if (!((by < 0 && integer == INT64_MIN) || (by > 0 && integer == INT64_MAX))) {
+            sink->put(sink, int_value(sink->d, integer + by));
         }
     }
 }
@@ -133,27 +145,19 @@ static void put_int(struct sink *sink, int64_t integer)
 static void put_constant(struct sink *sink, const struct constant *constant)
 {
     struct sp_value value = {.kind = SP_VALUE_BOOL};
-    switch (constant->kind) {
-    case CONSTANT_INT:
+    assert(constant->kind != CONSTANT_PARAM); /* the search takes no scope with parameters */
+    if (constant->kind == CONSTANT_INT) {
         put_int(sink, constant->integer);
-        break;
-    case CONSTANT_STRING:
+    } else if (constant->kind == CONSTANT_STRING) {
         sink->put(sink, text_value(sink->d, constant->text));
-        break;
-    case CONSTANT_BOOL:
-        if (sink->d->form) {
-            sink->put(sink, text_value(sink->d, SP_TEXT("true")));
-            sink->put(sink, text_value(sink->d, SP_TEXT("false")));
-            break;
-        }
+    } else if (sink->d->form) {
+        sink->put(sink, text_value(sink->d, SP_TEXT("true")));
+        sink->put(sink, text_value(sink->d, SP_TEXT("false")));
+    } else {
         value.as.boolean = true;
         sink->put(sink, value);
         value.as.boolean = false;
         sink->put(sink, value);
-        break;
-    case CONSTANT_PARAM:
-        sink->d->s->p->incomplete = true;
-        break;
     }
 }
 
@@ -173,9 +177,7 @@ static void put_atom(struct sink *sink, const struct condition *c)
         break;
     case CONDITION_STARTS:
         put_constant(sink, &c->constant);
-        if (c->constant.kind == CONSTANT_STRING) {
-            sink->put(sink, text_value(sink->d, text_join(p, c->constant.text, p->word.ptr)));
-        }
+        sink->put(sink, text_value(sink->d, text_join(p, c->constant.text, p->word.ptr)));
         break;
     case CONDITION_HAS:
     case CONDITION_ONLY:
@@ -225,7 +227,7 @@ static void put_atoms(struct sink *sink, const struct domain *d, bool quantified
         }
         put_atom(sink, c);
         const struct constant *one =
-            c->kind == CONDITION_IN && c->n_set ? c->set : &c->constant;
+            c->kind == CONDITION_IN ? c->set : &c->constant; /* no set is empty */
         bool textual = c->kind != CONDITION_RANGE && one->kind == CONSTANT_STRING;
         texts = texts || (c->kind <= CONDITION_STARTS && textual);
         ints = ints || c->kind == CONDITION_RANGE ||

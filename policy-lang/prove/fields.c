@@ -32,7 +32,6 @@ static bool descend_flags(struct search *s, size_t at, struct place *place, bool
     bool form = place->source == FIELD_QUERY || s->body_kind == SP_BODY_FORM;
     bool extras = place->chosen->choice == CHOICE_OBJECT && (place->has_only || form);
     bool found = false;
-    place->decided = true;
     for (unsigned twin = 0; twin < (twins ? 2 : 1) && !found; twin++) {
         for (unsigned extra = 0; extra < (extras ? 2 : 1) && !found; extra++) {
             place->twin = twin > 0;
@@ -41,7 +40,7 @@ static bool descend_flags(struct search *s, size_t at, struct place *place, bool
         }
     }
     if (!found) {
-        place->decided = place->twin = place->extra = false;
+        place->twin = place->extra = false;
     }
     return found;
 }

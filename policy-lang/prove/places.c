@@ -10,9 +10,10 @@ static struct place *place_of(struct search *s, enum field_source source, struct
             sp_text_eq(place->name, name)) {
             return place;
         }
-        /* Each is the other's twin: what that does to who reads which is not looked at. */
+        /* Each is the other's twin: what that does to who reads which is not looked at. (No
+         * two headers are: their names are in lower case.) */
         bool twins = place->source == source && place->parent == parent &&
-                     sp_text_eq_fold(place->name, name) && source != FIELD_HEADER && parent;
+                     sp_text_eq_fold(place->name, name);
         s->p->incomplete = s->p->incomplete || twins;
     }
     struct place *place = s->n_places < PLACES_MAX ? prove_alloc(s->p, 1, sizeof *place) : NULL;

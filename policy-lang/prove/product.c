@@ -1,10 +1,11 @@
 /* The paths of one host: breadth first, the rules of both scopes side by side. */
 #include "prove.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { NODES_MAX = 200000, HOST_RULES_MAX = 50000, METS_MAX = 14 };
+enum { HOST_RULES_MAX = 50000, METS_MAX = 14 };
 
 /* A rule and how many of its segments are behind us. A deny that takes %2F for '/' walks on its
  * own once there was one. */
@@ -175,7 +176,7 @@ static bool node_equal(const struct node *a, const struct node *b)
     bool equal = a->told == b->told && a->n_items == b->n_items;
     for (size_t i = 0; equal && i < a->n_items; i++) {
         equal = a->items[i].rule == b->items[i].rule && a->items[i].at == b->items[i].at &&
-                a->items[i].split == b->items[i].split;
+                a->items[i].split == b->items[i].split; /* uncovered: hashed apart before */
     }
     return equal;
 }
@@ -207,10 +208,10 @@ static void node_add(struct product *product, const struct node *like)
     if (2 * product->n_seen >= product->seen_room) {
         seen_grow(product);
     }
-    if (!product->seen || product->p->out_of_memory || product->n_seen == NODES_MAX) {
-        product->p->incomplete = true;
+    if (product->p->out_of_memory) { /* how many there are, the arena and the steps bound */
         return;
     }
+    assert(product->seen);
     size_t slot = node_hash(like) & (product->seen_room - 1);
     while (product->seen[slot]) {
         if (node_equal(product->seen[slot], like)) {
@@ -225,9 +226,7 @@ static void node_add(struct product *product, const struct node *like)
     }
     *node = *like;
     node->items = items;
-    if (like->n_items) {
-        memcpy(items, like->items, like->n_items * sizeof *items);
-    }
+    memcpy(items, like->items, like->n_items * sizeof *items); /* an allow of inner at least */
     product->seen[slot] = node;
     product->n_seen++;
     if (product->tail) {
@@ -278,10 +277,13 @@ static void letter_try(struct letters *letters, struct sp_text head, struct sp_t
         }
     }
     struct sp_text copy = sp_arena_copy(&letters->p->arena, sp_buf_text(&text));
-    if (copy.ptr && !text.failed &&
-        sp_url_parse(&letters->p->arena, copy, &url, NULL) == SP_OK && url.n_segments == 1) {
+    sp_status status = text.out_of_memory || !copy.ptr ? SP_ENOMEM
+                       : text.failed                   ? SP_ETOOBIG
+                                     : sp_url_parse(&letters->p->arena, copy, &url, NULL);
+    if (status == SP_OK && url.n_segments == 1) {
         letter_add(letters, url.segments[0].text, url.segments[0].has_slash);
     }
+    letters->p->out_of_memory = letters->p->out_of_memory || status == SP_ENOMEM;
     sp_buf_done(&text);
 }
 
@@ -359,6 +361,7 @@ static void letters_of_pattern(struct product *product, struct letters *letters,
     if (pattern->kind != SEGMENT_LITERAL && pattern->kind != SEGMENT_PREFIX) {
         if (pattern->kind == SEGMENT_SLASH && !rule->denies) {
             letter_add(letters, p->slashed_word, true);
+            /* Nor is all looked at that a deny sees in such a segment, read as several. */
             p->incomplete = p->incomplete || product->has_denies;
         }
         return;
@@ -458,7 +461,6 @@ static void met_rules(struct product *product, const struct node *node, bool tra
         if (*n == 0 || list[*n - 1] != rule) { /* not as itself and split */
             list[(*n)++] = rule;
         }
-        met->split = met->split || item->split;
     }
 }
 
@@ -537,7 +539,6 @@ static bool try_ends(struct product *product, const struct node *node)
             if (known) {
                 continue;
             }
-            product->p->incomplete = product->p->incomplete || mets[n].split;
             product->p->request.method = method;
             path_set(product, node, trailing > 0);
             if (prove_fields(product->p, &mets[n])) {

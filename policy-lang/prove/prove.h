@@ -35,7 +35,6 @@ struct prove {
 struct met {
     const struct sp_rule **inner_allows, **inner_denies, **outer_allows, **outer_denies;
     size_t n_inner_allows, n_inner_denies, n_outer_allows, n_outer_denies;
-    bool split; /* some deny matches only where %2F is taken for '/' */
 };
 
 /* Whether some body, query and headers make p->request (url and method set) one that inner

@@ -8,8 +8,6 @@ static unsigned only_mask(const struct search *s, const struct condition *c,
     if (object->extra) {
         return MASK_FALSE;
     }
-    open = !object->decided ||
-           (object->source == FIELD_QUERY && !object->parent && s->extra_query);
     if (object->source == FIELD_QUERY && !object->parent && s->extra_query) {
         return MASK_FALSE;
     }
@@ -25,7 +23,7 @@ static unsigned only_mask(const struct search *s, const struct condition *c,
         if (child->twin || (place_there(child) && !listed)) {
             return MASK_FALSE;
         }
-        open = open || !child->decided || (!child->chosen && !listed);
+        open = open || !child->chosen;
     }
     return open ? MASK_TRUE | MASK_FALSE : MASK_TRUE;
 }
@@ -103,7 +101,7 @@ static unsigned read_mask(struct search *s, const struct sp_rule *rule)
         if (place->twin || place_there(place)) {
             return 2;
         }
-        open = open || !place->chosen || !place->decided;
+        open = open || !place->chosen;
     }
     for (size_t i = 0; i < rule->n_reads; i++) {
         const struct field *field = rule->reads[i];
@@ -115,7 +113,7 @@ static unsigned read_mask(struct search *s, const struct sp_rule *rule)
             if (place->twin || (place->chosen && place->chosen->choice == CHOICE_TWICE)) {
                 return 2;
             }
-            open = open || !place->chosen || !place->decided;
+            open = open || !place->chosen;
         }
     }
     return open ? 3 : 1;

@@ -17,6 +17,9 @@ static bool occurs(struct sp_text text, const char *needle)
     return false;
 }
 
+/* Words and numbers that are tried: who names so many hides what else there is. */
+enum { FRESH_MAX = 1000 };
+
 bool prove_choose_fresh(struct prove *p)
 {
     char word[16], number[16], both[40];
@@ -25,14 +28,14 @@ bool prove_choose_fresh(struct prove *p)
     sp_buf_init(&text, 4 * SP_SOURCE_MAX_BYTES);
     sp_scope_print(p->outer, &text);
     sp_scope_print(p->inner, &text);
-    do { /* ends: the text is finite */
+    do {
         (void)snprintf(word, sizeof word, "zq%c%c%c", 'a' + (int)(w / 676 % 26),
                        'a' + (int)(w / 26 % 26), 'a' + (int)(w % 26));
-    } while (occurs(sp_buf_text(&text), word) && ++w < 17576);
+    } while (occurs(sp_buf_text(&text), word) && ++w < FRESH_MAX);
     do {
         (void)snprintf(number, sizeof number, "70%u7", n);
-    } while (occurs(sp_buf_text(&text), number) && ++n < 100000);
-    bool good = !text.failed && w < 17576 && n < 100000;
+    } while (occurs(sp_buf_text(&text), number) && ++n < FRESH_MAX);
+    bool good = !text.failed && w < FRESH_MAX && n < FRESH_MAX;
     sp_buf_done(&text);
     (void)snprintf(both, sizeof both, "%s/%s", word, word);
     p->word = sp_arena_copy(&p->arena, sp_text_of(word));
@@ -58,7 +61,8 @@ bool prove_replay(struct prove *p)
     if (!inner.allowed || !outer.allowed) {
         return inner.allowed;
     }
-    return inner.rule && outer.rule && !prove_limits(inner.rule, outer.rule, p->inherits);
+    /* A caveat without allows, which allows by no rule, is never inner. */
+    return outer.rule && !prove_limits(inner.rule, outer.rule, p->inherits);
 }
 
 static void print_json(const struct sp_value *value, struct sp_buf *buf)
@@ -130,7 +134,8 @@ static void print_form(const struct sp_value *value, struct sp_buf *name, bool *
         sp_buf_init(&text, 1 << 20);
         sp_url_print_target(&url, &text);
         sp_buf_add_str(buf, *first ? "" : "&");
-        sp_buf_add_str(buf, text.ptr ? text.ptr + 2 : ""); /* behind "/?" */
+        sp_buf_add_str(buf, text.failed ? "" : text.ptr + 2); /* behind "/?" */
+        buf->failed = buf->failed || text.failed;
         sp_buf_done(&text);
         *first = false;
     }

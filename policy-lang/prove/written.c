@@ -59,7 +59,8 @@ static void pairs_of(struct search *s, const struct sp_value *value, struct sp_b
 {
     size_t len = name->len;
     struct sp_param *pair = &pairs[*n];
-    if (*n + 2 >= SP_URL_MAX_PARAMS) {
+    if (*n + 2 > SP_URL_MAX_PARAMS) {
+        s->p->incomplete = true;
         return;
     }
     switch ((int)value->kind) {
@@ -121,15 +122,6 @@ static const struct sp_value *through_pairs(struct search *s, const struct sp_va
     return tree;
 }
 
-static bool header_is_legal(struct sp_text value)
-{
-    bool legal = value.len == 0 || (value.ptr[0] != ' ' && value.ptr[value.len - 1] != ' ');
-    for (size_t i = 0; i < value.len; i++) {
-        legal = legal && (unsigned char)value.ptr[i] >= ' ' && value.ptr[i] != 0x7f;
-    }
-    return legal;
-}
-
 static bool headers_of(struct search *s)
 {
     struct sp_header *headers = prove_alloc(s->p, 2 * s->n_places, sizeof *headers);
@@ -141,9 +133,6 @@ static bool headers_of(struct search *s)
         }
         bool twice = place->chosen->choice == CHOICE_TWICE;
         struct sp_text value = twice ? SP_TEXT("1") : place->chosen->value.as.text;
-        if (!header_is_legal(value)) {
-            return false;
-        }
         for (unsigned k = 0; k < (twice ? 2 : 1); k++) {
             headers[n++] = (struct sp_header){place->name, value};
         }

@@ -318,8 +318,7 @@ static void check_segments(struct checker *c, struct sp_scope *scope, struct sp_
         }
         for (size_t j = 0; j < i && s->kind >= SEGMENT_INT && s->kind <= SEGMENT_SLASH; j++) {
             const struct segment *t = &rule->url.segments[j];
-            if (t->kind >= SEGMENT_INT && t->kind <= SEGMENT_SLASH &&
-                sp_text_eq(s->text, t->text)) {
+            if (t->kind >= SEGMENT_INT && sp_text_eq(s->text, t->text)) { /* no ** is before */
                 check_error(c, "E108", s->span, NULL, "there are two captures called", s->text);
             }
         }
@@ -352,7 +351,7 @@ void check_finish_rule(struct checker *c, struct sp_scope *scope, struct sp_rule
         sp_buf_init(&label, 64);
         sp_buf_addf(&label, "rule %zu", number);
         rule->label = sp_arena_copy(&c->policy->arena, sp_buf_text(&label));
-        c->out_of_memory = c->out_of_memory || !rule->label.ptr;
+        c->out_of_memory = c->out_of_memory || label.failed || !rule->label.ptr;
         sp_buf_done(&label);
     }
     scope->has_allow = scope->has_allow || !rule->denies;

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "match.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -44,7 +45,8 @@ bool ast_parse_template(struct sp_arena *arena, struct sp_text host, struct sp_t
     if (!segments) {
         return false;
     }
-    while (at < path.len && n < room && !rest) {
+    while (at < path.len && !rest) {
+        assert(n < room); /* a slash for each but the first */
         const char *slash = memchr(path.ptr + at, '/', path.len - at);
         size_t end = slash ? (size_t)(slash - path.ptr) : path.len;
         struct sp_text text = {path.ptr + at, end - at};
@@ -73,6 +75,8 @@ static struct sp_text label_of(struct checker *c, struct sp_text provider, struc
 {
     struct sp_buf buf;
     sp_buf_init(&buf, 1024);
+    provider.len = provider.len < SP_NAME_MAX_BYTES ? provider.len : SP_NAME_MAX_BYTES;
+    name.len = name.len < SP_NAME_MAX_BYTES ? name.len : SP_NAME_MAX_BYTES;
     sp_buf_addf(&buf, "%s%.*s-%.*s", ESCALATES_LABEL, (int)provider.len, provider.ptr,
                 (int)name.len, name.ptr);
     for (size_t i = 0; i < buf.len; i++) {
@@ -83,7 +87,7 @@ static struct sp_text label_of(struct checker *c, struct sp_text provider, struc
     struct sp_text text = sp_buf_text(&buf);
     text.len = text.len < SP_NAME_MAX_BYTES ? text.len : SP_NAME_MAX_BYTES;
     struct sp_text label = sp_arena_copy(&c->policy->arena, text);
-    c->out_of_memory = c->out_of_memory || !label.ptr;
+    c->out_of_memory = c->out_of_memory || buf.failed || !label.ptr;
     sp_buf_done(&buf);
     return label;
 }
@@ -155,6 +159,7 @@ static struct guard_set *set_of(struct checker *c, const struct sp_catalogue *ca
     }
     set->provider = sp_arena_copy(&policy->arena, catalogue->provider);
     set->host = sp_arena_copy(&policy->arena, host);
+    c->out_of_memory = c->out_of_memory || !set->provider.ptr || !set->host.ptr;
     set->next = policy->guard_sets;
     policy->guard_sets = set;
     set_fill(c, set, catalogue);
@@ -181,6 +186,7 @@ static void learn_key(struct checker *c, struct sp_text key)
             *guard = (struct guard){.key = sp_arena_copy(&c->policy->arena, key),
                                     .set = set_of(c, &list[i], list[i].hosts[h]),
                                     .next = c->policy->guards};
+            c->out_of_memory = c->out_of_memory || !guard->key.ptr;
             c->policy->guards = guard;
         }
     }
@@ -252,6 +258,7 @@ static struct condition *segment_is(struct guarding *g, size_t n, const struct s
         return NULL;
     }
     *part = sp_arena_copy(&g->c->policy->arena, sp_buf_text(&buf));
+    g->c->out_of_memory = g->c->out_of_memory || !part->ptr;
     *condition = (struct condition){
         .kind = CONDITION_EQ,
         .field = {.source = FIELD_PATH, .parts = part, .n_parts = 1, .segment = n},
@@ -338,13 +345,13 @@ static void keep_conditions(struct guarding *g, const struct sp_rule *action, si
     }
 }
 
-/* Whether a literal allow names the action: its placeholders stand for any segments. */
+/* Whether a literal allow of the action's method names it: its placeholders stand for any
+ * segments. */
 static bool names(const struct sp_rule *literal, const struct sp_rule *action)
 {
     const struct url_pattern *l = &literal->url, *a = &action->url;
     bool rest = a->n_segments > 0 && a->segments[a->n_segments - 1].kind == SEGMENT_REST;
-    bool fits = (literal->methods & action->methods) && sp_text_eq(l->host, a->host) &&
-                l->https && l->port == 443 &&
+    bool fits = sp_text_eq(l->host, a->host) && l->https && l->port == 443 &&
                 (rest ? l->n_segments >= a->n_segments : l->n_segments == a->n_segments);
     for (size_t i = 0; i < a->n_segments && fits; i++) {
         fits = a->segments[i].kind != SEGMENT_LITERAL ||

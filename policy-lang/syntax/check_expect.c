@@ -32,7 +32,8 @@ static const struct sp_scope *freeze(struct expect_run *run, const struct sp_sco
         (void)sp_fail(&err, SP_ETOOBIG, "too many expectations with other arguments each");
         fix = "put those with the same arguments beside each other";
     } else {
-        (void)sp_scope_freeze(scope, e->args, e->n_args, &run->frozen, &err);
+        sp_status status = sp_scope_freeze(scope, e->args, e->n_args, &run->frozen, &err);
+        run->diags->failed = run->diags->failed || status == SP_ENOMEM;
     }
     if (!run->frozen) {
         sp_diags_add(run->diags, SP_SEVERITY_ERROR, "E161", e->span, fix, "%s", err.text);
@@ -71,7 +72,9 @@ static void check_label(struct expect_run *run, const struct sp_scope *scope,
 static bool request_of(struct expect_run *run, const struct expectation *e,
                        struct sp_request *request, struct sp_error *err)
 {
-    if (sp_request_init(&run->arena, e->method, e->url, request, err)) {
+    sp_status status = sp_request_init(&run->arena, e->method, e->url, request, err);
+    run->diags->failed = run->diags->failed || status == SP_ENOMEM; /* no refusal */
+    if (status) {
         return false;
     }
     request->body_kind = e->body_kind;

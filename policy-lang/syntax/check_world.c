@@ -69,7 +69,7 @@ static bool is_z85(const char text[40])
     for (size_t i = 0; i < 40; i += 5) {
         uint64_t group = 0;
         for (size_t j = i; j < i + 5; j++) {
-            const char *found = text[j] ? strchr(alphabet, text[j]) : NULL;
+            const char *found = memchr(alphabet, text[j], sizeof alphabet - 1);
             if (!found) {
                 return false;
             }
@@ -113,9 +113,12 @@ static void check_grant(struct checker *c, const struct sp_may_issue *grant,
             check_error(c, "E151", span, "say \"value\", or * for any",
                         "the grant does not say which values it permits for",
                         scope->param_list[i]);
-        } else if (!given->any &&
-                   ast_check_argument(scope, &(struct sp_arg){given->name, given->value},
-                                      &why)) {
+            continue;
+        }
+        const struct sp_arg arg = {given->name, given->value};
+        sp_status status = given->any ? SP_OK : ast_check_argument(scope, &arg, &why);
+        c->out_of_memory = c->out_of_memory || status == SP_ENOMEM;
+        if (status) {
             sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E151", span, NULL, "%s", why.text);
         }
     }

@@ -24,11 +24,15 @@ static bool literal(struct parser *p, struct sp_text raw, bool prefix, struct sp
     sp_buf_add_str(&url, "https://h/");
     sp_buf_add_text(&url, raw);
     sp_buf_add_str(&url, prefix ? "x" : "");
-    bool good =
-        !url.failed && !memchr(raw.ptr, '?', raw.len) && !memchr(raw.ptr, '*', raw.len) &&
-        !memchr(raw.ptr, '{', raw.len) && !memchr(raw.ptr, '}', raw.len) &&
-        sp_url_parse(p->arena, sp_buf_text(&url), &parsed, &err) == SP_OK &&
-        parsed.n_segments == 1 && !parsed.trailing_slash && !parsed.segments[0].has_slash;
+    bool plain = !memchr(raw.ptr, '?', raw.len) && !memchr(raw.ptr, '*', raw.len) &&
+                 !memchr(raw.ptr, '{', raw.len) && !memchr(raw.ptr, '}', raw.len);
+    sp_status status = plain && !url.failed
+                           ? sp_url_parse(p->arena, sp_buf_text(&url), &parsed, &err)
+                       : url.out_of_memory ? SP_ENOMEM
+                                           : SP_EINVAL;
+    p->out_of_memory = p->out_of_memory || status == SP_ENOMEM;
+    bool good = status == SP_OK && parsed.n_segments == 1 && !parsed.trailing_slash &&
+                !parsed.segments[0].has_slash;
     if (good) {
         *ret_text = parsed.segments[0].text;
         ret_text->len -= prefix;
@@ -104,7 +108,9 @@ static bool authority(struct parser *p, struct sp_text raw, struct url_pattern *
 {
     struct sp_url parsed;
     struct sp_error err = {""};
-    if (sp_url_parse(p->arena, raw, &parsed, &err)) {
+    sp_status status = sp_url_parse(p->arena, raw, &parsed, &err);
+    p->out_of_memory = p->out_of_memory || status == SP_ENOMEM;
+    if (status) {
         return fault(p, raw, "E010", NULL, err.text);
     }
     url->https = parsed.https;

@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from lib import Curve, Host, build_file, command
@@ -85,6 +86,44 @@ def test_policy_fmt_rewrites_files_once_and_checks_without_touching_them(policy,
     assert sallyport("policy", "fmt", "--check", tmp_path) == ""
     assert sallyport("policy", "fmt", "-", stdin=before.encode()) == after
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.scope", "p.scope"]
+
+
+def test_the_examples_stand_in_the_layout_of_policy_fmt():
+    examples = Path(__file__).resolve().parents[2] / "examples"
+    assert len(list(examples.glob("*.scope"))) >= 5
+    assert sallyport("policy", "fmt", "--check", examples) == ""
+
+
+def patched(old, diff):
+    """The old text with the hunks of a unified diff put in; each must fit where it says."""
+    old, new, at = old.split("\n")[:-1], [], 0
+    for line in diff.split("\n")[2:-1]:
+        if line.startswith("@@"):
+            begin = int(line.split()[1].split(",")[0][1:]) - 1
+            new += old[at:begin]
+            at = begin
+            continue
+        if line[0] != "+":
+            assert old[at] == line[1:]
+            at += 1
+        if line[0] != "-":
+            new.append(line[1:])
+    return "\n".join(new + old[at:]) + "\n"
+
+
+def test_policy_fmt_shows_what_it_would_change(policy):
+    rules = "".join("  allow  GET https://h.test/%d%s\n" % (n, "" if n % 9 else "  # odd")
+                    for n in range(60)).replace("  allow  GET", "    allow GET", 40)
+    policy.write_text("sallyport 1\n\n\nscope s {\n    key k\n    ttl 1h\n" + rules + "}\n")
+    before = policy.read_text()
+    diff = sallyport("policy", "fmt", "--diff", policy, expect=1)
+    assert diff.startswith("--- %s\n+++ %s\n@@ -1," % (policy, policy))
+    assert diff.count("\n@@ ") > 1 and policy.read_text() == before
+    found = json.loads(sallyport("--json", "policy", "fmt", "--diff", policy, expect=1))
+    assert found == [{"file": str(policy), "parses": True, "changed": True, "diff": diff}]
+    sallyport("policy", "fmt", policy)
+    assert patched(before, diff) == policy.read_text()
+    assert sallyport("policy", "fmt", "--diff", policy) == ""
 
 
 def test_policy_fmt_leaves_a_file_alone_that_does_not_parse(policy, tmp_path):

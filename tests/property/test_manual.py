@@ -100,7 +100,7 @@ def test_examples(dump, root):
         text, name = open(path, encoding="utf-8").read(), os.path.basename(path)
         for d in diagnostics(dump, text):
             faults.append("%s:%d: %s %s" % (name, d["line"], d["code"], d["message"]))
-        if not all(re.search(r"^  expect %s " % word, text, re.M) for word in ("allow", "deny")):
+        if not all(re.search(r"^    expect %s " % word, text, re.M) for word in ("allow", "deny")):
             faults.append("%s: expects too little" % name)
         if text not in blocks:
             faults.append("%s: not in the cookbook as it stands" % name)

@@ -225,6 +225,7 @@ static void the_content_type_is_read_strictly(void **state)
                 {"text/plain", SP_BODY_OPAQUE},
                 {"text/json", SP_BODY_OPAQUE},
                 {"text/x+json", SP_BODY_OPAQUE},
+                {"text/vnd.site.thing+json", SP_BODY_OPAQUE},
                 {"multipart/form-data; boundary=x", SP_BODY_OPAQUE},
                 {"application/jsonp", SP_BODY_OPAQUE},
                 {"application/x json", SP_BODY_OPAQUE},
@@ -264,6 +265,11 @@ static void two_content_types_or_an_encoding_are_opaque(void **state)
         sp_judge_body(&f->arena, &f->request);
         assert_int_equal(f->request.body_kind, rows[i].kind);
     }
+    second = (struct sp_header){SP_TEXT("content-encoding"), SP_TEXT("identity")};
+    struct sp_header twice[] = {type, second, second};
+    f->request = (struct sp_request){.headers = twice, .n_headers = 3, .body = SP_TEXT("{}")};
+    sp_judge_body(&f->arena, &f->request);
+    assert_int_equal(f->request.body_kind, SP_BODY_OPAQUE);
 }
 
 static void T24_a_body_just_over_the_cap_is_opaque(void **state)

@@ -157,6 +157,47 @@ static void one_hard_scope_does_not_take_all_steps(void **state)
     sp_buf_done(&text[1]);
 }
 
+static void parameters_that_a_version_has_alone_or_names_are_too_hard(void **state)
+{
+    struct kit *kit = *state;
+    static const struct {
+        const char *old, *new;
+        enum sp_scope_fate fate;
+    } cases[] = {
+        {"scope s { key k ttl 1h allow GET https://h.test/a }",
+         "scope s(o) { key k ttl 1h allow GET https://h.test/{o} }", SP_SCOPE_TOO_HARD},
+        {"scope s(o) { key k ttl 1h allow GET https://h.test/{o}/any1 }",
+         "scope s(o) { key k ttl 1h allow GET https://h.test/{o}/* }", SP_SCOPE_TOO_HARD},
+        {"scope s(o) { key k ttl 1h allow GET https://h.test/{o}/* }",
+         "scope s(o) { key k ttl 1h allow GET https://h.test/{o}/any1 }", SP_SCOPE_TOO_HARD},
+        {"scope s(o) { key k ttl 1h allow GET https://h.test/{o}\nallow PUT https://h.test/{o} "
+         "}",
+         "scope s(o) { key k ttl 1h allow {GET PUT} https://h.test/{o} }", SP_SCOPE_EQUAL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sp_policy_changes changes;
+        char old[256], new[256];
+        (void)snprintf(old, sizeof old, HEAD "%s", cases[i].old);
+        (void)snprintf(new, sizeof new, HEAD "%s", cases[i].new);
+        compare(kit, old, new, 1000000, &changes);
+        assert_change(&changes, 0, "s", cases[i].fate, "");
+        sp_policy_changes_done(&changes);
+    }
+}
+
+static void a_request_of_pages_is_not_shown(void **state)
+{
+    struct kit *kit = *state;
+    struct sp_policy_changes changes;
+    char new[6000] = HEAD "scope s { key k ttl 1h allow GET https://h.test/";
+    memset(new + strlen(new), 'a', 5000);
+    (void)snprintf(new + strlen(new), 8, " }");
+    compare(kit, HEAD "scope s { key k ttl 1h allow GET https://h.test/b }", new, 1000000,
+            &changes);
+    assert_change(&changes, 0, "s", SP_SCOPE_WIDER, "(too long to show)");
+    sp_policy_changes_done(&changes);
+}
+
 static void the_same_policy_has_no_changes(void **state)
 {
     struct kit *kit = *state;
@@ -176,6 +217,8 @@ int main(void)
         kit_test(scopes_with_parameters_are_asked_about_arguments_that_stand_in_neither),
         kit_test(without_steps_left_it_is_too_hard),
         kit_test(one_hard_scope_does_not_take_all_steps),
+        kit_test(parameters_that_a_version_has_alone_or_names_are_too_hard),
+        kit_test(a_request_of_pages_is_not_shown),
         kit_test(the_same_policy_has_no_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

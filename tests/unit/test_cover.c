@@ -85,6 +85,25 @@ static void rules_that_the_compiler_added_are_not_the_authors_to_cover(void **st
     sp_tests_done(&tests);
 }
 
+/* Another method, another host, a body that cannot be read: the atoms were not asked. */
+static void rules_that_a_test_does_not_reach_are_not_seen(void **state)
+{
+    struct kit *kit = *state;
+    struct sp_tests tests;
+    compile(kit, "sallyport 1\nscope s { key k ttl 1h\n"
+                 "@a allow POST https://h.test/a where body.a = 1\n"
+                 "@b allow GET https://h.test/b\n"
+                 "expect deny PUT https://h.test/a json {a: 1}\n"
+                 "expect deny POST https://i.test/a json {a: 1}\n"
+                 "expect deny POST https://h.test/a\n}\n"
+                 "scope t { key k ttl 1h allow GET https://h.test/b }");
+    assert_int_equal(sp_policy_test(kit->policy, &tests), SP_OK);
+    assert_int_equal(tests.n_failed, 0);
+    assert_int_equal(tests.n_sides, 2);
+    assert_int_equal(tests.n_sides_seen, 0);
+    sp_tests_done(&tests);
+}
+
 static void a_policy_without_scopes_has_no_tests(void **state)
 {
     struct kit *kit = *state;
@@ -102,6 +121,7 @@ int main(void)
         kit_test(without_leave_expects_a_failing_test_is_an_error_as_ever),
         kit_test(sides_of_atoms_are_counted_where_the_rule_is_reached),
         kit_test(rules_that_the_compiler_added_are_not_the_authors_to_cover),
+        kit_test(rules_that_a_test_does_not_reach_are_not_seen),
         kit_test(a_policy_without_scopes_has_no_tests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
