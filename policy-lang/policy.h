@@ -35,6 +35,8 @@ struct sp_catalogue_action {
     struct sp_text path; /* "/v1/refunds/{refund}"; {x...} is one or more segments */
     unsigned method;     /* one bit */
     bool escalates;      /* only a literal allow reaches it */
+    bool is_graphql;     /* what it does stands in body.query: rules have to pin that */
+    bool has_currency;   /* its amounts are of the currency that body.currency names */
 };
 struct sp_catalogue {
     struct sp_text provider;     /* "stripe" */

@@ -24,10 +24,16 @@ static size_t catalogues(void *user, struct sp_text id, const struct sp_catalogu
 {
     static const struct sp_text host = {"api.test", 8};
     static const struct sp_catalogue_action actions[] = {
-        {{"keys/create", 11}, {"/users/{user}/keys", 18}, SP_METHOD_POST, true},
-        {{"orders/list", 11}, {"/orders", 7}, SP_METHOD_GET, false},
-        {{"users/orders", 12}, {"/users/{user}/orders", 20}, SP_METHOD_GET, false}};
-    static const struct sp_catalogue list = {{"api", 3}, &host, 1, actions, 3};
+        {{"keys/create", 11}, {"/users/{user}/keys", 18}, SP_METHOD_POST, .escalates = true},
+        {{"orders/list", 11}, {"/orders", 7}, SP_METHOD_GET, .escalates = false},
+        {{"users/orders", 12}, {"/users/{user}/orders", 20}, SP_METHOD_GET, .escalates = false},
+        {{"graphql", 7},
+         {"/graphql", 8},
+         SP_METHOD_POST,
+         .escalates = true,
+         .is_graphql = true},
+        {{"payments", 8}, {"/payments", 9}, SP_METHOD_POST, .has_currency = true}};
+    static const struct sp_catalogue list = {{"api", 3}, &host, 1, actions, 5};
     (void)user;
     *ret_list = &list;
     return sp_text_is(id, "k");
