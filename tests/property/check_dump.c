@@ -19,6 +19,14 @@ static bool key_hosts(void *user, struct sp_text id, const struct sp_text **ret_
     return sp_text_is(id, "k");
 }
 
+static bool key_setting(void *user, struct sp_text id, struct sp_text name,
+                        struct sp_text *ret_value)
+{
+    (void)user;
+    *ret_value = SP_TEXT("true");
+    return sp_text_is(id, "k") && sp_text_is(name, "livemode");
+}
+
 /* Of what key k is for, one action escalates. */
 static size_t catalogues(void *user, struct sp_text id, const struct sp_catalogue **ret_list)
 {
@@ -83,6 +91,7 @@ static bool answer(struct sp_text text, bool with_world)
     struct sp_source source = {"this.scope", text};
     struct sp_world world = {.user = &source,
                              .key_hosts = with_world ? key_hosts : NULL,
+                             .key_setting = with_world ? key_setting : NULL,
                              .catalogues = with_world ? catalogues : NULL,
                              .read_use = read_use};
     struct sp_policy *policy = NULL;
