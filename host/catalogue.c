@@ -20,7 +20,7 @@ void sp_catalogues_done(struct sp_catalogues *catalogues)
 /* By the action's name: "graphql", or what ends in "/graphql". The ABI has no mark for it. */
 static bool is_graphql(struct sp_text name)
 {
-    static const struct sp_text end = SP_TEXT("/graphql");
+    static const struct sp_text end = {"/graphql", 8};
     if (name.len <= end.len) {
         return sp_text_is(name, "graphql");
     }

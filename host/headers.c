@@ -72,7 +72,7 @@ sp_status sp_headers_idempotency(struct sp_arena *arena, const struct sp_manifes
                                  unsigned method, struct sp_header *headers,
                                  size_t *in_out_n_headers)
 {
-    static const struct sp_text name = SP_TEXT("idempotency-key");
+    static const struct sp_text name = {"idempotency-key", 15};
     for (size_t i = 0; i < *in_out_n_headers; i++) {
         if (sp_text_eq(headers[i].name, name)) {
             return idempotency_key(arena, root, OF_CLIENT, headers[i].value, &headers[i].value);

@@ -91,12 +91,16 @@ static void put_buf(void *to, struct sp_text piece)
 /* ---- names ----------------------------------------------------------------------------------
  */
 
-static void put_time(const struct signing *s, const char *format, put_fn put, void *to)
+static void put_time(const struct signing *s, bool whole, put_fn put, void *to)
 {
     char text[32];
     struct tm parts;
     time_t seconds = (time_t)(s->moment->unix_ms / 1000);
-    size_t n = gmtime_r(&seconds, &parts) ? strftime(text, sizeof text, format, &parts) : 0;
+    size_t n = 0;
+    if (gmtime_r(&seconds, &parts)) {
+        n = whole ? strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", &parts)
+                  : strftime(text, sizeof text, "%Y%m%d", &parts);
+    }
     put(to, (struct sp_text){text, n});
 }
 
@@ -227,10 +231,10 @@ static void put_name(struct signing *s, enum sp_sign_name name, put_fn put, void
         put_number(s->moment->unix_ms, put, to);
         break;
     case SP_SIGN_DATE:
-        put_time(s, "%Y%m%d", put, to);
+        put_time(s, false, put, to);
         break;
     case SP_SIGN_DATETIME:
-        put_time(s, "%Y%m%dT%H%M%SZ", put, to);
+        put_time(s, true, put, to);
         break;
     case SP_SIGN_NONCE:
         (void)sodium_bin2hex(nonce, sizeof nonce, s->moment->nonce, sizeof s->moment->nonce);

@@ -70,7 +70,10 @@ static struct signed_call do_sign(struct sp_signature *signature, const char *me
 
 #define HEADER(header, value)                                                                  \
     {                                                                                          \
-        .place = SP_PLACE_HEADER, .name = SP_TEXT(header), .template = SP_TEXT(value)          \
+        .place = SP_PLACE_HEADER, .name = {header, sizeof header - 1}, .template = {           \
+            value,                                                                             \
+            sizeof value - 1                                                                   \
+        }                                                                                      \
     }
 
 static struct sp_sign_output plain[] = {HEADER("x-signature", "{signature}")};
@@ -99,8 +102,8 @@ static void hmac_is_that_of_rfc_4231(void **state)
 /* "get-vanilla" and "get-vanilla-query-order-key" of AWS's test suite. */
 static void aws_signature_version_4_is_that_of_its_test_suite(void **state)
 {
-    static const struct sp_text steps[] = {SP_TEXT("{date}"), SP_TEXT("us-east-1"),
-                                           SP_TEXT("service"), SP_TEXT("aws4_request")};
+    static const struct sp_text steps[] = {
+        {"{date}", 6}, {"us-east-1", 9}, {"service", 7}, {"aws4_request", 12}};
     (void)state;
     plain[0].is_signature = true;
     struct sp_signature signature = {
@@ -158,12 +161,12 @@ static void every_name_is_filled_in(void **state)
 static void what_goes_into_the_query_is_signed_but_for_the_signature(void **state)
 {
     static struct sp_sign_output outputs[] = {{.place = SP_PLACE_QUERY,
-                                               .name = SP_TEXT("signature"),
-                                               .template = SP_TEXT("{signature}"),
+                                               .name = {"signature", 9},
+                                               .template = {"{signature}", 11},
                                                .is_signature = true},
                                               {.place = SP_PLACE_QUERY,
-                                               .name = SP_TEXT("timestamp"),
-                                               .template = SP_TEXT("{timestamp_ms}")}};
+                                               .name = {"timestamp", 9},
+                                               .template = {"{timestamp_ms}", 14}}};
     (void)state;
     struct sp_signature signature = {
         .message = SP_TEXT("{query}"), .outputs = outputs, .n_outputs = 2};
