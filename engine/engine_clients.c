@@ -227,9 +227,17 @@ static bool key_hosts(void *user, struct sp_text id, const struct sp_text **ret_
     return key != NULL;
 }
 
+static bool key_setting(void *user, struct sp_text id, struct sp_text name,
+                        struct sp_text *ret_value)
+{
+    const struct key_version *key = key_find(user, id);
+    return key && key_has_setting(key, name, ret_value);
+}
+
 void sp_engine_world(struct sp_engine *engine, struct sp_world *ret_world)
 {
-    *ret_world = (struct sp_world){.user = engine, .key_hosts = key_hosts};
+    *ret_world =
+        (struct sp_world){.user = engine, .key_hosts = key_hosts, .key_setting = key_setting};
 }
 
 /* ---- add, remove

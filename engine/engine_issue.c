@@ -124,6 +124,12 @@ static bool ask_by_name(const struct sp_engine *engine, const struct sp_issue *i
         decide(decision, SP_CODE_BAD_REQUEST, "", "%s", err.text);
         return false;
     }
+    for (size_t i = 0; i < sp_scope_n_keys(ask->frozen); i++) {
+        const struct key_version *key = key_find(engine, sp_scope_key(ask->frozen, i));
+        if (key && !judge_insists(ask->frozen, key, decision)) {
+            return false; /* it was rotated, or set, since the policy was compiled */
+        }
+    }
     return choose_ttl(engine, ask, issue->ttl_ms, decision);
 }
 

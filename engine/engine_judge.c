@@ -141,6 +141,27 @@ static bool names_key(const struct sp_scope *scope, struct sp_text id)
     return false;
 }
 
+bool judge_insists(const struct sp_scope *scope, const struct key_version *key,
+                   struct sp_decision *decision)
+{
+    struct sp_text name, wanted;
+    for (size_t i = 0; sp_scope_insist(scope, i, &name, &wanted); i++) {
+        struct sp_text value = SP_TEXT("");
+        bool has = key_has_setting(key, name, &value);
+        if (!has || !sp_text_eq(value, wanted)) {
+            decide(decision, SP_CODE_KEY_NOT_IN_SCOPE,
+                   "ask the operator: the key is not, or no longer, of the kind that the scope "
+                   "is for",
+                   "the scope insists on %.*s = \"%.*s\"; for key %.*s it is %s%.*s%s",
+                   (int)name.len, name.ptr, (int)wanted.len, wanted.ptr,
+                   (int)key->public.id.len, key->public.id.ptr, has ? "\"" : "not set",
+                   (int)value.len, value.ptr, has ? "\"" : "");
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The one key of the scope that is for this host. */
 static struct key_version *choose_key(const struct sp_engine *engine,
                                       const struct sp_call *call,
@@ -177,6 +198,9 @@ static struct key_version *choose_key(const struct sp_engine *engine,
                              : "no key of the scope is for this host");
     } else {
         copy_name(found->public.id, decision->key, sizeof decision->key);
+        if (!judge_insists(scope, found, decision)) {
+            return NULL;
+        }
     }
     return found;
 }

@@ -61,6 +61,18 @@ struct key_version *key_find(const struct sp_engine *engine, struct sp_text id)
     return NULL;
 }
 
+bool key_has_setting(const struct key_version *key, struct sp_text name,
+                     struct sp_text *ret_value)
+{
+    for (size_t i = 0; i < key->public.n_settings; i++) {
+        if (sp_text_eq(key->public.settings[i].name, name)) {
+            *ret_value = key->public.settings[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
 const struct sp_key *sp_engine_key(struct sp_engine *engine, struct sp_text id)
 {
     struct key_version *version = key_find(engine, id);

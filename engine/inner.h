@@ -233,6 +233,8 @@ sp_status keys_read(struct sp_store *store, const struct sp_keyring *keyring,
 void key_list_free(struct key_list *list);
 void keys_replace(struct sp_engine *engine, struct key_list *list);
 struct key_version *key_find(const struct sp_engine *engine, struct sp_text id);
+bool key_has_setting(const struct key_version *key, struct sp_text name,
+                     struct sp_text *ret_value);
 
 /* A version that has nothing but the secrets in the plain text that secrets_encode made. */
 sp_status secrets_encode(struct sp_pool *pool, const struct sp_key_secret *secrets, size_t n,
@@ -321,6 +323,10 @@ struct judged {
 /* Everything up to, and without, the rates. decision->code is OK where the call may be made. */
 void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_judged,
            struct sp_decision *ret_decision);
+/* Whether a key's settings are what the scope insists on; else the decision says which is not.
+ */
+bool judge_insists(const struct sp_scope *scope, const struct key_version *key,
+                   struct sp_decision *decision);
 /* The rates: false, and decision says how long to wait. */
 bool judge_rates(struct sp_engine *engine, const struct judged *judged, bool take,
                  int64_t now_ms, struct sp_decision *decision);

@@ -46,4 +46,14 @@ void sp_headers_pass(const struct sp_request *request, const struct sp_manifest 
                      const struct sp_scope *scope, struct sp_header *ret_headers,
                      size_t *ret_n_headers, struct sp_text *ret_dropped, size_t *ret_n_dropped);
 
+/* Idempotency keys are looked up upstream by the one key that all clients share, so a client's
+ * own would find another's answer. It is sent as a hash of it with the token's root. Where the
+ * client sent none, the method is POST or PATCH, the request has an id, and the manifest lists
+ * `idempotency-key`, one is made of root and id: the same request again has the same one.
+ * headers has room for one more. SP_ENOMEM. */
+sp_status sp_headers_idempotency(struct sp_arena *arena, const struct sp_manifest *manifest,
+                                 struct sp_text root, struct sp_text request_id,
+                                 unsigned method, struct sp_header *headers,
+                                 size_t *in_out_n_headers);
+
 #endif

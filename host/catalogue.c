@@ -17,6 +17,26 @@ void sp_catalogues_done(struct sp_catalogues *catalogues)
     *catalogues = (struct sp_catalogues){.list = NULL};
 }
 
+/* By the action's name: "graphql", or what ends in "/graphql". The ABI has no mark for it. */
+static bool is_graphql(struct sp_text name)
+{
+    static const struct sp_text end = {"/graphql", 8};
+    if (name.len <= end.len) {
+        return sp_text_is(name, "graphql");
+    }
+    return sp_text_eq((struct sp_text){name.ptr + name.len - end.len, end.len}, end);
+}
+
+static bool has_currency(const struct sp_action *action)
+{
+    for (size_t i = 0; i < action->n_fields; i++) {
+        if (sp_text_is(action->fields[i].name, "body.currency")) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const struct sp_catalogue_action *convert(struct sp_catalogues *catalogues,
                                                  const struct sp_manifest *manifest)
 {
@@ -27,7 +47,9 @@ static const struct sp_catalogue_action *convert(struct sp_catalogues *catalogue
         actions[i] = (struct sp_catalogue_action){.name = from->name,
                                                   .path = from->path,
                                                   .method = sp_method_parse(from->method),
-                                                  .escalates = from->escalates};
+                                                  .escalates = from->escalates,
+                                                  .is_graphql = is_graphql(from->name),
+                                                  .has_currency = has_currency(from)};
     }
     return actions;
 }

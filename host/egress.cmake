@@ -13,9 +13,10 @@ add_library(egress STATIC
   ${CMAKE_CURRENT_LIST_DIR}/guard_stream.c
   ${CMAKE_CURRENT_LIST_DIR}/headers.c
   ${CMAKE_CURRENT_LIST_DIR}/placement.c
+  ${CMAKE_CURRENT_LIST_DIR}/sign.c
   ${CMAKE_CURRENT_LIST_DIR}/upstream.c
   ${CMAKE_CURRENT_LIST_DIR}/wipe_alloc.c)
 target_include_directories(egress PUBLIC ${CMAKE_CURRENT_LIST_DIR} ${PROJECT_SOURCE_DIR}/engine)
 target_link_libraries(egress
-  PUBLIC policy PkgConfig::UV
+  PUBLIC policy plugin_loader PkgConfig::UV
   PRIVATE sallyport_flags PkgConfig::CURL PkgConfig::JANSSON PkgConfig::SODIUM PkgConfig::TLS)

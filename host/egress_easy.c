@@ -2,6 +2,7 @@
  * here: the request line and each header are ours, byte for byte. */
 #include "egress_inner.h"
 #include "placement.h"
+#include "sign.h"
 
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -166,6 +167,13 @@ static bool is_placed(const struct sp_plan *plan, struct sp_text name)
             return true;
         }
     }
+    const struct sp_signature *signature = plan->signature;
+    for (size_t i = 0; signature && i < signature->n_outputs; i++) {
+        if (signature->outputs[i].place == SP_PLACE_HEADER &&
+            sp_text_eq_fold(signature->outputs[i].name, name)) {
+            return true;
+        }
+    }
     return false;
 }
 
@@ -235,6 +243,21 @@ static sp_status append_placed(struct lines *lines, const struct sp_send *send,
     return status;
 }
 
+/* Behind the placements: the signature, and what was signed with it. */
+static sp_status append_signed(struct lines *lines, const struct sp_send *send,
+                               const struct sp_signed *values, struct sp_error *err)
+{
+    const struct sp_signature *signature = send->plan->signature;
+    sp_status status = SP_OK;
+    for (size_t i = 0; signature && i < signature->n_outputs && !status; i++) {
+        if (signature->outputs[i].place == SP_PLACE_HEADER) {
+            status = append_header(lines, signature->outputs[i].name,
+                                   sp_wipe_buf_text(&values->values[i]), err);
+        }
+    }
+    return status;
+}
+
 /* The authority that the rule named, wherever the request is delivered. */
 static void append_host(struct lines *lines, const struct sp_url *url)
 {
@@ -248,7 +271,8 @@ static void append_host(struct lines *lines, const struct sp_url *url)
     append_line(lines);
 }
 
-static sp_status make_headers(struct transfer *transfer, struct sp_error *err)
+static sp_status make_headers(struct transfer *transfer, const struct sp_signed *values,
+                              struct sp_error *err)
 {
     struct lines lines = {.list = NULL};
     sp_wipe_buf_init(&lines.line, LINE_MAX_BYTES);
@@ -264,6 +288,9 @@ static sp_status make_headers(struct transfer *transfer, struct sp_error *err)
     sp_status status = append_all(&lines, &transfer->send, err);
     if (!status) {
         status = append_placed(&lines, &transfer->send, err);
+    }
+    if (!status) {
+        status = append_signed(&lines, &transfer->send, values, err);
     }
     if (!status && lines.failed) {
         status = sp_fail(err, SP_ENOMEM, "out of memory");
@@ -308,16 +335,20 @@ static bool set_url(struct transfer *transfer)
     return !failed;
 }
 
-static sp_status set_target(struct transfer *transfer, struct sp_error *err)
+/* The target with all that the plan puts into it, and the signature, which is over the target.
+ */
+static sp_status make_target(struct transfer *transfer, struct sp_wipe_buf *target,
+                             struct sp_signed *values, struct sp_error *err)
 {
-    struct sp_wipe_buf target;
-    sp_wipe_buf_init(&target, TARGET_MAX_BYTES);
-    sp_status status = sp_placement_target(transfer->send.plan, transfer->send.key,
-                                           &transfer->send.request->url, &target, err);
-    if (!status && curl_easy_setopt(transfer->easy, CURLOPT_REQUEST_TARGET, target.ptr)) {
-        status = sp_fail(err, SP_ENOMEM, "out of memory");
+    const struct sp_send *send = &transfer->send;
+    struct sp_sign_moment moment;
+    sp_status status =
+        sp_placement_target(send->plan, send->key, &send->request->url, target, err);
+    if (!status && send->plan->signature) {
+        sp_sign_now(&moment);
+        status = sp_sign(send->plan->signature, send->key, send->request, &moment, target,
+                         values, err);
     }
-    sp_wipe_buf_done(&target);
     return status;
 }
 
@@ -402,16 +433,23 @@ sp_status easy_new(struct transfer *transfer, struct sp_error *err)
     if (request->method == SP_METHOD_HEAD && request->body.len > 0) {
         return sp_fail(err, SP_EINVAL, "body: a HEAD request has none");
     }
-    sp_status status = make_headers(transfer, err);
-    if (status) {
-        return status;
+    struct sp_wipe_buf target;
+    struct sp_signed values;
+    sp_wipe_buf_init(&target, TARGET_MAX_BYTES);
+    sp_signed_init(&values);
+    sp_status status = make_target(transfer, &target, &values, err);
+    status = status ? status : make_headers(transfer, &values, err);
+    if (!status) {
+        transfer->easy = curl_easy_init();
+        if (!transfer->easy || !set_fixed(transfer) || !set_limits_and_tls(transfer) ||
+            !set_url(transfer) || !set_method(transfer) ||
+            curl_easy_setopt(transfer->easy, CURLOPT_REQUEST_TARGET, target.ptr)) {
+            status = sp_fail(err, SP_ENOMEM, "out of memory");
+        }
     }
-    transfer->easy = curl_easy_init();
-    if (!transfer->easy || !set_fixed(transfer) || !set_limits_and_tls(transfer) ||
-        !set_url(transfer) || !set_method(transfer)) {
-        return sp_fail(err, SP_ENOMEM, "out of memory");
-    }
-    return set_target(transfer, err);
+    sp_signed_done(&values);
+    sp_wipe_buf_done(&target);
+    return status;
 }
 
 void easy_free(struct transfer *transfer)

@@ -1,5 +1,7 @@
 #include "canonical.h"
 
+#include <sodium.h>
+
 static bool is_core(struct sp_text name)
 {
     static const char *const core[] = {"accept",           "accept-language",
@@ -43,4 +45,46 @@ void sp_headers_pass(const struct sp_request *request, const struct sp_manifest 
     }
     *ret_n_headers = n_headers;
     *ret_n_dropped = n_dropped;
+}
+
+enum { IDEMPOTENCY_BYTES = 24, OF_CLIENT = 'c', OF_REQUEST_ID = 'r' };
+
+/* The root has a fixed length, so no two (root, kind, text) are the same bytes. */
+static sp_status idempotency_key(struct sp_arena *arena, struct sp_text root,
+                                 unsigned char kind, struct sp_text text,
+                                 struct sp_text *ret_key)
+{
+    unsigned char hash[IDEMPOTENCY_BYTES];
+    char hex[2 * IDEMPOTENCY_BYTES + 1];
+    crypto_generichash_state state;
+    (void)crypto_generichash_init(&state, NULL, 0, sizeof hash);
+    (void)crypto_generichash_update(&state, (const unsigned char *)root.ptr, root.len);
+    (void)crypto_generichash_update(&state, &kind, 1);
+    (void)crypto_generichash_update(&state, (const unsigned char *)text.ptr, text.len);
+    (void)crypto_generichash_final(&state, hash, sizeof hash);
+    (void)sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
+    *ret_key = sp_arena_copy(arena, sp_text_of(hex));
+    return ret_key->ptr ? SP_OK : SP_ENOMEM;
+}
+
+sp_status sp_headers_idempotency(struct sp_arena *arena, const struct sp_manifest *manifest,
+                                 struct sp_text root, struct sp_text request_id,
+                                 unsigned method, struct sp_header *headers,
+                                 size_t *in_out_n_headers)
+{
+    static const struct sp_text name = {"idempotency-key", 15};
+    for (size_t i = 0; i < *in_out_n_headers; i++) {
+        if (sp_text_eq(headers[i].name, name)) {
+            return idempotency_key(arena, root, OF_CLIENT, headers[i].value, &headers[i].value);
+        }
+    }
+    if (request_id.len == 0 || !(method & (SP_METHOD_POST | SP_METHOD_PATCH)) ||
+        !manifest_has(manifest, name)) {
+        return SP_OK;
+    }
+    struct sp_header *more = &headers[*in_out_n_headers];
+    more->name = name;
+    sp_status status = idempotency_key(arena, root, OF_REQUEST_ID, request_id, &more->value);
+    *in_out_n_headers += status == SP_OK;
+    return status;
 }

@@ -54,6 +54,13 @@ static bool known_hosts(void *user, struct sp_text id, const struct sp_text **re
     return knowledge->keys.key_hosts(knowledge->keys.user, id, ret_hosts, ret_n_hosts);
 }
 
+static bool known_setting(void *user, struct sp_text id, struct sp_text name,
+                          struct sp_text *ret_value)
+{
+    const struct knowledge *knowledge = user;
+    return knowledge->keys.key_setting(knowledge->keys.user, id, name, ret_value);
+}
+
 static size_t known_catalogues(void *user, struct sp_text id,
                                const struct sp_catalogue **ret_list)
 {
@@ -100,8 +107,10 @@ static sp_status compile_and_set(struct sp_host *host, struct sp_policy_files *f
     }
     sp_engine_world(host->engine, &knowledge.keys);
     sp_catalogues_init(&knowledge.catalogues);
-    const struct sp_world world = {
-        .user = &knowledge, .key_hosts = known_hosts, .catalogues = known_catalogues};
+    const struct sp_world world = {.user = &knowledge,
+                                   .key_hosts = known_hosts,
+                                   .key_setting = known_setting,
+                                   .catalogues = known_catalogues};
     status = sp_policy_files_compile(files, &world, &policy);
     if (knowledge.catalogues.failed && !status) {
         sp_policy_free(policy); /* without a catalogue wildcards would reach too far */

@@ -12,8 +12,8 @@ static const struct sp_key_secret *find_secret(const struct sp_key *key, struct 
     return NULL;
 }
 
-static sp_status add_secret(const struct sp_key *key, struct sp_text name,
-                            struct sp_wipe_buf *buf, struct sp_error *err)
+sp_status sp_placement_secret(const struct sp_key *key, struct sp_text name,
+                              struct sp_text *ret_secret, struct sp_error *err)
 {
     const struct sp_key_secret *secret = find_secret(key, name);
     if (!secret) {
@@ -26,8 +26,19 @@ static sp_status add_secret(const struct sp_key *key, struct sp_text name,
         return sp_fail(err, SP_ESEALED, "key %.*s: the host was sealed", (int)key->id.len,
                        key->id.ptr);
     }
-    sp_wipe_buf_add_text(buf, sp_secret_text(&secret->value));
+    *ret_secret = sp_secret_text(&secret->value);
     return SP_OK;
+}
+
+static sp_status add_secret(const struct sp_key *key, struct sp_text name,
+                            struct sp_wipe_buf *buf, struct sp_error *err)
+{
+    struct sp_text secret;
+    sp_status status = sp_placement_secret(key, name, &secret, err);
+    if (!status) {
+        sp_wipe_buf_add_text(buf, secret);
+    }
+    return status;
 }
 
 /* "{name}" is a secret, "{{" and "}}" are braces; a lone brace is the plugin's mistake. */
@@ -156,29 +167,38 @@ static bool clashes(struct sp_text param, struct sp_text placed)
            (param.len == placed.len || param.ptr[placed.len] == '[');
 }
 
+sp_status sp_placement_add_query(struct sp_text name, struct sp_text value,
+                                 const struct sp_url *url, struct sp_wipe_buf *target,
+                                 struct sp_error *err)
+{
+    for (size_t i = 0; i < url->n_query; i++) {
+        if (clashes(url->query[i].name, name)) {
+            return sp_fail(err, SP_EINVAL, "query: `%.*s` is where the key goes; leave it out",
+                           (int)name.len, name.ptr);
+        }
+    }
+    const char *mark = target->len ? memchr(target->ptr, '?', target->len) : NULL;
+    if (!mark) {
+        sp_wipe_buf_add_byte(target, '?');
+    } else if (mark + 1 < target->ptr + target->len) {
+        sp_wipe_buf_add_byte(target, '&');
+    }
+    add_percent_encoded(target, name);
+    sp_wipe_buf_add_byte(target, '=');
+    add_percent_encoded(target, value);
+    return SP_OK;
+}
+
 static sp_status add_query(const struct sp_placement *placement, const struct sp_key *key,
                            const struct sp_url *url, struct sp_wipe_buf *buf,
                            struct sp_error *err)
 {
-    for (size_t i = 0; i < url->n_query; i++) {
-        if (clashes(url->query[i].name, placement->name)) {
-            return sp_fail(err, SP_EINVAL, "query: `%.*s` is where the key goes; leave it out",
-                           (int)placement->name.len, placement->name.ptr);
-        }
-    }
     struct sp_wipe_buf value;
     sp_wipe_buf_init(&value, SP_PLACED_MAX_BYTES);
     sp_status status = sp_placement_value(placement, key, &value, err);
     if (!status) {
-        const char *mark = buf->len ? memchr(buf->ptr, '?', buf->len) : NULL;
-        if (!mark) {
-            sp_wipe_buf_add_byte(buf, '?');
-        } else if (mark + 1 < buf->ptr + buf->len) {
-            sp_wipe_buf_add_byte(buf, '&');
-        }
-        add_percent_encoded(buf, placement->name);
-        sp_wipe_buf_add_byte(buf, '=');
-        add_percent_encoded(buf, sp_wipe_buf_text(&value));
+        status =
+            sp_placement_add_query(placement->name, sp_wipe_buf_text(&value), url, buf, err);
     }
     sp_wipe_buf_done(&value);
     return status;

@@ -19,6 +19,16 @@ enum { SP_PLACED_MAX_BYTES = 24576 }; /* a secret of SP_SECRET_MAX_BYTES in base
 sp_status sp_placement_value(const struct sp_placement *placement, const struct sp_key *key,
                              struct sp_wipe_buf *buf, struct sp_error *err);
 
+/* A secret of the key by its name: borrowed. SP_EINVAL where the key lacks it, SP_ESEALED. */
+sp_status sp_placement_secret(const struct sp_key *key, struct sp_text name,
+                              struct sp_text *ret_secret, struct sp_error *err);
+
+/* Append name=value, percent-encoded, to a target's query. SP_EINVAL where the client sent a
+ * parameter of that name, in any case or as name[…]. */
+sp_status sp_placement_add_query(struct sp_text name, struct sp_text value,
+                                 const struct sp_url *url, struct sp_wipe_buf *target,
+                                 struct sp_error *err);
+
 /* Append the request target with the plan's query placements behind the client's own query:
  * what sp_url_print_target prints, then name=value, percent-encoded but for RFC 3986
  * `unreserved`. SP_EINVAL also where the client sent a parameter of a placed name, in any case

@@ -12,7 +12,9 @@ if(NOT TARGET plugin_loader)
     ${CMAKE_CURRENT_LIST_DIR}/plugin_push_http.c
     ${CMAKE_CURRENT_LIST_DIR}/plugin_push_manifest.c
     ${CMAKE_CURRENT_LIST_DIR}/plugin_push_plan.c
-    ${CMAKE_CURRENT_LIST_DIR}/provider.c)
+    ${CMAKE_CURRENT_LIST_DIR}/plugin_push_sign.c
+    ${CMAKE_CURRENT_LIST_DIR}/provider.c
+    ${CMAKE_CURRENT_LIST_DIR}/sign_names.c)
   target_include_directories(plugin_loader PUBLIC ${CMAKE_CURRENT_LIST_DIR})
   target_link_libraries(plugin_loader
     PUBLIC policy

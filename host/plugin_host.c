@@ -1,6 +1,7 @@
 #include "plugin_host.h"
 
 #include "plugin_check.h"
+#include "plugin_push_sign.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -95,6 +96,9 @@ static const void *table_extension(const struct sallyport_host *table, const cha
     if (id && strcmp(id, SALLYPORT_LEASE) == 0) {
         return &lease;
     }
+    if (id && strcmp(id, SALLYPORT_SIGN) == 0) {
+        return &sp_sign_table;
+    }
     return id && strcmp(id, SALLYPORT_HTTP) == 0 && host->perform ? &http : NULL;
 }
 
@@ -144,6 +148,7 @@ uint64_t sp_hook_begin(struct sp_plugin_host *host, enum sp_hook hook, struct sp
     host->names = key ? key->secrets : NULL;
     host->n_names = key ? key->n_secrets : 0;
     host->n_performed = 0;
+    host->signature = NULL;
     return host->call;
 }
 
@@ -251,7 +256,7 @@ sp_status sp_plugin_hosts_done(const struct sp_plugin_host *host, struct sp_erro
 sp_status sp_plugin_plan_done(const struct sp_plugin_host *host, struct sp_plan *plan,
                               struct sp_error *err)
 {
-    if (host->placements.n == 0) {
+    if (host->placements.n == 0 && !host->signature) {
         return sp_fail(err, SP_EINVAL, "provider %s: its plan puts no secret anywhere",
                        host->manifest.id.ptr);
     }
@@ -261,6 +266,7 @@ sp_status sp_plugin_plan_done(const struct sp_plugin_host *host, struct sp_plan 
     plan->n_headers = host->headers.n;
     plan->defaults = host->defaults.items;
     plan->n_defaults = host->defaults.n;
+    plan->signature = host->signature;
     plan->leased = false;
     for (size_t i = 0; i < plan->n_placements; i++) {
         plan->leased = plan->leased || sp_template_needs_lease(plan->placements[i].template);

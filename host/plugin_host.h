@@ -57,6 +57,7 @@ struct sp_plugin_host {
     const struct sp_text *names; /* secrets that templates may name */
     size_t n_names;
     unsigned n_performed;
+    const struct sp_signature *signature;
 };
 
 /* The table is the first member, and the plugin was given no other. */

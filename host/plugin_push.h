@@ -25,6 +25,10 @@ int32_t sp_push_refuse_form(struct sp_plugin_host *host, const char *what);
 int32_t sp_push_item(struct sp_plugin_host *host, struct sp_list *list, size_t size, size_t max,
                      const char *what, void **ret_item);
 
+/* Whether the plan fills that header or query parameter already (plugin_push_plan.c). */
+bool sp_push_is_filled(const struct sp_plugin_host *host, enum sp_place place,
+                       struct sp_text name);
+
 typedef bool (*sp_text_check)(struct sp_text text);
 
 /* Borrow a text of the plugin's, look at it, copy it. */

@@ -7,37 +7,36 @@ enum {
     HEADERS_MAX = 32,
 };
 
-/* A header that is set twice would be set to what nobody meant. */
-static bool header_is_set(const struct sp_plugin_host *host, struct sp_text name)
+static bool in_headers(const struct sp_list *list, struct sp_text name)
 {
-    const struct sp_placement *placements = host->placements.items;
-    for (size_t i = 0; i < host->placements.n; i++) {
-        if (placements[i].place == SP_PLACE_HEADER && sp_text_eq(placements[i].name, name)) {
+    const struct sp_setting *headers = list->items;
+    for (size_t i = 0; i < list->n; i++) {
+        if (sp_text_eq(headers[i].name, name)) {
             return true;
-        }
-    }
-    const struct sp_list *lists[] = {&host->headers, &host->defaults};
-    for (size_t k = 0; k < 2; k++) {
-        const struct sp_setting *headers = lists[k]->items;
-        for (size_t i = 0; i < lists[k]->n; i++) {
-            if (sp_text_eq(headers[i].name, name)) {
-                return true;
-            }
         }
     }
     return false;
 }
 
-static bool param_is_set(const struct sp_plugin_host *host, enum sp_place place,
-                         struct sp_text name)
+/* What is filled twice would hold what nobody meant. */
+bool sp_push_is_filled(const struct sp_plugin_host *host, enum sp_place place,
+                       struct sp_text name)
 {
     const struct sp_placement *placements = host->placements.items;
+    const struct sp_signature *signature = host->signature;
     for (size_t i = 0; i < host->placements.n; i++) {
         if (placements[i].place == place && sp_text_eq(placements[i].name, name)) {
             return true;
         }
     }
-    return false;
+    for (size_t i = 0; signature && i < signature->n_outputs; i++) {
+        if (signature->outputs[i].place == place &&
+            sp_text_eq(signature->outputs[i].name, name)) {
+            return true;
+        }
+    }
+    return place == SP_PLACE_HEADER &&
+           (in_headers(&host->headers, name) || in_headers(&host->defaults, name));
 }
 
 /* The name is checked before the item is listed, so that it is not found to be set by itself.
@@ -71,7 +70,7 @@ static int32_t placement_take(struct sp_plugin_host *host,
                               "the host's",
                               to->name.ptr);
     }
-    if (header ? header_is_set(host, to->name) : param_is_set(host, to->place, to->name)) {
+    if (sp_push_is_filled(host, to->place, to->name)) {
         return sp_push_refuse(host, SALLYPORT_E_INVALID, "the plugin fills %s twice",
                               to->name.ptr);
     }
@@ -133,7 +132,7 @@ int32_t sp_header_take(struct sp_plugin_host *host, const struct sallyport_heade
                               "the plugin wants to set the header %s, which is the host's",
                               copy.name.ptr);
     }
-    if (header_is_set(host, copy.name)) {
+    if (sp_push_is_filled(host, SP_PLACE_HEADER, copy.name)) {
         return sp_push_refuse(host, SALLYPORT_E_INVALID, "the plugin fills %s twice",
                               copy.name.ptr);
     }

@@ -137,6 +137,13 @@ static bool key_hosts(void *user, struct sp_text id, const struct sp_text **ret_
     return keys->key_hosts(keys->user, id, ret_hosts, ret_n_hosts);
 }
 
+static bool key_setting(void *user, struct sp_text id, struct sp_text name,
+                        struct sp_text *ret_value)
+{
+    const struct sp_world *keys = ((struct reach *)user)->keys;
+    return keys->key_setting(keys->user, id, name, ret_value);
+}
+
 static size_t catalogues(void *user, struct sp_text id, const struct sp_catalogue **ret_list)
 {
     const struct sp_world *keys = ((struct reach *)user)->keys;
@@ -168,6 +175,7 @@ sp_status sp_policy_files_compile(struct sp_policy_files *files, const struct sp
     struct reach reach = {keys, files};
     struct sp_world world = {.user = &reach,
                              .key_hosts = keys && keys->key_hosts ? key_hosts : NULL,
+                             .key_setting = keys && keys->key_setting ? key_setting : NULL,
                              .catalogues = keys && keys->catalogues ? catalogues : NULL,
                              .read_use = read_use,
                              .leave_expects = keys && keys->leave_expects};

@@ -46,6 +46,28 @@ struct sp_placement {
     bool base64;
 };
 
+enum { SP_SIGN_OUTPUTS_MAX = 8 };
+
+struct sp_sign_output {
+    enum sp_place place;
+    struct sp_text name, template;
+    bool is_signature; /* the template has {signature} */
+};
+
+/* Each request is signed (sallyport/sign.h says what the templates mean); of the whole body, so
+ * it has to be there before the head is sent. */
+struct sp_signature {
+    bool sha512;     /* HMAC-SHA-512; else HMAC-SHA-256 */
+    bool base64;     /* the signature is written in base64; else in hex */
+    bool key_base64; /* the secret is the base64 of the key */
+    struct sp_text secret, key_prefix;
+    struct sp_text canonical, message;
+    const struct sp_text *derive;
+    size_t n_derive;
+    const struct sp_sign_output *outputs;
+    size_t n_outputs;
+};
+
 /* What the host does to each request of a key, once scope and limits have let it through. Free
  * of secrets, so it can be cached for as long as (key version, plugin hash) stay the same. */
 struct sp_plan {
@@ -58,6 +80,7 @@ struct sp_plan {
     const struct sp_setting *defaults; /* headers set only where the client sent none */
     size_t n_defaults;
     bool leased; /* it places a secret that has to be minted: calls need a lease (leases.h) */
+    const struct sp_signature *signature; /* NULL: none */
 };
 
 void sp_plan_done(struct sp_plan *plan);

@@ -197,7 +197,7 @@ static void send_call(struct flight *flight)
         return;
     }
     struct sp_arena *arena = flight->call->call.arena;
-    flight->headers = sp_arena_array(arena, request->n_headers, sizeof *flight->headers);
+    flight->headers = sp_arena_array(arena, request->n_headers + 1, sizeof *flight->headers);
     flight->dropped = sp_arena_array(arena, request->n_headers, sizeof *flight->dropped);
     if (!flight->headers || !flight->dropped) {
         give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_INTERNAL, "out of memory");
@@ -205,6 +205,13 @@ static void send_call(struct flight *flight)
     }
     sp_headers_pass(request, plan->provider->manifest, flight->scope, flight->headers,
                     &flight->n_headers, flight->dropped, &flight->n_dropped);
+    const struct sp_text root = {(const char *)flight->decision.root,
+                                 sizeof flight->decision.root};
+    if (sp_headers_idempotency(arena, plan->provider->manifest, root, flight->call->call.id,
+                               request->method, flight->headers, &flight->n_headers)) {
+        give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_INTERNAL, "out of memory");
+        return;
+    }
     struct sp_send out = {.key = flight->sent,
                           .plan = &plan->plan,
                           .request = request,

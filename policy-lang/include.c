@@ -136,6 +136,18 @@ static bool keys_within(const struct sp_scope *outer, const struct sp_scope *inn
     return true;
 }
 
+static bool insists_within(const struct sp_scope *outer, const struct sp_scope *inner)
+{
+    bool all = true;
+    for (const struct insist *o = outer->insists; o && all; o = o->next) {
+        all = false;
+        for (const struct insist *i = inner->insists; i && !all; i = i->next) {
+            all = sp_text_eq(o->name, i->name) && sp_text_eq(o->value, i->value);
+        }
+    }
+    return all;
+}
+
 static enum sp_inclusion check_allow(struct proof *p, const struct sp_rule *allow)
 {
     const struct sp_scope *outer = p->outer;
@@ -185,6 +197,8 @@ static enum sp_inclusion check_settings(struct proof *p, bool inherits)
         fault = "its budget is not within that of";
     } else if (inner->observes && !outer->observes) {
         fault = "it only observes, unlike"; /* what it denies is let through */
+    } else if (!inherits && !insists_within(outer, inner)) {
+        fault = "it does not insist on all settings that are insisted on by";
     } else if (!inherits && outer->ttl_ms && !inner->ttl_ms) {
         fault = "it states no ttl, unlike";
     } else if (!inherits && outer->rate.count && !inner->rate.count) {

@@ -259,6 +259,20 @@ struct sp_text sp_scope_key(const struct sp_scope *scope, size_t i)
     return scope->key_list[i];
 }
 
+bool sp_scope_insist(const struct sp_scope *scope, size_t i, struct sp_text *ret_name,
+                     struct sp_text *ret_value)
+{
+    const struct insist *at = scope->insists;
+    for (; at && i > 0; i--) {
+        at = at->next;
+    }
+    if (at) {
+        *ret_name = at->name;
+        *ret_value = at->value;
+    }
+    return at != NULL;
+}
+
 uint64_t sp_scope_ttl_ms(const struct sp_scope *scope)
 {
     return scope->ttl_ms;

@@ -35,6 +35,8 @@ struct sp_catalogue_action {
     struct sp_text path; /* "/v1/refunds/{refund}"; {x...} is one or more segments */
     unsigned method;     /* one bit */
     bool escalates;      /* only a literal allow reaches it */
+    bool is_graphql;     /* what it does stands in body.query: rules have to pin that */
+    bool has_currency;   /* its amounts are of the currency that body.currency names */
 };
 struct sp_catalogue {
     struct sp_text provider;     /* "stripe" */
@@ -52,6 +54,10 @@ struct sp_world {
      */
     bool (*key_hosts)(void *user, struct sp_text id, const struct sp_text **ret_hosts,
                       size_t *ret_n_hosts);
+    /* The value of a key's setting, also of one that is read off its secret (`livemode`);
+     * false where the key is unknown, or has no such setting. */
+    bool (*key_setting)(void *user, struct sp_text id, struct sp_text name,
+                        struct sp_text *ret_value);
     /* Read the file of a `use "name"` statement, relative to the source that says so. NULL
      * makes `use` an error. The text is borrowed until compilation ends. */
     sp_status (*read_use)(void *user, const char *from, struct sp_text name,
@@ -144,6 +150,10 @@ struct sp_arg {
 struct sp_text sp_scope_name(const struct sp_scope *scope);
 size_t sp_scope_n_keys(const struct sp_scope *scope);
 struct sp_text sp_scope_key(const struct sp_scope *scope, size_t i);
+/* `insist NAME = VALUE`: what a setting of the key has to be whenever it is used. False where
+ * there is none of that number. */
+bool sp_scope_insist(const struct sp_scope *scope, size_t i, struct sp_text *ret_name,
+                     struct sp_text *ret_value);
 uint64_t sp_scope_ttl_ms(const struct sp_scope *scope);   /* 0: the host's default */
 uint64_t sp_scope_until_ms(const struct sp_scope *scope); /* caveats: wall time; 0: none */
 struct sp_rate sp_scope_rate(const struct sp_scope *scope);

@@ -49,17 +49,17 @@ foreach(test load elf abi push check providers)
                  PkgConfig::SODIUM ${CMAKE_DL_LIBS} Threads::Threads)
   target_compile_definitions(test_plugin_${test} PRIVATE BAD_DIR="${BAD_DIR}"
     STRIPE_SO="$<TARGET_FILE:stripe>" GITHUB_SO="$<TARGET_FILE:github>"
-    REST_SO="$<TARGET_FILE:rest>" TEMPLATE_SO="$<TARGET_FILE:template>")
+    REST_SO="$<TARGET_FILE:rest>" HMAC_SO="$<TARGET_FILE:hmac>" TEMPLATE_SO="$<TARGET_FILE:template>")
   target_include_directories(test_plugin_${test} PRIVATE plugins)
-  add_dependencies(test_plugin_${test} ${BAD_PLUGINS} stripe github rest template)
+  add_dependencies(test_plugin_${test} ${BAD_PLUGINS} stripe github rest hmac template)
 endforeach()
 
 sallyport_test(unit/test_worker.c worker Sallyport::PluginSDK)
 target_compile_definitions(test_worker PRIVATE BAD_DIR="${BAD_DIR}"
   WORKER="$<TARGET_FILE:sallyport-worker>" STRIPE_SO="$<TARGET_FILE:stripe>"
-  GITHUB_SO="$<TARGET_FILE:github>" REST_SO="$<TARGET_FILE:rest>")
+  GITHUB_SO="$<TARGET_FILE:github>" REST_SO="$<TARGET_FILE:rest>" HMAC_SO="$<TARGET_FILE:hmac>")
 target_include_directories(test_worker PRIVATE plugins)
-add_dependencies(test_worker ${BAD_PLUGINS} stripe github rest sallyport-worker)
+add_dependencies(test_worker ${BAD_PLUGINS} stripe github rest hmac sallyport-worker)
 
 sallyport_test(unit/test_worker_frames.c worker_frames)
 sallyport_test(unit/test_pins.c host)

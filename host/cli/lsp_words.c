@@ -13,6 +13,9 @@ static const struct {
     {"client", "`client name { curve \"…\" }`: who may connect."},
     {"principal", "`principal name { curve \"…\" may issue scope }`: who may issue tokens."},
     {"key", "`key id, id`: the registered keys that the scope's calls may be made with."},
+    {"insist",
+     "`insist livemode = false`: what a setting of each key has to be, whenever it is "
+     "used; a key that was rotated to another kind is refused."},
     {"ttl", "`ttl 4h`: how long a token lives at most."},
     {"rate",
      "`rate 30/min burst 5`: of the whole scope above the rules, of one rule behind it."},
@@ -157,9 +160,9 @@ static void of_scope(const struct sp_context *c, struct lsp_words *words)
         PUT(words, "observe", "enforce");
     } else if (sp_text_eq(c->last, c->statement) && c->last.len > 0 && c->last.ptr[0] == '@') {
         PUT(words, "allow", "deny");
-    } else if (!IS(c->last, "key", "ttl", "rate", "/")) {
-        PUT(words, "key", "ttl", "rate", "budget", "escalates", "mode", "allow", "deny",
-            "expect");
+    } else if (!IS(c->last, "key", "insist", "ttl", "rate", "/")) {
+        PUT(words, "key", "insist", "ttl", "rate", "budget", "escalates", "mode", "allow",
+            "deny", "expect");
         if (is_url(c->last)) {
             PUT(words, "where");
         }

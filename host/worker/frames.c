@@ -1,5 +1,7 @@
 #include "frames.h"
 
+#include "plugin_push_sign.h"
+
 enum { LENGTH_BYTES = 4 };
 
 void worker_frame_begin(struct sp_buf *buf)
@@ -393,16 +395,43 @@ static void put_placements(struct sp_buf *buf, const struct sp_placement *placem
     }
 }
 
+static void put_signature(struct sp_buf *buf, const struct sp_signature *signature)
+{
+    const struct sp_text texts[] = {signature->secret, signature->key_prefix,
+                                    signature->canonical, signature->message};
+    sp_wire_put_array(buf, 8);
+    sp_wire_put_int(buf, signature->sha512 ? SALLYPORT_SIGN_HMAC_SHA512
+                                           : SALLYPORT_SIGN_HMAC_SHA256);
+    sp_wire_put_int(buf, (signature->base64 ? SALLYPORT_SIGN_BASE64 : 0) |
+                             (signature->key_base64 ? SALLYPORT_SIGN_KEY_BASE64 : 0));
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        sp_wire_put_text(buf, texts[i]);
+    }
+    put_texts(buf, signature->derive, signature->n_derive);
+    sp_wire_put_array(buf, signature->n_outputs);
+    for (size_t i = 0; i < signature->n_outputs; i++) {
+        sp_wire_put_array(buf, 3);
+        sp_wire_put_int(buf, signature->outputs[i].place);
+        sp_wire_put_text(buf, signature->outputs[i].name);
+        sp_wire_put_text(buf, signature->outputs[i].template);
+    }
+}
+
 void worker_put_plan(struct sp_buf *buf, const struct sp_plan *plan)
 {
     worker_frame_begin(buf);
-    sp_wire_put_map(buf, 3);
+    sp_wire_put_map(buf, 4);
     sp_wire_pair_int(buf, "status", SP_OK);
     put_placements(buf, plan->placements, plan->n_placements);
     put_name(buf, "headers");
     sp_wire_put_array(buf, plan->n_headers + plan->n_defaults);
     put_headers(buf, SALLYPORT_HEADER_FIXED, plan->headers, plan->n_headers);
     put_headers(buf, SALLYPORT_HEADER_DEFAULT, plan->defaults, plan->n_defaults);
+    put_name(buf, "signatures");
+    sp_wire_put_array(buf, plan->signature != NULL);
+    if (plan->signature) {
+        put_signature(buf, plan->signature);
+    }
     worker_frame_end(buf);
 }
 

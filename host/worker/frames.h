@@ -21,7 +21,9 @@
  *                     leases}                                 to load; leases is 0 or 1
  *                    {status:0, hosts:[…]}                    to check
  *                    {status:0, placements:[[place, flags, name, prefix, template]…],
- *                     headers:[[kind, name, value]…]}         to plan
+ *                     headers:[[kind, name, value]…],
+ *                     signatures:[[algorithm, flags, secret, key_prefix, canonical, message,
+ *                     [derive…], [[place, name, template]…]]…]}         to plan: one or none
  *                    {status:0, permissions:[…]}              to permissions
  *                    {status:0, life}                         to renew and revoke
  *

@@ -3,6 +3,8 @@
  */
 #include "frames.h"
 
+#include "plugin_push_sign.h"
+
 /* ---- form -------------------------------------------------------------------------------- */
 
 static const struct sp_wire_value *array(const struct sp_wire_value *value, size_t n)
@@ -254,6 +256,56 @@ static bool push_permission(struct replay *r, const struct sp_wire_value *value)
     return true;
 }
 
+/* The two lists of a signature. */
+static enum formed signature_lists(struct sp_arena *arena, const struct sp_wire_value *v,
+                                   struct sallyport_signature *to)
+{
+    struct sallyport_text *derive;
+    struct sallyport_sign_output *outputs;
+    const void **pointers;
+    void *items;
+    enum formed formed = list(arena, &v[6], sizeof *derive, &items, &pointers, &to->n_derive);
+    if (formed != FORMED) {
+        return formed;
+    }
+    derive = items;
+    to->derive = (const struct sallyport_text *const *)pointers;
+    for (uint32_t i = 0; i < to->n_derive; i++) {
+        if (!text(&v[6].as.array.items[i], &derive[i])) {
+            return ILL_FORMED;
+        }
+    }
+    formed = list(arena, &v[7], sizeof *outputs, &items, &pointers, &to->n_outputs);
+    if (formed != FORMED) {
+        return formed;
+    }
+    outputs = items;
+    to->outputs = (const struct sallyport_sign_output *const *)pointers;
+    for (uint32_t i = 0; i < to->n_outputs; i++) {
+        const struct sp_wire_value *o = array(&v[7].as.array.items[i], 3);
+        outputs[i].size = sizeof outputs[i];
+        if (!o || !number(&o[0], &outputs[i].place) || !text(&o[1], &outputs[i].name) ||
+            !text(&o[2], &outputs[i].template_text)) {
+            return ILL_FORMED;
+        }
+    }
+    return FORMED;
+}
+
+static bool push_signature(struct replay *r, const struct sp_wire_value *value)
+{
+    const struct sp_wire_value *v = array(value, 8);
+    struct sallyport_signature to = {.size = sizeof to};
+    if (!v || !number(&v[0], &to.algorithm) || !number(&v[1], &to.flags) ||
+        !text(&v[2], &to.secret) || !text(&v[3], &to.key_prefix) ||
+        !text(&v[4], &to.canonical) || !text(&v[5], &to.message) ||
+        !formed_well(r, signature_lists(r->arena, v, &to))) {
+        return false;
+    }
+    (void)sp_sign_table.push_signature(&r->host->table, r->call, &to);
+    return true;
+}
+
 sp_status worker_replay(struct sp_plugin_host *host, uint64_t call,
                         enum worker_question question, struct sp_arena *arena,
                         const struct sp_wire_value *answer, struct sp_error *err)
@@ -269,7 +321,8 @@ sp_status worker_replay(struct sp_plugin_host *host, uint64_t call,
         break;
     case WORKER_PLAN:
         good = each(&r, answer, "placements", push_placement) &&
-               each(&r, answer, "headers", push_header);
+               each(&r, answer, "headers", push_header) &&
+               each(&r, answer, "signatures", push_signature);
         break;
     case WORKER_PERMISSIONS:
         good = each(&r, answer, "permissions", push_permission);

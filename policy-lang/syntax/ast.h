@@ -15,6 +15,7 @@ enum {
     AST_SET_MAX = 10000,
     AST_PARAMS_MAX = 32, /* of one scope */
     AST_KEYS_MAX = 256,  /* of one scope */
+    AST_INSISTS_MAX = 16,
     AST_LETS_MAX = 1000,
     AST_SCOPES_MAX = 10000,
     AST_IDENTITIES_MAX = 10000,
@@ -147,6 +148,12 @@ struct expectation {
     struct expectation *next;
 };
 
+struct insist { /* what a setting of every key that is used has to be */
+    struct sp_text name, value;
+    struct sp_span span;
+    struct insist *next;
+};
+
 struct sp_scope {
     struct sp_text name;
     struct sp_span span;
@@ -155,6 +162,7 @@ struct sp_scope {
     struct name *keys, *last_key;
     size_t n_keys;
     struct sp_text *key_list, *param_list; /* the same as arrays */
+    struct insist *insists, *last_insist;
     uint64_t ttl_ms, until_ms;
     bool has_ttl;
     struct sp_rate rate;

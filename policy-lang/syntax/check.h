@@ -44,6 +44,8 @@ void check_rules(struct checker *c, const struct sp_scope *scope, size_t *pairs_
 void check_world(struct checker *c);
 /* Denies of what the providers' catalogues mark as escalating, where wildcards reach it. */
 void check_escalates(struct checker *c);
+/* GraphQL documents that a rule does not pin, sums over several currencies. */
+void check_catalogue(struct checker *c, const struct sp_scope *scope);
 /* Denies of one path of what another path of a catalogue reaches, too. */
 void check_aliases(struct checker *c, const struct sp_scope *scope);
 /* Captures, reads and the label of one rule. */

@@ -25,13 +25,22 @@ static bool is_version(const struct segment *s)
     return s->kind == SEGMENT_LITERAL && s->text.len == 2 && s->text.ptr[0] == 'v';
 }
 
+/* /api/v3 in front of everything is where another kind of the same server has its API. */
+static bool is_mounted(const struct url_pattern *longer, size_t n_more)
+{
+    const struct segment *s = longer->segments;
+    return n_more == 2 && s[0].kind == SEGMENT_LITERAL && sp_text_is(s[0].text, "api") &&
+           is_version(&s[1]);
+}
+
 /* Whether longer is something/… before all of shorter, a leading /v1 of both aside. */
 static bool ends_with(const struct url_pattern *longer, const struct url_pattern *shorter)
 {
     size_t skip = shorter->n_segments > 0 && is_version(&shorter->segments[0]);
     size_t n = shorter->n_segments - skip;
     if (n == 0 || longer->n_segments < n + 1 + skip ||
-        shorter->segments[skip].kind != SEGMENT_LITERAL) {
+        shorter->segments[skip].kind != SEGMENT_LITERAL ||
+        is_mounted(longer, longer->n_segments - n)) {
         return false;
     }
     for (size_t i = 0; i < n; i++) {

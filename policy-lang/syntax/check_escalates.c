@@ -316,6 +316,23 @@ static struct sp_rule *deny_but(struct guarding *g, const struct sp_rule *action
     return rule;
 }
 
+/* Whether a literal allow names the action: its placeholders stand for any segments. A scope's
+ * parameter where the action has a literal names nothing: it may become anything at issue. */
+static bool names(const struct sp_rule *literal, const struct sp_rule *action)
+{
+    const struct url_pattern *l = &literal->url, *a = &action->url;
+    bool rest = a->n_segments > 0 && a->segments[a->n_segments - 1].kind == SEGMENT_REST;
+    bool fits = (literal->methods & action->methods) && sp_text_eq(l->host, a->host) &&
+                l->https && l->port == 443 &&
+                (rest ? l->n_segments >= a->n_segments : l->n_segments == a->n_segments);
+    for (size_t i = 0; i < a->n_segments && fits; i++) {
+        fits = a->segments[i].kind != SEGMENT_LITERAL ||
+               (l->segments[i].kind == SEGMENT_LITERAL &&
+                sp_text_eq(l->segments[i].text, a->segments[i].text));
+    }
+    return fits;
+}
+
 /* Beside a conditional literal allow a wildcard must not let through what it does not. */
 static void keep_conditions(struct guarding *g, const struct sp_rule *action, size_t k)
 {
@@ -333,8 +350,8 @@ static void keep_conditions(struct guarding *g, const struct sp_rule *action, si
     bool wild = false;
     for (size_t i = 0; i < g->scope->n_rules && !wild; i++) {
         const struct sp_rule *rule = g->scope->rules[i];
-        wild = !rule->denies && !rule_is_literal(rule) && (rule->methods & action->methods) &&
-               pattern_overlaps(rule, g->named[k]);
+        wild = !rule->denies && !(rule_is_literal(rule) && names(rule, action)) &&
+               (rule->methods & action->methods) && pattern_overlaps(rule, g->named[k]);
     }
     struct sp_rule *deny = wild ? alloc(g, 1, sizeof *deny) : NULL;
     if (deny) {
@@ -343,22 +360,6 @@ static void keep_conditions(struct guarding *g, const struct sp_rule *action, si
         deny->where = node(g, CONDITION_NOT, any, NULL);
         add(g, deny);
     }
-}
-
-/* Whether a literal allow of the action's method names it: its placeholders stand for any
- * segments. */
-static bool names(const struct sp_rule *literal, const struct sp_rule *action)
-{
-    const struct url_pattern *l = &literal->url, *a = &action->url;
-    bool rest = a->n_segments > 0 && a->segments[a->n_segments - 1].kind == SEGMENT_REST;
-    bool fits = sp_text_eq(l->host, a->host) && l->https && l->port == 443 &&
-                (rest ? l->n_segments >= a->n_segments : l->n_segments == a->n_segments);
-    for (size_t i = 0; i < a->n_segments && fits; i++) {
-        fits = a->segments[i].kind != SEGMENT_LITERAL ||
-               (l->segments[i].kind == SEGMENT_LITERAL &&
-                sp_text_eq(l->segments[i].text, a->segments[i].text));
-    }
-    return fits;
 }
 
 /* Segments of the literal path that stand for something of the action's. */
@@ -381,11 +382,11 @@ static void guard_action(struct guarding *g, const struct sp_rule *action)
         if (rule->denies || !(rule->methods & action->methods)) {
             continue;
         }
-        if (!rule_is_literal(rule)) {
+        if (!rule_is_literal(rule) || !names(rule, action)) {
             bool overlaps = pattern_overlaps(rule, action);
             g->n_cut[i] += overlaps;
             wild = wild || overlaps;
-        } else if (names(rule, action)) {
+        } else {
             /* Two nodes of the condition for each placeholder: it has to be parsed back. */
             if (g->n_named == NAMED_MAX ||
                 2 * (g->n_named + 1) * placeholders(action, rule) > AST_NODES_MAX - 2) {
@@ -504,7 +505,9 @@ void check_escalates(struct checker *c)
         return;
     }
     for (struct sp_scope *scope = c->policy->first_scope; scope; scope = scope->next) {
-        check_aliases(c, scope); /* before the scope has denies that its author did not write */
+        /* before the scope has denies that its author did not write */
+        check_aliases(c, scope);
+        check_catalogue(c, scope);
         guard_scope(c, scope);
     }
 }

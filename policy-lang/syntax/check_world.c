@@ -26,8 +26,39 @@ static bool host_is_covered(struct checker *c, const struct sp_scope *scope,
     return covered;
 }
 
+/* Keys that are unknown were reported before. */
+static void check_insists(struct checker *c, const struct sp_scope *scope,
+                          const struct name *key)
+{
+    for (const struct insist *insist = scope->insists; insist; insist = insist->next) {
+        struct sp_text value = SP_TEXT("");
+        bool has = c->world->key_setting(c->world->user, key->text, insist->name, &value);
+        if (!has || !sp_text_eq(value, insist->value)) {
+            sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E124", insist->span,
+                         "name another key; `sallyport key show` shows its settings",
+                         "key %.*s has %.*s %.*s", (int)key->text.len, key->text.ptr,
+                         has ? (int)insist->name.len : 2, has ? insist->name.ptr : "no",
+                         has ? (int)value.len : (int)insist->name.len,
+                         has ? value.ptr : insist->name.ptr);
+        }
+    }
+}
+
+static void check_insists_once(struct checker *c, const struct sp_scope *scope)
+{
+    for (const struct insist *one = scope->insists; one; one = one->next) {
+        for (const struct insist *other = one->next; other; other = other->next) {
+            if (sp_text_eq(one->name, other->name)) {
+                check_error(c, "E125", other->span, "keep one of them",
+                            "the scope insists twice on", one->name);
+            }
+        }
+    }
+}
+
 static void check_keys(struct checker *c, const struct sp_scope *scope)
 {
+    check_insists_once(c, scope);
     if (scope->n_keys == 0) {
         check_error(c, "E120", scope->span, "key KEY-ID", "no key is named by scope",
                     scope->name);
@@ -43,6 +74,8 @@ static void check_keys(struct checker *c, const struct sp_scope *scope)
             check_error(c, "E122", key->span,
                         "`sallyport key add` registers it, `key list` shows those that are",
                         "there is no key", key->text);
+        } else if (c->world->key_setting) {
+            check_insists(c, scope, key);
         }
     }
     for (size_t i = 0; i < scope->n_rules; i++) {

@@ -117,6 +117,40 @@ static bool parse_mode(struct parser *p, struct sp_scope *scope)
     return true;
 }
 
+/* `insist NAME = "value"`; true and false may stand without quotes. */
+static bool parse_insist(struct parser *p, struct sp_scope *scope)
+{
+    struct insist *insist = parser_alloc(p, sizeof *insist);
+    if (!insist ||
+        !parse_id(p, "the name of a key's setting belongs behind insist", &insist->name,
+                  &insist->span) ||
+        !parser_expect(p, "=", "behind the setting's name")) {
+        return false;
+    }
+    size_t n = 0;
+    for (const struct insist *at = scope->insists; at; at = at->next) {
+        if (++n == AST_INSISTS_MAX) {
+            return parser_error(p, "E043", NULL, "fewer insists belong here");
+        }
+    }
+    if (parser_is(p, "true") || parser_is(p, "false")) {
+        insist->value = p->token.text;
+        parser_advance(p);
+    } else if (p->token.kind != TOKEN_STRING) {
+        return parser_error(p, "E052", "insist livemode = false",
+                            "a quoted value, true or false belongs behind insist");
+    } else if (!parse_string(p, &insist->value)) {
+        return false;
+    }
+    if (scope->last_insist) {
+        scope->last_insist->next = insist;
+    } else {
+        scope->insists = insist;
+    }
+    scope->last_insist = insist;
+    return true;
+}
+
 /* What may stand before the first rule only. */
 static bool parse_setting(struct parser *p, struct sp_scope *scope)
 {
@@ -124,7 +158,7 @@ static bool parse_setting(struct parser *p, struct sp_scope *scope)
     bool late = scope->first_rule != NULL && !parser_is(p, "rate") && !parser_is(p, "budget");
     if (late) {
         sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E045", span, "move it above the rules",
-                     "key, ttl and mode come before the first rule");
+                     "key, insist, ttl and mode come before the first rule");
     }
     if (parser_take(p, "key")) {
         do {
@@ -148,6 +182,9 @@ static bool parse_setting(struct parser *p, struct sp_scope *scope)
     if (parser_take(p, "mode")) {
         return parse_mode(p, scope);
     }
+    if (parser_take(p, "insist")) {
+        return parse_insist(p, scope);
+    }
     if (scope->last_rule && scope->last_rule->denies) {
         sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E047", span,
                      "put it behind an allow, or above the rules for the whole scope",
@@ -163,7 +200,7 @@ static bool parse_setting(struct parser *p, struct sp_scope *scope)
 static bool parse_scope_statement(struct parser *p, struct sp_scope *scope)
 {
     if (parser_is(p, "key") || parser_is(p, "ttl") || parser_is(p, "mode") ||
-        parser_is(p, "rate") || parser_is(p, "budget")) {
+        parser_is(p, "rate") || parser_is(p, "budget") || parser_is(p, "insist")) {
         return parse_setting(p, scope);
     }
     if (parser_is(p, "escalates")) {
@@ -180,9 +217,10 @@ static bool parse_scope_statement(struct parser *p, struct sp_scope *scope)
     if (p->token.kind == TOKEN_LABEL || parser_is(p, "allow") || parser_is(p, "deny")) {
         return parse_rule(p, scope);
     }
-    static const char *const words[] = {"key",  "ttl",    "rate",   "mode",     "allow",
-                                        "deny", "expect", "budget", "escalates"};
-    return parser_error_near(p, "E040", words, 9, "key ttl rate budget mode allow deny expect",
+    static const char *const words[] = {"key",  "ttl",    "rate",   "mode",      "allow",
+                                        "deny", "expect", "budget", "escalates", "insist"};
+    return parser_error_near(p, "E040", words, 10,
+                             "key insist ttl rate budget mode allow deny expect",
                              "a statement of a scope belongs here");
 }
 

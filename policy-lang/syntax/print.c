@@ -327,6 +327,13 @@ void sp_scope_print(const struct sp_scope *scope, struct sp_buf *buf)
         ast_print_string(scope->key_list[i], buf);
         sp_buf_add_byte(buf, '\n');
     }
+    for (const struct insist *insist = scope->insists; insist; insist = insist->next) {
+        sp_buf_add_str(buf, "  insist ");
+        ast_print_string(insist->name, buf);
+        sp_buf_add_str(buf, " = ");
+        ast_print_string(insist->value, buf);
+        sp_buf_add_byte(buf, '\n');
+    }
     if (scope->has_ttl) {
         sp_buf_addf(buf, "  ttl %" PRIu64 "ms\n", scope->ttl_ms);
     }

@@ -41,7 +41,7 @@ def w(tmp_path, recorder):
 
 def test_each_plugin_has_a_process_and_takes_it_along(w):
     found = workers(w.host)
-    assert sorted(found) == ["github.so", "rest.so", "stripe.so"]
+    assert sorted(found) == ["github.so", "hmac.so", "rest.so", "stripe.so"]
     w.host.stop()
     assert all(is_gone(pid) for pid in found.values())
 

@@ -4,6 +4,7 @@
  * questions' reader, which a worker uses, on the same bytes. */
 #include "frames.h"
 #include "plugin_check.h"
+#include "sign_names.h"
 
 #include <stdlib.h>
 
@@ -32,6 +33,16 @@ static void check_lists(const struct sp_plugin_host *host)
     for (size_t i = 0; i < host->headers.n; i++) {
         require(sp_is_header_name(headers[i].name) && sp_is_header_value(headers[i].value));
         require(!sp_header_is_credential(headers[i].name));
+    }
+    const struct sp_signature *signature = host->signature;
+    for (size_t i = 0; signature && i < signature->n_outputs; i++) {
+        unsigned names;
+        require(signature->n_outputs <= SP_SIGN_OUTPUTS_MAX);
+        require(!sp_sign_template_refused(signature->outputs[i].template, SP_SIGN_IN_OUTPUT,
+                                          &names));
+        require(signature->outputs[i].place != SP_PLACE_HEADER ||
+                !sp_header_is_forbidden(signature->outputs[i].name));
+        require(sp_text_is(signature->secret, "api_key"));
     }
     for (size_t i = 0; i < host->hosts.n; i++) {
         require(sp_is_visible(hosts[i]));

@@ -6,6 +6,7 @@
 #include <sallyport/lease.h>
 #include <sallyport/plugin.h>
 #include <sallyport/rotate.h>
+#include <sallyport/sign.h>
 
 SALLYPORT_PLUGIN_NOTE;
 

@@ -19,15 +19,29 @@ static bool key_hosts(void *user, struct sp_text id, const struct sp_text **ret_
     return sp_text_is(id, "k");
 }
 
+static bool key_setting(void *user, struct sp_text id, struct sp_text name,
+                        struct sp_text *ret_value)
+{
+    (void)user;
+    *ret_value = SP_TEXT("true");
+    return sp_text_is(id, "k") && sp_text_is(name, "livemode");
+}
+
 /* Of what key k is for, one action escalates. */
 static size_t catalogues(void *user, struct sp_text id, const struct sp_catalogue **ret_list)
 {
     static const struct sp_text host = {"api.test", 8};
     static const struct sp_catalogue_action actions[] = {
-        {{"keys/create", 11}, {"/users/{user}/keys", 18}, SP_METHOD_POST, true},
-        {{"orders/list", 11}, {"/orders", 7}, SP_METHOD_GET, false},
-        {{"users/orders", 12}, {"/users/{user}/orders", 20}, SP_METHOD_GET, false}};
-    static const struct sp_catalogue list = {{"api", 3}, &host, 1, actions, 3};
+        {{"keys/create", 11}, {"/users/{user}/keys", 18}, SP_METHOD_POST, .escalates = true},
+        {{"orders/list", 11}, {"/orders", 7}, SP_METHOD_GET, .escalates = false},
+        {{"users/orders", 12}, {"/users/{user}/orders", 20}, SP_METHOD_GET, .escalates = false},
+        {{"graphql", 7},
+         {"/graphql", 8},
+         SP_METHOD_POST,
+         .escalates = true,
+         .is_graphql = true},
+        {{"payments", 8}, {"/payments", 9}, SP_METHOD_POST, .has_currency = true}};
+    static const struct sp_catalogue list = {{"api", 3}, &host, 1, actions, 5};
     (void)user;
     *ret_list = &list;
     return sp_text_is(id, "k");
@@ -77,6 +91,7 @@ static bool answer(struct sp_text text, bool with_world)
     struct sp_source source = {"this.scope", text};
     struct sp_world world = {.user = &source,
                              .key_hosts = with_world ? key_hosts : NULL,
+                             .key_setting = with_world ? key_setting : NULL,
                              .catalogues = with_world ? catalogues : NULL,
                              .read_use = read_use};
     struct sp_policy *policy = NULL;

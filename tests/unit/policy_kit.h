@@ -52,7 +52,7 @@ static inline size_t kit_guarded(void *user, struct sp_text id,
 {
     static const struct sp_text host = {"h.test", 6};
     static const struct sp_catalogue_action action = {
-        {"hooks", 5}, {"/hooks", 6}, SP_METHOD_POST, true};
+        {"hooks", 5}, {"/hooks", 6}, SP_METHOD_POST, .escalates = true};
     static const struct sp_catalogue list = {{"h", 1}, &host, 1, &action, 1};
     (void)user;
     (void)id;

@@ -4,9 +4,9 @@
 #include "policy_kit.h"
 
 static const struct sp_text host = {"api.test", 8};
-#define ACTION(name, method, path, escalates)                                                  \
+#define ACTION(name, method, path, esc)                                                        \
     {                                                                                          \
-        {name, sizeof name - 1}, {path, sizeof path - 1}, SP_METHOD_##method, escalates        \
+        {name, sizeof name - 1}, {path, sizeof path - 1}, SP_METHOD_##method, .escalates = esc \
     }
 static const struct sp_catalogue_action actions[] = {
     ACTION("a", GET, "/a", false),

@@ -3,9 +3,9 @@
 
 static const struct sp_text host = {"api.test", 8};
 static const struct sp_catalogue_action actions[] = {
-#define ACTION(name, method, path, escalates)                                                  \
+#define ACTION(name, method, path, esc)                                                        \
     {                                                                                          \
-        {name, sizeof name - 1}, {path, sizeof path - 1}, SP_METHOD_##method, escalates        \
+        {name, sizeof name - 1}, {path, sizeof path - 1}, SP_METHOD_##method, .escalates = esc \
     }
     ACTION("issues/create", POST, "/repos/{owner}/{repo}/issues", false),
     ACTION("hooks/list", GET, "/repos/{owner}/{repo}/hooks", false),
@@ -15,6 +15,9 @@ static const struct sp_catalogue_action actions[] = {
     ACTION("teams/get-legacy", GET, "/teams/{team_id}", false),
     ACTION("teams/get", GET, "/orgs/{org}/teams/{team_slug}", false),
     ACTION("guard/loosen", PUT, "/repos/{owner}/{repo}/branches/{branch...}/protection", true),
+    {{"graphql", 7}, {"/graphql", 8}, SP_METHOD_POST, .escalates = true, .is_graphql = true},
+    {{"payments", 8}, {"/payments", 9}, SP_METHOD_POST, .has_currency = true},
+    {{"payouts", 7}, {"/accounts/{a}/payouts", 21}, SP_METHOD_POST, .has_currency = true},
 };
 static const struct sp_catalogue catalogue = {
     {"forge", 5}, &host, 1, actions, sizeof actions / sizeof *actions};
@@ -240,6 +243,116 @@ static void many_literal_allows_of_one_action_freeze(void **state)
     sp_buf_done(&many);
 }
 
+/* `{x}` is data of whoever issues, who could say "keys". */
+static void T64_a_parameter_does_not_become_an_action_that_escalates(void **state)
+{
+    struct kit *kit = *state;
+    struct sp_scope *frozen = NULL;
+    static const char *const values[] = {"keys", "KEYS", "emails"};
+    for (size_t i = 0; i < 3; i++) {
+        const struct sp_arg arg = {SP_TEXT("what"), sp_text_of(values[i])};
+        assert_int_equal(
+            kit_compile_in(kit, &world,
+                           SP_TEXT("sallyport 1\nscope s(what) {\n  key k\n  ttl 1h\n"
+                                   "  allow POST https://api.test/user/{what}\n}\n")),
+            SP_OK);
+        assert_true(kit_said(kit, "W192", NULL));
+        assert_int_equal(
+            sp_scope_freeze(sp_policy_scope(kit->policy, 0), &arg, 1, &frozen, &kit->err),
+            SP_OK);
+        assert_false(kit_allows(kit, frozen, "POST", "https://api.test/user/keys"));
+        assert_int_equal(kit_allows(kit, frozen, "POST", "https://api.test/user/emails"),
+                         i == 2);
+        sp_scope_free(frozen);
+    }
+}
+
+static void
+T64_graphql_is_out_of_reach_of_wildcards_and_of_rules_without_its_document(void **state)
+{
+#define GRAPHQL "  allow POST https://api.test/graphql\n  "
+    static const char *const open[] = {
+        GRAPHQL,
+        GRAPHQL "where body.query starts \"query\"",
+        GRAPHQL "where body.operationName = \"Read\"",
+        GRAPHQL "where not body.query = \"mutation { x }\"",
+        GRAPHQL "where body.query != \"mutation { x }\"",
+        GRAPHQL "where body.query = \"{ a }\" or body.operationName = \"Read\"",
+        GRAPHQL "where body.variables.query = \"{ a }\"",
+        GRAPHQL "where query.query = \"{ a }\"",
+        GRAPHQL "where body.query in {1, 2}",
+        "  allow {GET POST} https://api.test/graphql/\n",
+        "  allow POST https://api.test/GraphQL\n",
+    };
+    static const char *const pinned[] = {
+        GRAPHQL "where body.query = \"{ a }\"\n  escalates\n",
+        GRAPHQL
+        "where body.query in {\"{ a }\", \"{ b }\"} and body only {query}\n  escalates\n",
+        GRAPHQL "where (body.query = \"{ a }\" or body.query = \"{ b }\") and "
+                "body.operationName = \"A\"\n  escalates\n",
+    };
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof open / sizeof *open; i++) {
+        if (scope_of(kit, open[i]) || !kit_said(kit, "E193", NULL)) {
+            fail_msg("%s", open[i]);
+        }
+    }
+    struct sp_request good = kit_form(kit, "https://api.test/graphql", "query=%7B+a+%7D");
+    struct sp_request other = kit_form(kit, "https://api.test/graphql", "query=%7B+a+%7D+");
+    for (size_t i = 0; i < sizeof pinned / sizeof *pinned; i++) {
+        const struct sp_scope *s = scope_of(kit, pinned[i]);
+        assert_non_null(s);
+        assert_false(kit_match(s, &other).allowed);
+        if (i < 2) {
+            assert_true(kit_match(s, &good).allowed);
+        }
+    }
+    const struct sp_scope *s = scope_of(kit, ANY);
+    assert_false(kit_match(s, &good).allowed);
+#undef GRAPHQL
+}
+
+static void a_parameter_pins_no_document(void **state)
+{
+    struct kit *kit = *state;
+    assert_int_equal(
+        kit_compile_in(kit, &world,
+                       SP_TEXT("sallyport 1\nscope s(q) {\n  key k\n  ttl 1h\n  allow POST "
+                               "https://api.test/graphql where body.query = q\n}\n")),
+        SP_EINVAL);
+    assert_true(kit_said(kit, "E193", NULL));
+}
+
+static void a_sum_over_what_has_a_currency_wants_one(void **state)
+{
+    struct kit *kit = *state;
+    static const struct {
+        const char *rules;
+        bool said;
+    } rows[] = {
+        {"  allow POST https://api.test/payments where body.amount in 1..9\n"
+         "    budget sum(body.amount) <= 50 per day\n",
+         true},
+        {"  allow POST https://api.test/accounts/*/payouts where body.amount in 1..9\n"
+         "    budget sum(body.amount) <= 50 per day\n",
+         true},
+        {"  budget sum(body.amount) <= 50 per day\n"
+         "  allow POST https://api.test/payments where body.amount in 1..9\n",
+         true},
+        {"  allow POST https://api.test/payments where body.amount in 1..9 and body.currency = "
+         "\"usd\"\n    budget sum(body.amount) <= 50 per day\n",
+         false},
+        {"  allow POST https://api.test/payments\n    budget count <= 50 per day\n", false},
+        {"  allow POST https://api.test/repos/a/b/issues where body.amount in 1..9\n"
+         "    budget sum(body.amount) <= 50 per day\n",
+         false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_non_null(scope_of(kit, rows[i].rules));
+        assert_int_equal(kit_said(kit, "W183", NULL), rows[i].said);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +363,10 @@ int main(void)
         kit_test(the_frozen_text_carries_the_denies_and_says_why),
         kit_test(T64_the_json_form_never_reaches_it_and_is_still_proved_inside),
         kit_test(marks_and_labels_are_checked),
+        kit_test(T64_a_parameter_does_not_become_an_action_that_escalates),
+        kit_test(T64_graphql_is_out_of_reach_of_wildcards_and_of_rules_without_its_document),
+        kit_test(a_parameter_pins_no_document),
+        kit_test(a_sum_over_what_has_a_currency_wants_one),
         kit_test(a_deny_of_one_path_of_a_resource_is_a_warning),
         kit_test(many_literal_allows_of_one_action_freeze),
     };

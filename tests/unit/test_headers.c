@@ -104,11 +104,56 @@ static void T61_a_condition_lets_through_the_header_that_it_reads(void **state)
     sp_policy_free(policy);
 }
 
+static struct sp_text key_of(struct sp_arena *arena, const char *root, const char *id,
+                             unsigned method, const char *own, bool listed)
+{
+    struct sp_text adds[] = {SP_TEXT("idempotency-key")};
+    const struct sp_manifest manifest = {.request_headers = adds, .n_request_headers = listed};
+    struct sp_header headers[3] = {{SP_TEXT("accept"), SP_TEXT("v")}};
+    size_t n = 1;
+    if (own) {
+        headers[n++] = (struct sp_header){SP_TEXT("idempotency-key"), sp_text_of(own)};
+    }
+    assert_int_equal(sp_headers_idempotency(arena, &manifest, sp_text_of(root), sp_text_of(id),
+                                            method, headers, &n),
+                     SP_OK);
+    assert_true(sp_text_is(headers[0].value, "v"));
+    return n == 2 ? headers[1].value : SP_TEXT("none");
+}
+
+static void an_idempotency_key_is_one_roots_own(void **state)
+{
+    struct sp_arena arena;
+    (void)state;
+    sp_arena_init(&arena, 1 << 20);
+#define KEY(root, id, own) key_of(&arena, root, id, SP_METHOD_POST, own, true)
+    struct sp_text a = KEY("root-a", "", "k");
+    assert_int_equal(a.len, 48);
+    assert_true(sp_text_eq(a, KEY("root-a", "", "k")));
+    assert_true(sp_text_eq(a, KEY("root-a", "id", "k")));
+    assert_false(sp_text_eq(a, KEY("root-b", "", "k")));
+    assert_false(sp_text_eq(a, KEY("root-a", "", "l")));
+    assert_false(sp_text_eq(a, KEY("root-a", "k", NULL)));
+    /* where the client sent none */
+    struct sp_text made = KEY("root-a", "id", NULL);
+    assert_int_equal(made.len, 48);
+    assert_true(sp_text_eq(made, KEY("root-a", "id", NULL)));
+    assert_false(sp_text_eq(made, KEY("root-a", "other", NULL)));
+    assert_false(sp_text_eq(made, KEY("root-b", "id", NULL)));
+    assert_true(sp_text_is(KEY("root-a", "", NULL), "none"));
+    assert_true(sp_text_is(key_of(&arena, "root-a", "id", SP_METHOD_GET, NULL, true), "none"));
+    assert_true(
+        sp_text_is(key_of(&arena, "root-a", "id", SP_METHOD_POST, NULL, false), "none"));
+#undef KEY
+    sp_arena_done(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_core_set_passes_and_nothing_else),
         cmocka_unit_test(a_manifest_adds_its_own),
+        cmocka_unit_test(an_idempotency_key_is_one_roots_own),
         cmocka_unit_test(T61_a_condition_lets_through_the_header_that_it_reads),
     };
     return cmocka_run_group_tests_name("headers", tests, NULL, NULL);

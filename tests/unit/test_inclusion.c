@@ -2,6 +2,8 @@
  * requests show (property/test_scope_laws.c). */
 #include "policy_kit.h"
 
+#include <stdio.h>
+
 #include <time.h>
 
 /* A scope from what stands between its braces. */
@@ -267,6 +269,32 @@ static void budgets_are_in_their_order(void **state)
     CHECK(pairs);
 }
 
+static void a_scope_that_insists_on_less_does_not_narrow(void **state)
+{
+    struct kit *kit = *state;
+    static const struct pair pairs[] = {
+        {"insist a = true", "insist a = \"true\"", true},
+        {"insist a = true", "insist b = \"x\" insist a = true", true},
+        {"insist a = true", "insist a = false", false},
+        {"insist a = true insist b = \"x\"", "insist a = true", false},
+        {"insist a = true", "", false},
+        {"", "insist a = true", true},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        char outer_text[200], inner_text[200];
+        (void)snprintf(outer_text, sizeof outer_text, "%s\n allow GET " H "/a", pairs[i].outer);
+        (void)snprintf(inner_text, sizeof inner_text, "%s\n allow GET " H "/a", pairs[i].inner);
+        struct sp_scope *outer = scope_of(kit, outer_text), *inner = scope_of(kit, inner_text);
+        struct sp_error why = {""};
+        assert_int_equal(sp_scope_compare(outer, inner, false, NULL, &why) == SP_INCLUDED,
+                         pairs[i].included);
+        /* a caveat is judged beside what it narrows, so it inherits */
+        assert_int_equal(sp_scope_compare(outer, inner, true, NULL, &why), SP_INCLUDED);
+        sp_scope_free(outer);
+        sp_scope_free(inner);
+    }
+}
+
 /* Without inheriting, as `narrows` and `diff` ask: what states no budget has none. */
 static void a_scope_without_the_budget_does_not_narrow_one_with_it(void **state)
 {
@@ -376,6 +404,7 @@ int main(void)
         kit_test(lives_keys_and_modes_are_compared),
         kit_test(rates_are_in_their_order),
         kit_test(budgets_are_in_their_order),
+        kit_test(a_scope_that_insists_on_less_does_not_narrow),
         kit_test(a_scope_without_the_budget_does_not_narrow_one_with_it),
         kit_test(T14_the_json_form_cannot_reach_further_than_the_grant),
         kit_test(a_caveat_without_allows_is_inside_nothing),

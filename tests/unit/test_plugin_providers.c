@@ -281,6 +281,12 @@ static void github_tokens_are_known_by_their_prefix(void **state)
     assert_true(sp_text_is(label, "fine-grained"));
     assert_int_equal(sp_field_check(field, SP_TEXT("ghp_16C7e42F292c"), &label, NULL), 0);
     assert_true(sp_text_is(label, "classic"));
+    assert_int_equal(sp_field_check(field, SP_TEXT("gho_16C7e42F292c"), &label, NULL), 0);
+    assert_true(sp_text_is(label, "oauth"));
+    assert_int_equal(sp_field_check(field, SP_TEXT("ghu_16C7e42F292c"), &label, NULL), 0);
+    assert_true(sp_text_is(label, "user-to-server"));
+    assert_int_equal(sp_field_check(field, SP_TEXT("ghs_16C7e42F292c"), &label, NULL), 0);
+    assert_true(sp_text_is(label, "installation"));
     assert_int_equal(sp_field_check(field, SP_TEXT("hunter2hunter2"), &label, NULL), SP_EINVAL);
 }
 
@@ -290,11 +296,25 @@ static void github_actions_that_give_power_away_are_marked(void **state)
     static const char *const names[] = {"repos/create-webhook", "repos/create-deploy-key",
                                         "repos/add-collaborator",
                                         "actions/create-or-update-repo-secret"};
-    assert_int_equal(provider->manifest->n_actions, 1223);
+    assert_int_equal(provider->manifest->n_actions, 1223 + 2 + 250);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_true(action(provider->manifest, names[i])->escalates);
     }
     assert_false(action(provider->manifest, "issues/create-comment")->escalates);
+    /* an Enterprise server has them elsewhere */
+    assert_true(action(provider->manifest, "enterprise/repos/create-webhook")->escalates);
+    assert_string_equal(action(provider->manifest, "enterprise/repos/create-webhook")->path.ptr,
+                        "/api/v3/repos/{owner}/{repo}/hooks");
+}
+
+static void T64_graphql_escalates_on_github_and_on_an_enterprise_server(void **state)
+{
+    struct sp_provider *provider = *state;
+    const struct sp_action *here = action(provider->manifest, "graphql");
+    const struct sp_action *there = action(provider->manifest, "enterprise/graphql");
+    assert_true(here->escalates && there->escalates);
+    assert_string_equal(here->path.ptr, "/graphql");
+    assert_string_equal(there->path.ptr, "/api/graphql");
 }
 
 /* ---- rest ------------------------------------------------------------------------------- */
@@ -428,6 +448,7 @@ int main(void)
         WITH(github, github_enterprise_host_takes_the_place_of_githubs),
         WITH(github, github_tokens_are_known_by_their_prefix),
         WITH(github, github_actions_that_give_power_away_are_marked),
+        WITH(github, T64_graphql_escalates_on_github_and_on_an_enterprise_server),
         WITH(rest, rest_places_the_key_where_it_is_told),
         WITH(rest, rest_takes_several_hosts),
         WITH(rest, rest_configuration_is_checked),

@@ -3,6 +3,7 @@
 
 #include <sallyport/catalogue.h>
 #include <sallyport/help.h>
+#include <sallyport/sign.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -570,6 +571,141 @@ static void T49_texts_are_copied_when_they_are_pushed(void **state)
     assert_int_equal(sp_hook_end(&fixture->host, SALLYPORT_OK, NULL), SP_OK);
 }
 
+/* ---- signatures --------------------------------------------------------------------------
+ */
+
+struct signing {
+    struct sallyport_signature signature;
+    struct sallyport_sign_output output;
+    const struct sallyport_sign_output *outputs[1];
+    struct sallyport_text step;
+    const struct sallyport_text *derive[1];
+};
+
+static struct signing *signing(struct signing *s)
+{
+    *s = (struct signing){
+        .signature = {.size = sizeof s->signature,
+                      .n_outputs = 1,
+                      .secret = SALLYPORT_TEXT("api_key"),
+                      .message = SALLYPORT_TEXT("{method}\n{target}"),
+                      .derive = s->derive,
+                      .outputs = s->outputs},
+        .output = {.size = sizeof s->output,
+                   .name = SALLYPORT_TEXT("authorization"),
+                   .template_text = SALLYPORT_TEXT("HMAC {signature}")},
+        .outputs = {&s->output},
+        .step = SALLYPORT_TEXT("{date}"),
+        .derive = {&s->step},
+    };
+    return s;
+}
+
+static void refuse_signature(struct fixture *fixture, const struct signing *s,
+                             const char *words)
+{
+    const struct sallyport_host *host = begin(fixture, SP_HOOK_PLAN);
+    const struct sallyport_sign *sign = host->extension(host, SALLYPORT_SIGN);
+    assert_true(sign->push_signature(host, fixture->call, &s->signature) < 0);
+    assert_null(fixture->host.signature);
+    assert_call_fails(fixture, words);
+}
+
+static void a_signature_is_taken_and_is_a_plan(void **state)
+{
+    struct fixture *fixture = *state;
+    struct signing s;
+    const struct sallyport_host *host = begin(fixture, SP_HOOK_PLAN);
+    const struct sallyport_sign *sign = host->extension(host, SALLYPORT_SIGN);
+    assert_null(host->extension(host, "sallyport.sign/2"));
+    assert_int_equal(sign->push_signature(host, fixture->call, &signing(&s)->signature),
+                     SALLYPORT_OK);
+    struct sallyport_header header = {
+        .size = sizeof header, .name = BYTES("x-a"), .value = BYTES("v")};
+    assert_int_equal(host->push_header(host, fixture->call, &header), SALLYPORT_OK);
+    assert_int_equal(sp_hook_end(&fixture->host, SALLYPORT_OK, NULL), SP_OK);
+    struct sp_plan plan = {.placements = NULL};
+    assert_int_equal(sp_plugin_plan_done(&fixture->host, &plan, NULL), SP_OK);
+    assert_true(plan.signature->outputs[0].is_signature);
+    /* in other hooks, or twice, it is refused */
+    host = begin(fixture, SP_HOOK_CHECK);
+    assert_int_equal(sign->push_signature(host, fixture->call, &s.signature), SALLYPORT_E_CALL);
+    assert_call_fails(fixture, "push_signature in its check hook");
+    host = begin(fixture, SP_HOOK_PLAN);
+    assert_int_equal(sign->push_signature(host, fixture->call, &s.signature), SALLYPORT_OK);
+    assert_true(sign->push_signature(host, fixture->call, &s.signature) < 0);
+    assert_call_fails(fixture, "two signatures");
+}
+
+static void T49_signatures_that_break_the_rules_are_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct signing s;
+#define REFUSE(change, words)                                                                  \
+    do {                                                                                       \
+        signing(&s);                                                                           \
+        change;                                                                                \
+        refuse_signature(fixture, &s, words);                                                  \
+    } while (0)
+    char *huge = long_text('a', 1025);
+    REFUSE(s.signature.size = 8, "wrong size");
+    REFUSE(s.signature.algorithm = 2, "wrong size");
+    REFUSE(s.signature.flags = 4, "wrong size");
+    REFUSE(s.signature.reserved = 1, "wrong size");
+    REFUSE(s.signature.n_derive = 9, "wrong size");
+    REFUSE(s.signature.n_outputs = 9, "wrong size");
+    REFUSE(s.signature.outputs = NULL, "wrong size");
+    REFUSE((s.signature.n_derive = 1, s.signature.derive = NULL), "wrong size");
+    REFUSE(s.signature.n_outputs = 0, "nowhere");
+    REFUSE(s.output.template_text = BYTES("{nonce}"), "nowhere");
+    REFUSE(s.output.size = 4, "place of a signature");
+    REFUSE(s.output.place = 2, "place of a signature");
+    REFUSE(s.outputs[0] = NULL, "place of a signature");
+    REFUSE(s.signature.secret = BYTES("nobody"), "does not have");
+    REFUSE(s.signature.secret = BYTES("a\nb"), "signing key");
+    REFUSE(s.signature.key_prefix = BYTES("a\n"), "prefix of a signing key");
+    REFUSE(s.signature.message = BYTES("nothing"), "nothing of the request");
+    REFUSE(s.signature.message = BYTES("{signature}"), "not for it");
+    REFUSE(s.signature.message = BYTES("{api_key}"), "a name that there is not");
+    REFUSE(s.signature.message = BYTES("{method"), "counterpart");
+    REFUSE(s.signature.message = BYTES("method}"), "counterpart");
+    REFUSE(s.signature.message = BYTES("{method}\r"), "bad message to sign");
+    REFUSE(s.signature.message = BYTES("{method}\0"), "bad message to sign");
+    REFUSE(s.signature.message = text_of(huge, 1025), "more than 1024 bytes");
+    REFUSE(s.signature.canonical = BYTES("{canonical_sha256}"), "not for it");
+    REFUSE((s.signature.n_derive = 1, s.step = BYTES("{path}")), "not for it");
+    REFUSE((s.signature.n_derive = 1, s.derive[0] = NULL), "no derivation");
+    REFUSE(s.output.template_text = BYTES("{signature}\r\nx: y"), "bad value of a signature");
+    REFUSE(s.output.template_text = BYTES("{path} {signature}"), "not for it");
+    REFUSE(s.output.template_text = BYTES(" {signature}"), "no header has");
+    REFUSE(s.output.name = BYTES("Upper"), "bad header name");
+    REFUSE(s.output.name = BYTES("host"), "which is the host's");
+    REFUSE(s.output.name = BYTES("x-forwarded-for"), "which is the host's");
+    const struct sallyport_sign_output *both[] = {&s.output, &s.output};
+    REFUSE((s.signature.n_outputs = 2, s.signature.outputs = both),
+           "fills authorization twice");
+#undef REFUSE
+    free(huge);
+}
+
+static void T49_what_a_signature_fills_is_filled_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct signing s;
+    const struct sallyport_host *host = begin(fixture, SP_HOOK_PLAN);
+    const struct sallyport_sign *sign = host->extension(host, SALLYPORT_SIGN);
+    assert_int_equal(
+        sallyport_place_header(host, fixture->call, "authorization", "", "{api_key}", 0),
+        SALLYPORT_OK);
+    assert_true(sign->push_signature(host, fixture->call, &signing(&s)->signature) < 0);
+    assert_call_fails(fixture, "fills authorization twice");
+    host = begin(fixture, SP_HOOK_PLAN);
+    assert_int_equal(sign->push_signature(host, fixture->call, &s.signature), SALLYPORT_OK);
+    assert_true(
+        sallyport_place_header(host, fixture->call, "authorization", "", "{api_key}", 0) < 0);
+    assert_call_fails(fixture, "fills authorization twice");
+}
+
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, make, unmake)
 
 int main(void)
@@ -583,6 +719,9 @@ int main(void)
         FRESH(T49_counts_are_capped),
         FRESH(T49_memory_is_capped),
         FRESH(T49_one_place_is_filled_once),
+        FRESH(a_signature_is_taken_and_is_a_plan),
+        FRESH(T49_signatures_that_break_the_rules_are_refused),
+        FRESH(T49_what_a_signature_fills_is_filled_once),
         FRESH(T49_structures_that_are_short_or_unknown_are_refused),
         FRESH(T49_fields_that_make_no_sense_are_refused),
         FRESH(T49_actions_that_make_no_sense_are_refused),

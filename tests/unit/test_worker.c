@@ -165,6 +165,26 @@ static void assert_same_manifest(const struct sp_manifest *a, const struct sp_ma
     }
 }
 
+static void assert_same_signature(const struct sp_signature *a, const struct sp_signature *b)
+{
+    assert_true(a->sha512 == b->sha512 && a->base64 == b->base64 &&
+                a->key_base64 == b->key_base64 && a->n_derive == b->n_derive &&
+                a->n_outputs == b->n_outputs && a->n_outputs > 0);
+    assert_text(a->secret, b->secret);
+    assert_text(a->key_prefix, b->key_prefix);
+    assert_text(a->canonical, b->canonical);
+    assert_text(a->message, b->message);
+    for (size_t i = 0; i < a->n_derive; i++) {
+        assert_text(a->derive[i], b->derive[i]);
+    }
+    for (size_t i = 0; i < a->n_outputs; i++) {
+        assert_text(a->outputs[i].name, b->outputs[i].name);
+        assert_text(a->outputs[i].template, b->outputs[i].template);
+        assert_true(a->outputs[i].place == b->outputs[i].place &&
+                    a->outputs[i].is_signature == b->outputs[i].is_signature);
+    }
+}
+
 static void assert_same_plan(const struct sp_plan *a, const struct sp_plan *b)
 {
     assert_int_equal(a->n_placements, b->n_placements);
@@ -183,6 +203,10 @@ static void assert_same_plan(const struct sp_plan *a, const struct sp_plan *b)
     for (size_t i = 0; i < a->n_defaults; i++) {
         assert_text(a->defaults[i].name, b->defaults[i].name);
         assert_text(a->defaults[i].value, b->defaults[i].value);
+    }
+    assert_true((a->signature != NULL) == (b->signature != NULL));
+    if (a->signature) {
+        assert_same_signature(a->signature, b->signature);
     }
 }
 
@@ -223,6 +247,19 @@ static void a_worker_says_what_the_plugin_says_in_this_process(void **state)
     same_in_both(STRIPE_SO, &stripe);
     same_in_both(GITHUB_SO, &github);
     same_in_both(REST_SO, &both);
+    struct sp_setting aws[] = {{SP_TEXT("host"), SP_TEXT("s3.eu-central-1.amazonaws.com")},
+                               {SP_TEXT("style"), SP_TEXT("aws4")},
+                               {SP_TEXT("key_id"), SP_TEXT("AKIDEXAMPLE")},
+                               {SP_TEXT("region"), SP_TEXT("eu-central-1")},
+                               {SP_TEXT("service"), SP_TEXT("s3")}};
+    struct sp_setting sign[] = {{SP_TEXT("host"), SP_TEXT("api.example.com")},
+                                {SP_TEXT("algorithm"), SP_TEXT("sha512")},
+                                {SP_TEXT("encoding"), SP_TEXT("base64")},
+                                {SP_TEXT("secret_encoding"), SP_TEXT("base64")}};
+    struct sp_key_view signs = {SP_TEXT("hmac-1"), 1, sign, 4, names, 1};
+    same_in_both(HMAC_SO, &signs);
+    struct sp_key_view s3 = {SP_TEXT("s3"), 1, aws, 5, names, 1};
+    same_in_both(HMAC_SO, &s3);
 }
 
 static void a_plugin_built_for_abi_1_0_serves_today(void **state)

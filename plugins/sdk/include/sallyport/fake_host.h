@@ -13,12 +13,14 @@
  * What is pushed is kept as lines of text, in order:
  *   manifest ID VERSION | host NAME | request-header NAME | field NAME | action NAME METHOD
  * PATH place header|query NAME PREFIX-AND-TEMPLATE | header fixed|default NAME VALUE log TEXT |
- * refuse TEXT It checks the order of calls, not the content: `sallyport plugin check` loads the
- * library as a host does, and does that. One thread. */
+ * refuse TEXT sign SECRET MESSAGE sign header|query NAME TEMPLATE It checks the order of calls,
+ * not the content: `sallyport plugin check` loads the library as a host does, and does that.
+ * One thread. */
 #ifndef SALLYPORT_FAKE_HOST_H
 #define SALLYPORT_FAKE_HOST_H
 
 #include "help.h"
+#include "sign.h"
 
 #include <stdio.h>
 
@@ -222,13 +224,33 @@ static inline int32_t sallyport_fake_header(const struct sallyport_host *host, u
                                      &header->name, &header->value, NULL);
 }
 
-/* None: a plugin has to do without, or to say that it cannot. */
+static inline int32_t sallyport_fake_signature(const struct sallyport_host *host, uint64_t call,
+                                               const struct sallyport_signature *signature)
+{
+    struct sallyport_fake_host *fake = sallyport_fake_of(host);
+    int32_t status = sallyport_fake_begin(fake, call, 1u << SALLYPORT_FAKE_PLAN);
+    uint32_t i;
+    if (!status) {
+        status =
+            sallyport_fake_keep(fake, "sign", &signature->secret, &signature->message, NULL);
+    }
+    for (i = 0; !status && i < signature->n_outputs; i++) {
+        const struct sallyport_sign_output *output = signature->outputs[i];
+        status = sallyport_fake_keep(
+            fake, output->place == SALLYPORT_PLACE_QUERY ? "sign query" : "sign header",
+            &output->name, &output->template_text, NULL);
+    }
+    return status;
+}
+
+/* Signing (sign.h). What is not offered: a plugin has to do without, or to say that it cannot.
+ */
 static inline const void *sallyport_fake_extension(const struct sallyport_host *host,
                                                    const char *id)
 {
+    static const struct sallyport_sign sign = {sizeof sign, 0, sallyport_fake_signature};
     (void)host;
-    (void)id;
-    return NULL;
+    return strcmp(id, SALLYPORT_SIGN) == 0 ? &sign : NULL;
 }
 
 static inline void sallyport_fake_host_init(struct sallyport_fake_host *fake)
