@@ -38,7 +38,7 @@ def client_world(folder):
         yield made
 
 
-def answer(self, slow_ms=2000):
+def answer(self, slow_ms=1000):
     self.recorder.answer({"*": {"body": '{"id": "ch_1"}'},
                           "POST /v1/slow": {"body": '{"id": "slow"}', "delay_ms": slow_ms}})
 

@@ -23,6 +23,7 @@ DRIVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "node", "libra
 MODULES = os.path.join(ROOT, "tests", "node", "node_modules")
 # What the package depends on, and what that depends on; no registry is asked.
 DEPENDENCIES = ("zeromq", "cmake-ts", "node-addon-api")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +120,11 @@ def test_another_request_under_the_same_id_is_a_conflict(package, w):
 def test_no_host_and_wrong_keys_are_told_within_the_connect_timeout(package, w, tmp_path):
     stranger = Curve().write(tmp_path / "stranger.key")
     begun = time.monotonic()
-    for wrong in ({"keyFile": stranger}, {"hostKey": Curve().public},
-                  {"endpoint": "tcp://127.0.0.1:%d" % free_port()}):
-        failed, = one(package, w, [["issue", "support"]], connectTimeoutMs=700, **wrong)
+    wrong = ({"keyFile": stranger}, {"hostKey": Curve().public},
+             {"endpoint": "tcp://127.0.0.1:%d" % free_port()})
+    steps = [{"options": {"env": w.env, "connectTimeoutMs": 400, **options},
+              "calls": [["issue", "support"]]} for options in wrong]
+    for failed, in drive(package, steps=steps)["steps"]:
         assert failed["error"]["name"] == "NotConnected", failed
         assert "client key" in failed["error"]["message"]
     assert time.monotonic() - begun < 15
@@ -129,14 +132,14 @@ def test_no_host_and_wrong_keys_are_told_within_the_connect_timeout(package, w, 
 
 def test_a_repeated_call_has_one_effect(package, w):
     before, token = effects(w, "/v1/slow"), w.issue("open")
-    hasty = {"env": w.env, "timeoutMs": 700}
+    hasty = {"env": w.env, "timeoutMs": 400}
     lost = drive(package, steps=[{"options": {**hasty, "attempts": 1},
                                   "calls": [["proxy", token, "POST", SLOW]]}])["steps"][0][0]["error"]
     assert lost["name"] == "NoAnswer"
     got, = values(one(package, w, [["proxy", token, "POST", SLOW, {"id": lost["requestId"]}]],
-                      timeoutMs=700, attempts=6))
+                      timeoutMs=400, attempts=20))
     assert base64.b64decode(got["body"]) == b'{"id": "slow"}' and effects(w, "/v1/slow") == before + 1
-    got, = values(one(package, w, [["proxy", token, "POST", SLOW]], timeoutMs=700, attempts=6))
+    got, = values(one(package, w, [["proxy", token, "POST", SLOW]], timeoutMs=400, attempts=20))
     assert got["status"] == 200 and effects(w, "/v1/slow") == before + 2
 
 
@@ -150,7 +153,7 @@ def test_many_calls_are_under_way_at_once(package, w):
 def test_a_host_killed_in_the_middle_gives_outcome_unknown_and_no_second_effect(package, w):
     before, token, caught = effects(w, "/v1/slow"), w.issue("open"), []
     thread = threading.Thread(target=lambda: caught.extend(one(
-        package, w, [["proxy", token, "POST", SLOW]], timeoutMs=2000, attempts=20,
+        package, w, [["proxy", token, "POST", SLOW]], timeoutMs=1000, attempts=40,
         connectTimeoutMs=30000)))
     thread.start()
     end = time.monotonic() + 20
