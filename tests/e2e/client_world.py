@@ -5,9 +5,12 @@ import json
 import os
 import re
 import socket
+import threading
 
+import msgpack
 import upstreams
-from lib import Host
+import zmq
+from lib import Curve, Host
 from lib.host import ROOT
 from world import World
 
@@ -52,6 +55,46 @@ def example(library, language):
         return re.search(r"^```%s\n(.*?)^```$" % language, file.read(), re.M | re.S).group(1)
 
 
+STATUS = {"ok": True, "version": "0.1.0", "protocol": 1, "state": "ready", "ready": True}
+
+
+@contextlib.contextmanager
+def mute_host():
+    """A peer under CURVE that answers status and nothing else: (endpoint, host key, what was asked)."""
+    keys, asked, stop = Curve(), [], threading.Event()
+    context = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    router.linger = 0
+    router.curve_server = True
+    router.curve_publickey, router.curve_secretkey = keys.public.encode(), keys.secret.encode()
+    port = router.bind_to_random_port("tcp://127.0.0.1")
+
+    def serve():
+        while not stop.is_set():
+            if router.poll(50):
+                peer, _, body = router.recv_multipart()
+                asked.append(body)
+                message = msgpack.unpackb(body)
+                if message["op"] == "status":
+                    given = {"id": message["id"]} if "id" in message else {}
+                    router.send_multipart([peer, b"", msgpack.packb({"v": 1, **STATUS, **given})])
+        router.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield "tcp://127.0.0.1:%d" % port, keys.public, asked
+    finally:
+        stop.set()
+        thread.join()
+        context.term()
+
+
+def not_status(asked):
+    """The messages that were no status, as bytes."""
+    return [body for body in asked if msgpack.unpackb(body)["op"] != "status"]
+
+
 def vectors():
     with open(os.path.join(CLIENTS, "narrow.json"), encoding="utf-8") as file:
         return json.load(file)
@@ -65,4 +108,4 @@ def codes_of_the_protocol():
 
 
 __all__ = ["CLIENTS", "SLOW", "client_world", "codes_of_the_protocol", "example",
-           "free_port", "vectors"]
+           "free_port", "mute_host", "not_status", "vectors"]

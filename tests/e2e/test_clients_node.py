@@ -13,7 +13,7 @@ import msgpack
 import pytest
 import upstreams
 from client_world import (CLIENTS, SLOW, client_world, codes_of_the_protocol, example, free_port,
-                          vectors)
+                          mute_host, not_status, vectors)
 from lib import Curve
 from lib.host import ROOT
 from test_clients_python import BAD, GOOD, effects, run
@@ -141,6 +141,17 @@ def test_a_repeated_call_has_one_effect(package, w):
     assert base64.b64decode(got["body"]) == b'{"id": "slow"}' and effects(w, "/v1/slow") == before + 1
     got, = values(one(package, w, [["proxy", token, "POST", SLOW]], timeoutMs=400, attempts=20))
     assert got["status"] == 200 and effects(w, "/v1/slow") == before + 2
+
+
+def test_what_is_repeated_is_the_same_bytes_and_issuing_is_never_repeated(package, w):
+    with mute_host() as (endpoint, host_key, asked):
+        options = {"endpoint": endpoint, "hostKey": host_key, "timeoutMs": 300, "attempts": 3}
+        issued, = one(package, w, [["issue", "support"]], **options)
+        assert issued["error"]["name"] == "NoAnswer" and len(not_status(asked)) == 1
+        called, = one(package, w, [["proxy", "spt_x", "GET", CHARGE]], **options)
+        calls = not_status(asked)[1:]
+    assert len(calls) == 3 and len(set(calls)) == 1
+    assert msgpack.unpackb(calls[0])["id"] == called["error"]["requestId"]
 
 
 def test_many_calls_are_under_way_at_once(package, w):

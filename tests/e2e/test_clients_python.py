@@ -12,7 +12,7 @@ import time
 import msgpack
 import pytest
 from client_world import (CLIENTS, SLOW, client_world, codes_of_the_protocol, example, free_port,
-                          vectors)
+                          mute_host, not_status, vectors)
 from lib import Curve
 from world import CHARGE, FORM, REFUNDS
 
@@ -151,14 +151,19 @@ def test_the_library_repeats_by_itself_with_one_effect(sallyport, w):
     assert effects(w, "/v1/slow") == before + 1
 
 
-def test_issuing_is_never_repeated(sallyport, w):
-    sent = []
-    with sallyport.Client(env=w.env, timeout=0.5, attempts=5) as client:
-        client._exchange = lambda socket, data, timeout: sent.append(msgpack.unpackb(data)["op"])
-        client._take = lambda: client._open()
-        with pytest.raises(sallyport.NoAnswer):
-            client.issue("support")
-    assert sent == ["issue"]
+def test_what_is_repeated_is_the_same_bytes_and_issuing_is_never_repeated(sallyport, w):
+    with mute_host() as (endpoint, host_key, asked):
+        with sallyport.Client(env=w.env, endpoint=endpoint, host_key=host_key, timeout=0.3,
+                              attempts=3) as client:
+            assert client.status().ready
+            with pytest.raises(sallyport.NoAnswer):
+                client.issue("support")
+            assert len(not_status(asked)) == 1
+            with pytest.raises(sallyport.NoAnswer) as caught:
+                client.proxy("spt_x", "GET", CHARGE)
+        calls = not_status(asked)[1:]
+    assert len(calls) == 3 and len(set(calls)) == 1
+    assert msgpack.unpackb(calls[0])["id"] == caught.value.request_id
 
 
 def test_a_host_that_restarts_is_found_again(sallyport, w):
