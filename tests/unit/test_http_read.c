@@ -253,6 +253,25 @@ static void limits_hold(void **state)
     sp_http_reader_done(&reader);
 }
 
+/* Whose host counts then, the target's or the header's, is what two readers differ on. */
+static void T27_the_absolute_form_is_refused_whatever_the_host_header_says(void **state)
+{
+    static const char *const heads[] = {
+        "GET http://x/a HTTP/1.1\r\n" HOST "\r\n", "GET http://y/a HTTP/1.1\r\n" HOST "\r\n",
+        "GET HTTPS://x/ HTTP/1.1\r\n" HOST "\r\n", "GET http://x HTTP/1.0\r\n\r\n",
+        "CONNECT x:443 HTTP/1.1\r\n" HOST "\r\n",  "OPTIONS * HTTP/1.1\r\n" HOST "\r\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        struct sp_http_reader reader;
+        sp_http_reader_init(&reader, 100);
+        (void)feed_str(&reader, heads[i]);
+        assert_int_equal(reader.state, SP_HTTP_BROKEN);
+        assert_int_equal(reader.status, 400);
+        sp_http_reader_done(&reader);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +281,7 @@ int main(void)
         cmocka_unit_test(an_upgrade_is_a_request_like_any_other),
         cmocka_unit_test(http_1_0_closes_unless_it_says_otherwise),
         cmocka_unit_test(T25_what_two_readers_could_take_differently_is_refused),
+        cmocka_unit_test(T27_the_absolute_form_is_refused_whatever_the_host_header_says),
         cmocka_unit_test(a_nul_byte_is_refused),
         cmocka_unit_test(limits_hold),
     };

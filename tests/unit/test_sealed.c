@@ -139,6 +139,108 @@ static void T43_a_box_opens_in_its_own_row_and_version_alone(void **state)
     disk_close(&d);
 }
 
+struct reading {
+    struct sp_keyring *keyring;
+    struct sp_pool *pool;
+    size_t n_opened;
+};
+
+/* A secret opens as what was sealed, for the key that it was sealed for, or not at all. */
+static sp_status open_secret(void *user, const struct sp_key_row *row)
+{
+    struct reading *r = user;
+    struct sp_secret secret;
+    if (sp_keyring_unseal(r->keyring, "keys", row->id, row->version, row->ring, row->secrets,
+                          r->pool, &secret) == SP_OK) {
+        assert_true(sp_text_is(row->id, "a"));
+        assert_true(sp_text_is(sp_secret_text(&secret), "sk_live_canary"));
+        sp_secret_free(&secret);
+        r->n_opened++;
+    }
+    return SP_OK;
+}
+
+/* How many secrets open in the store as it lies there. */
+static size_t count_opened(struct disk *d, struct sp_text unseal)
+{
+    struct reading r = {.pool = d->pool};
+    if (sp_store_open(d->path, false, &d->store, &d->err)) {
+        d->store = NULL;
+        return 0;
+    }
+    if (sp_keyring_open(d->store, d->pool, unseal, &r.keyring, &d->err) == SP_OK) {
+        (void)sp_store_key_list(d->store, open_secret, &r, &d->err);
+    }
+    sp_keyring_close(r.keyring);
+    sp_store_close(d->store);
+    d->store = NULL;
+    return r.n_opened;
+}
+
+static void write_file(const char *path, const uint8_t *bytes, size_t len)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, len, file), len);
+    assert_int_equal(fclose(file), 0);
+}
+
+static size_t read_file(const char *path, uint8_t *ret_bytes, size_t room)
+{
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    size_t len = fread(ret_bytes, 1, room, file);
+    assert_int_equal(fclose(file), 0);
+    assert_true(len > 0 && len < room);
+    return len;
+}
+
+static void T42_a_flipped_byte_of_the_store_opens_no_other_secret(void **state)
+{
+    (void)state;
+    static uint8_t bytes[1 << 20];
+    struct disk d = {.store = NULL};
+    struct sp_keyring *keyring = NULL;
+    uint8_t key[32] = {1};
+    struct sp_text unseal = {(char *)key, 32};
+    struct sp_buf box;
+    struct sp_key_row row = {.id = SP_TEXT("a"), .provider = SP_TEXT("p"), .version = 1};
+    disk_open(&d);
+    sp_buf_init(&box, 1024);
+    assert_int_equal(sp_keyring_create(d.store, d.pool, SP_SEAL_KEY_FILE, unseal, &d.err),
+                     SP_OK);
+    assert_int_equal(sp_keyring_open(d.store, d.pool, unseal, &keyring, &d.err), SP_OK);
+    assert_int_equal(
+        sp_keyring_seal(keyring, "keys", row.id, 1, SP_TEXT("sk_live_canary"), &box, &row.ring),
+        SP_OK);
+    row.secrets = sp_buf_text(&box);
+    assert_int_equal(sp_store_key_add(d.store, &row, &d.err), SP_OK);
+    sp_keyring_close(keyring);
+    sp_store_close(d.store);
+    size_t len = read_file(d.path, bytes, sizeof bytes), n_opened = 0, n = 0;
+    uint8_t *at = memmem(bytes, len, box.ptr, box.len);
+    assert_non_null(at); /* all of it is in the file */
+    assert_int_equal(count_opened(&d, unseal), 1);
+    size_t start = (size_t)(at - bytes), end = start + box.len;
+    /* Each byte of the box and what lies about it, and a sample of all the others. */
+    for (size_t i = 0; i < len; i += i + 200 >= start && i < end + 200 ? 1 : 61) {
+        uint8_t was = bytes[i];
+        bytes[i] ^= (uint8_t)(1 + randombytes_uniform(255));
+        write_file(d.path, bytes, len);
+        size_t opened = count_opened(&d, unseal);
+        assert_true(opened <= 1);
+        if (i >= start && i < end) {
+            assert_int_equal(opened, 0);
+        }
+        n_opened += opened;
+        n++;
+        bytes[i] = was;
+    }
+    assert_true(n_opened < n);
+    sp_buf_done(&box);
+    disk_close(&d);
+}
+
 static void the_store_keeps_its_invariants_in_one_statement_each(void **state)
 {
     (void)state;
@@ -361,6 +463,7 @@ int main(void)
         cmocka_unit_test(secrets_come_from_guarded_memory_and_are_wiped),
         cmocka_unit_test(the_wrong_unseal_key_opens_nothing),
         cmocka_unit_test(T43_a_box_opens_in_its_own_row_and_version_alone),
+        cmocka_unit_test(T42_a_flipped_byte_of_the_store_opens_no_other_secret),
         cmocka_unit_test(the_store_keeps_its_invariants_in_one_statement_each),
         cmocka_unit_test(T39_what_was_acknowledged_survives_kill_9),
         cmocka_unit_test(T56_a_failing_audit_fails_every_job_and_for_good),
