@@ -137,12 +137,15 @@ static sp_status open_answer(struct sp_ticket *t)
     return status;
 }
 
+/* The same request under the same id. Another one under it is the store's to refuse: whichever
+ * came first has the claim, be it in flight or long answered. */
 static struct sp_ticket *find_flight(const struct sp_engine *engine, const struct sp_call *call,
-                                     const uint8_t *root)
+                                     const uint8_t *root, const uint8_t *digest)
 {
     for (struct sp_ticket *t = engine->tickets; t; t = t->next) {
         if (t->id[0] && sp_text_is(call->id, t->id) && sp_text_is(call->curve, t->curve) &&
-            memcmp(t->root, root, sizeof t->root) == 0) {
+            memcmp(t->root, root, sizeof t->root) == 0 &&
+            sodium_memcmp(t->digest, digest, sizeof t->digest) == 0) {
             return t;
         }
     }
@@ -428,18 +431,16 @@ static sp_status intent_work(struct sp_job *job, struct sp_store *store)
 static bool join_flight(struct sp_engine *engine, struct sp_call *call,
                         const struct sp_decision *decision, sp_engine_begun begun, void *user)
 {
-    struct sp_ticket *first = find_flight(engine, call, decision->root);
     uint8_t digest[SP_HASH_BYTES];
+    digest_of(call, digest);
+    struct sp_ticket *first = find_flight(engine, call, decision->root, digest);
     if (!first) {
         return false;
     }
     struct sp_decision refusal = *decision;
     struct waiter *w = calloc(1, sizeof *w);
-    digest_of(call, digest);
-    if (!w || sodium_memcmp(first->digest, digest, sizeof digest) != 0) {
-        decide(&refusal, w ? SP_CODE_CONFLICT : SP_CODE_BUSY, "",
-               w ? "this request id names another request" : "out of memory");
-        free(w);
+    if (!w) {
+        decide(&refusal, SP_CODE_BUSY, "", "out of memory");
         record_denied(engine, &refusal, call);
         answer(call, begun, user, &refusal);
         return true;

@@ -102,7 +102,8 @@ static size_t catalogues(void *user, struct sp_text id, const struct sp_catalogu
 
 #define ACTION(name, path, method, escalates)                                                  \
     {                                                                                          \
-        {name, sizeof(name) - 1}, {path, sizeof(path) - 1}, SP_METHOD_##method, escalates      \
+        {name, sizeof(name) - 1}, {path, sizeof(path) - 1}, SP_METHOD_##method, escalates,     \
+            false                                                                              \
     }
 #define CATALOGUE(name, host, actions)                                                         \
     {                                                                                          \
@@ -165,8 +166,11 @@ static void T64_literal_allows_open_only_what_they_name(void **state)
     struct listing listing = {.n = 1};
     for (unsigned i = 0; i < 200; i++) {
         (void)snprintf(paths[i], sizeof paths[i], "/p%u/{x}", i);
-        many[i] = (struct sp_catalogue_action){
-            {paths[i], strlen(paths[i])}, {paths[i], strlen(paths[i])}, SP_METHOD_POST, true};
+        many[i] = (struct sp_catalogue_action){{paths[i], strlen(paths[i])},
+                                               {paths[i], strlen(paths[i])},
+                                               SP_METHOD_POST,
+                                               true,
+                                               false};
     }
     listing.list[0] = (struct sp_catalogue){{"p", 1}, &host_h, 1, many, 200};
     scope_is(kit, &listing,
