@@ -14,7 +14,8 @@ function(bad_plugin name source)
   add_custom_command(TARGET ${name} POST_BUILD COMMAND chmod go-w ${BAD_DIR} $<TARGET_FILE:${name}>)
   set_property(GLOBAL APPEND PROPERTY BAD_PLUGINS ${name})
 endfunction()
-foreach(name habits major newer no_note no_symbol null_function null_table reason short_table
+foreach(name habits major newer no_note no_symbol null_function null_lease null_table reason
+             short_lease short_table
              silent twice two_notes worker)
   bad_plugin(bad_${name} bad_${name}.c)
 endforeach()

@@ -129,7 +129,7 @@ int main(int argc, char **argv)
     struct probe_result result = {PROBE_PASS, ""};
     struct sp_error err = {""};
     (void)argv;
-    if (argc != 2) {
+    if (argc != 2 || argv[1][0] == '-') {
         (void)fputs("usage: none. `sallyport plugin check` starts this program.\n", stderr);
         return 2;
     }

@@ -1,10 +1,11 @@
 """Provider plugins run in processes of their own, which nobody has to look after."""
 import os
 import signal
+import subprocess
 import time
 
 import pytest
-from lib import Host
+from lib import Host, build_file
 from world import CHARGE, world
 
 
@@ -85,3 +86,11 @@ def test_a_wrong_isolation_is_told(tmp_path):
     host.launch()
     assert host.process.wait(30) != 0
     assert "perhaps" in host.log() and "plugin_isolation" in host.log()
+
+
+@pytest.mark.parametrize("program", ["sallyport-worker", "sallyport-plugin-probe"])
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["a", "b"]])
+def test_nobody_is_to_start_a_worker_by_hand(program, arguments):
+    done = subprocess.run([build_file("host", program), *arguments], capture_output=True,
+                          stdin=subprocess.DEVNULL, timeout=20, check=False)
+    assert done.returncode == 2 and b"usage: none" in done.stderr

@@ -67,6 +67,13 @@ static void T46_missing_function_is_refused(void **state)
     assert_bad("bad_null_function", SP_EINVAL, "is NULL");
 }
 
+static void T46_short_or_empty_table_of_an_extension_is_refused(void **state)
+{
+    (void)state;
+    assert_bad("bad_short_lease", SP_EINVAL, "is short, or has a NULL");
+    assert_bad("bad_null_lease", SP_EINVAL, "is short, or has a NULL");
+}
+
 static void T46_missing_symbol_is_refused(void **state)
 {
     (void)state;
@@ -570,6 +577,7 @@ int main(void)
         cmocka_unit_test(T46_two_notes_are_refused),
         cmocka_unit_test(T46_short_table_is_refused),
         cmocka_unit_test(T46_missing_function_is_refused),
+        cmocka_unit_test(T46_short_or_empty_table_of_an_extension_is_refused),
         cmocka_unit_test(T46_missing_symbol_is_refused),
         cmocka_unit_test(T46_unresolved_symbol_is_refused),
         cmocka_unit_test(T46_refusal_by_the_plugin_is_told),

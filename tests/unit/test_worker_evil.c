@@ -287,6 +287,23 @@ static void each_call_that_fails_is_an_error_that_says_so(void **state)
     }
 }
 
+/* The questions that the failing calls above do not ask. */
+static void a_plan_that_there_is_no_memory_for_is_an_error(void **state)
+{
+    struct sp_provider *provider = NULL;
+    (void)state;
+    assert_int_equal(load(library("no-memory"), EVIL_WORKER, &provider, NULL), SP_OK);
+    n_calls = 0;
+    fail_at = 1;
+    failing = "calloc";
+    struct answer answer = {.calls = 0};
+    provider->ops->plan(provider, &key, on_planned, &answer);
+    failing = "";
+    assert_int_equal(answer.calls, 1);
+    assert_int_equal(answer.status, SP_ENOMEM);
+    unload(provider);
+}
+
 /* ---- the worker itself, asked by a host that makes no sense ------------------------------ */
 
 static void T48_the_worker_takes_no_nonsense_from_its_socket(void **state)
@@ -336,6 +353,7 @@ int main(void)
         TEST(T49_a_worker_that_answers_wrongly_gets_nothing_through),
         TEST(a_question_that_fits_no_frame_is_refused_and_the_next_is_answered),
         TEST(each_call_that_fails_is_an_error_that_says_so),
+        TEST(a_plan_that_there_is_no_memory_for_is_an_error),
         TEST(T48_the_worker_takes_no_nonsense_from_its_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
