@@ -44,7 +44,8 @@ static void demands_that_cannot_be_compared_contradict_nothing(void **state)
                       "sallyport 1\nscope s(p) { key k ttl 1h\n"
                       "allow POST " H "/{p}/a where body.x in nope and body.x = \"a\"\n"
                       "allow POST " H "/{p}/b where body.x in {\"a\", p} and body.x = \"b\"\n"
-                      "allow POST " H "/{p}/c where body.x = \"a\" and body.x starts p }",
+                      "allow POST " H "/{p}/c where body.x = \"a\" and body.x starts p\n"
+                      "allow POST " H "/{p}/d where body.x = p and body.x = true }",
                       "W134"));
     /* 400 strings and 400 others: not looked at. 32 demands are, and no more. */
     sp_buf_init(&text, 1 << 20);
