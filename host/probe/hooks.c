@@ -163,6 +163,25 @@ bool probe_tell(struct probe *probe, struct sp_arena *arena, const struct probe_
     return sp_key_tell(arena, &probe->host.manifest, &view, ret_told, NULL) == SP_OK;
 }
 
+static void print_signature(const struct sp_signature *signature, struct sp_buf *buf)
+{
+    sp_buf_addf(buf, "sign %d %d %d", signature->sha512, signature->base64,
+                signature->key_base64);
+    add_text(buf, signature->secret);
+    add_text(buf, signature->key_prefix);
+    add_text(buf, signature->canonical);
+    add_text(buf, signature->message);
+    for (size_t i = 0; i < signature->n_derive; i++) {
+        add_text(buf, signature->derive[i]);
+    }
+    for (size_t i = 0; i < signature->n_outputs; i++) {
+        sp_buf_addf(buf, "\nsign-output %d", (int)signature->outputs[i].place);
+        add_text(buf, signature->outputs[i].name);
+        add_text(buf, signature->outputs[i].template);
+    }
+    sp_buf_add_byte(buf, '\n');
+}
+
 static void print_pushed(const struct sp_plugin_host *host, struct sp_buf *buf)
 {
     const struct sp_text *hosts = host->hosts.items, *words = host->permissions.items;
@@ -188,6 +207,9 @@ static void print_pushed(const struct sp_plugin_host *host, struct sp_buf *buf)
             add_text(buf, headers[i].value);
             sp_buf_add_byte(buf, '\n');
         }
+    }
+    if (host->signature) {
+        print_signature(host->signature, buf);
     }
     for (size_t i = 0; i < host->permissions.n; i++) {
         sp_buf_add_str(buf, "permission");
