@@ -104,7 +104,7 @@ static size_t catalogues(void *user, struct sp_text id, const struct sp_catalogu
 #define ACTION(name, path, method, escalates)                                                  \
     {                                                                                          \
         {name, sizeof(name) - 1}, {path, sizeof(path) - 1}, SP_METHOD_##method, escalates,     \
-            false                                                                              \
+            false, false                                                                       \
     }
 #define CATALOGUE(name, host, actions)                                                         \
     {                                                                                          \
@@ -171,6 +171,7 @@ static void T64_literal_allows_open_only_what_they_name(void **state)
                                                {paths[i], strlen(paths[i])},
                                                SP_METHOD_POST,
                                                true,
+                                               false,
                                                false};
     }
     listing.list[0] = (struct sp_catalogue){{"p", 1}, &host_h, 1, many, 200};
@@ -264,7 +265,8 @@ static void catalogues_without_end_are_looked_at_in_part(void **state)
     struct kit *kit = *state;
     struct listing listing = {.n = 1};
     for (unsigned i = 0; i < 5000; i++) {
-        many[i] = (struct sp_catalogue_action){{"a", 1}, {"/v1/a", 5}, SP_METHOD_GET, false};
+        many[i] = (struct sp_catalogue_action){{"a", 1}, {"/v1/a", 5}, SP_METHOD_GET,
+                                               false,    false,        false};
     }
     listing.list[0] = (struct sp_catalogue){{"p", 1}, &host_h, 1, many, 5000};
     scope_is(kit, &listing, "allow GET " H "/**\ndeny GET " H "/v1/a");
