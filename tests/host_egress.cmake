@@ -27,3 +27,4 @@ sallyport_test(unit/test_upstream.c egress)
 
 sallyport_fuzz(fuzz/fuzz_body.c egress)
 sallyport_fuzz(fuzz/fuzz_address.c egress)
+sallyport_fuzz(fuzz/fuzz_guard.c egress PkgConfig::SODIUM)
