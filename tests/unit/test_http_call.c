@@ -39,7 +39,8 @@ static struct reading *read_call(enum sp_http_mode mode, const char *target,
     sp_buf_addf(&buf, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", target, headers);
     assert_int_equal(sp_http_feed(&r->reader, sp_buf_text(&buf), &used), SP_HTTP_WHOLE);
     sp_buf_done(&buf);
-    sp_http_call_read(&r->arena, &route, &r->reader.request, SP_TEXT(""), &r->call, &r->decision);
+    sp_http_call_read(&r->arena, &route, &r->reader.request, SP_TEXT(""), &r->call,
+                      &r->decision);
     return r;
 }
 
