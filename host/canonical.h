@@ -39,7 +39,7 @@ void sp_judge_body(struct sp_arena *arena, struct sp_request *request);
 
 /* The headers of the request that go upstream: the core set (accept, accept-language,
  * content-type, if-match, if-none-match, if-modified-since, if-unmodified-since, user-agent,
- * idempotency-key, range, traceparent, tracestate; content-encoding), what the manifest adds,
+ * idempotency-key, traceparent, tracestate; content-encoding), what the manifest adds,
  * and what a condition of the scope reads. ret_headers has room for request->n_headers; the
  * names of those left behind go to ret_dropped (same room). */
 void sp_headers_pass(const struct sp_request *request, const struct sp_manifest *manifest,

@@ -2,15 +2,14 @@
 
 #include <sodium.h>
 
+/* Range is not among them: byte by byte it could carve an echoed key out of an answer, in
+ * pieces that no guard knows (T31). A scope that is to allow it reads header.range. */
 static bool is_core(struct sp_text name)
 {
-    static const char *const core[] = {"accept",           "accept-language",
-                                       "content-encoding", "content-type",
-                                       "if-match",         "if-modified-since",
-                                       "if-none-match",    "if-unmodified-since",
-                                       "idempotency-key",  "range",
-                                       "traceparent",      "tracestate",
-                                       "user-agent"};
+    static const char *const core[] = {
+        "accept",          "accept-language",   "content-encoding", "content-type",
+        "if-match",        "if-modified-since", "if-none-match",    "if-unmodified-since",
+        "idempotency-key", "traceparent",       "tracestate",       "user-agent"};
     for (size_t i = 0; i < sizeof core / sizeof *core; i++) {
         if (sp_text_is(name, core[i])) {
             return true;

@@ -280,6 +280,19 @@ def test_T30_an_answer_that_holds_the_key_is_not_passed_on(w):
     assert w.key.encode() not in answer.body and answer.header("x-should-retry") == "false"
 
 
+def test_T31_a_range_that_would_carve_the_key_out_of_an_answer_does_not_leave(w):
+    """An upstream that echoes the key and honours ranges would give it in pieces."""
+    token = w.issue()
+    for lines in (["Range: bytes=0-3"], ["Range: bytes=-4", "If-Range: x"], ["Request-Range: bytes=0-3"]):
+        options = [word for line in lines for word in ("-H", line)]
+        assert curl(w.at("stripe") + "/v1/charges/ch_1", *bearer(token), *options).status == 200
+        names = {name.lower() for name, _ in sent(w)["headers"]}
+        assert not {"range", "if-range", "request-range"} & names
+    w.recorder.answer({"*": {"echo": True}})  # and the whole of it is found
+    answer = curl(w.at("stripe") + "/v1/charges/ch_1", *bearer(token), "-H", "Range: bytes=0-3")
+    assert answer.status == 502 and w.key.encode() not in answer.body
+
+
 # ---- T26: what stays behind -------------------------------------------------------------------
 
 

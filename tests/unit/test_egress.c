@@ -332,7 +332,7 @@ static void headers_of_the_connection_and_cookies_stay_here(void **state)
     assert_string_equal(f->reply.body, "ok");
 }
 
-static void chunks_and_trailers_are_read_and_trailers_dropped(void **state)
+static void T28_chunks_are_read_and_trailers_dropped(void **state)
 {
     struct fixture *f = *state;
     loopback_answer(f->server,
@@ -409,7 +409,7 @@ int main(void)
         ROW(T32_redirects_are_passed_on_and_never_followed),
         ROW(T36_environment_and_netrc_change_nothing),
         ROW(headers_of_the_connection_and_cookies_stay_here),
-        ROW(chunks_and_trailers_are_read_and_trailers_dropped),
+        ROW(T28_chunks_are_read_and_trailers_dropped),
         ROW(a_head_answer_keeps_its_length),
         ROW(malformed_answers_are_refused),
         ROW(a_key_without_its_secret_sends_nothing),
