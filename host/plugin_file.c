@@ -7,11 +7,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef MFD_NOEXEC_SEAL /* Linux 6.3: no execve of it; mapping it executable stays possible */
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
+
+/* Of 150 ms in the kernel and 50 ms here: ten seconds, then it is no passing thing. */
+#define SEAL_TRIES 50
 
 static bool owner_is_fine(const struct stat *st, const struct sp_plugin_rules *rules)
 {
@@ -158,6 +162,25 @@ static bool is_pinned(const uint8_t hash[32], const struct sp_plugin_rules *rule
     return false;
 }
 
+/*
+ * The seals, waiting while the kernel itself still holds a page of the copy. F_SEAL_WRITE is
+ * refused with EBUSY while any page has one reference more than its mappings explain (fcntl(2);
+ * memfd_wait_for_pins() of mm/memfd.c gives up after 150 ms). Nobody has mapped or pinned this
+ * file; what holds a page is write-back, compaction or a monitor, and it lets go again.
+ */
+static int add_seals(int fd)
+{
+    const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+    for (int tries = 0;; tries++) {
+        int failed =
+            fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+        if (!failed || errno != EBUSY || tries == SEAL_TRIES) {
+            return failed;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 /* Copy, seal, map, hash: from here on the bytes cannot change. */
 static sp_status seal(int from, const char *path, struct sp_plugin_file *file,
                       struct sp_error *err)
@@ -169,8 +192,7 @@ static sp_status seal(int from, const char *path, struct sp_plugin_file *file,
     if (!copy_all(from, file->fd, file->len)) {
         return sp_fail(err, SP_EIO, "plugin %s: cannot be read, or changed while it was", path);
     }
-    if (fcntl(file->fd, F_ADD_SEALS,
-              F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)) {
+    if (add_seals(file->fd)) {
         return sp_fail(err, SP_EIO, "plugin %s: cannot be sealed: %s", path, strerror(errno));
     }
     void *map = mmap(NULL, file->len, PROT_READ, MAP_PRIVATE, file->fd, 0);

@@ -54,6 +54,7 @@ foreach(test load elf abi push check providers)
   target_include_directories(test_plugin_${test} PRIVATE plugins)
   add_dependencies(test_plugin_${test} ${BAD_PLUGINS} stripe github rest hmac template)
 endforeach()
+target_link_options(test_plugin_load PRIVATE -Wl,--wrap=fcntl)
 
 sallyport_test(unit/test_worker.c worker Sallyport::PluginSDK)
 target_compile_definitions(test_worker PRIVATE BAD_DIR="${BAD_DIR}"

@@ -18,7 +18,7 @@ static bool is_string_list(const struct condition *atom)
     if (atom->kind == CONDITION_EQ) {
         return atom->constant.kind == CONSTANT_STRING;
     }
-    bool strings = atom->kind == CONDITION_IN && atom->n_set > 0;
+    bool strings = atom->kind == CONDITION_IN;
     for (size_t i = 0; i < atom->n_set && strings; i++) {
         strings = atom->set[i].kind == CONSTANT_STRING;
     }
@@ -69,10 +69,12 @@ static bool gather(struct checker *c, const struct sp_scope *scope, struct told 
                 if (!action->is_graphql && !action->has_currency) {
                     continue;
                 }
+                if (told->n == TOLD_MAX) {
+                    return false;
+                }
                 struct sp_rule *pattern = &told->patterns[told->n];
                 pattern->methods = action->method;
-                if (told->n == TOLD_MAX ||
-                    !ast_parse_template(&told->scratch, list[i].hosts[j % list[i].n_hosts],
+                if (!ast_parse_template(&told->scratch, list[i].hosts[j % list[i].n_hosts],
                                         action->path, false, &pattern->url)) {
                     return false;
                 }

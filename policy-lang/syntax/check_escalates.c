@@ -316,14 +316,14 @@ static struct sp_rule *deny_but(struct guarding *g, const struct sp_rule *action
     return rule;
 }
 
-/* Whether a literal allow names the action: its placeholders stand for any segments. A scope's
- * parameter where the action has a literal names nothing: it may become anything at issue. */
+/* Whether a literal allow of the action's method names it: the action's placeholders stand for
+ * any segments. A scope's parameter where the action has a literal names nothing: it may become
+ * anything at issue. */
 static bool names(const struct sp_rule *literal, const struct sp_rule *action)
 {
     const struct url_pattern *l = &literal->url, *a = &action->url;
     bool rest = a->n_segments > 0 && a->segments[a->n_segments - 1].kind == SEGMENT_REST;
-    bool fits = (literal->methods & action->methods) && sp_text_eq(l->host, a->host) &&
-                l->https && l->port == 443 &&
+    bool fits = sp_text_eq(l->host, a->host) && l->https && l->port == 443 &&
                 (rest ? l->n_segments >= a->n_segments : l->n_segments == a->n_segments);
     for (size_t i = 0; i < a->n_segments && fits; i++) {
         fits = a->segments[i].kind != SEGMENT_LITERAL ||
@@ -350,8 +350,9 @@ static void keep_conditions(struct guarding *g, const struct sp_rule *action, si
     bool wild = false;
     for (size_t i = 0; i < g->scope->n_rules && !wild; i++) {
         const struct sp_rule *rule = g->scope->rules[i];
-        wild = !rule->denies && !(rule_is_literal(rule) && names(rule, action)) &&
-               (rule->methods & action->methods) && pattern_overlaps(rule, g->named[k]);
+        wild = !rule->denies && (rule->methods & action->methods) &&
+               !(rule_is_literal(rule) && names(rule, action)) &&
+               pattern_overlaps(rule, g->named[k]);
     }
     struct sp_rule *deny = wild ? alloc(g, 1, sizeof *deny) : NULL;
     if (deny) {

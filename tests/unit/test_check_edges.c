@@ -209,6 +209,15 @@ static void T64_literal_allows_open_only_what_they_name(void **state)
              "allow GET " H "/**\nallow POST " H "/other/**\nallow POST " H "/p1/b*");
     s = sp_policy_scope(kit->policy, 0);
     assert_false(kit_allows(kit, s, "POST", H "/p1/bc"));
+    /* Before the wildcard stand literals of other things. */
+    scope_is(kit, &listing,
+             "allow GET " H "/p1/a\nallow POST " H "/other\n"
+             "allow POST " H "/p1/a where body.x = 1 escalates\nallow * " H "/**");
+    s = sp_policy_scope(kit->policy, 0);
+    request = kit_form(kit, H "/p1/a", "x=1");
+    assert_true(kit_match(s, &request).allowed);
+    request = kit_form(kit, H "/p1/a", "x=2");
+    assert_false(kit_match(s, &request).allowed);
 }
 
 static void T64_more_literals_of_one_action_than_can_be_told_are_an_error(void **state)
@@ -258,6 +267,151 @@ static void other_paths_of_what_is_denied_are_hinted_at(void **state)
     scope_is(kit, &listing, "allow GET " H "/**\ndeny GET " H "/{a:any}/y");
     scope_is(kit, &listing, "allow GET " H "/**\ndeny GET " H "/");
 }
+
+/* Another kind of the same server has its whole API under /api/v3: no other path to a resource.
+ */
+static void the_mount_of_an_api_is_no_other_path(void **state)
+{
+    static const struct {
+        const char *longer;
+        bool said;
+    } rows[] = {
+        {"/api/v3/refunds", false}, {"/api/x3/refunds", true},  {"/apo/v3/refunds", true},
+        {"/{a}/v3/refunds", true},  {"/api/{v}/refunds", true},
+    };
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sp_catalogue_action actions[] = {ACTION("refunds", "/refunds", GET, false),
+                                                ACTION("longer", "", GET, false)};
+        actions[1].path = sp_text_of(rows[i].longer);
+        struct listing listing = {.list = {CATALOGUE("p", host_h, actions)}, .n = 1};
+        scope_is(kit, &listing, "allow GET " H "/**\ndeny GET " H "/refunds");
+        assert_int_equal(kit_said(kit, "W193", NULL), rows[i].said);
+    }
+}
+
+static void documents_and_currencies_are_pinned_by_lists_of_strings(void **state)
+{
+    static const struct sp_catalogue_action money[] = {
+        {{"pay", 3}, {"/pay", 4}, SP_METHOD_POST, false, false, true}};
+    static const struct {
+        const char *where;
+        bool said;
+    } rows[] = {
+        {"body.currency = \"usd\"", false},
+        {"body.currency in {\"usd\", \"eur\"}", false},
+        {"body.a = 1 or body.currency = \"usd\"", true},
+        {"any(body.currency) = \"usd\"", true},
+        {"body.currency in {1, 2}", true},
+    };
+    struct kit *kit = *state;
+    struct listing listing = {.list = {CATALOGUE("p", host_h, money)}, .n = 1};
+    struct sp_world world = {.user = &listing, .catalogues = catalogues};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[512];
+        (void)snprintf(text, sizeof text,
+                       "sallyport 1\nscope s { key k ttl 1h\nallow POST " H
+                       "/pay where body.amount in 1..9 and (%s)\n"
+                       "budget sum(body.amount) <= 50 per day }\n",
+                       rows[i].where);
+        (void)kit_compile_in(kit, &world, sp_text_of(text));
+        if (kit_said(kit, "W183", NULL) != rows[i].said) {
+            fail_msg("%s", rows[i].where);
+        }
+    }
+    scope_is(kit, &listing,
+             "allow POST " H "/pay where query.amount in 1..9\n"
+             "budget sum(query.amount) <= 50 per day");
+    assert_false(kit_said(kit, "W183", NULL));
+}
+
+/* What cannot all be looked at is refused: a rule could open any GraphQL document. */
+static void more_graphql_actions_than_can_be_told_are_an_error(void **state)
+{
+    enum { MANY = 16385 };
+    struct kit *kit = *state;
+    struct sp_catalogue_action *many = calloc(MANY, sizeof *many);
+    assert_non_null(many);
+    for (size_t i = 0; i < MANY; i++) {
+        many[i] = (struct sp_catalogue_action){
+            {"g", 1}, {"/graphql", 8}, SP_METHOD_POST, false, true, false};
+    }
+    struct listing listing = {.n = 1};
+    struct sp_world world = {.user = &listing, .catalogues = catalogues};
+    for (size_t n = MANY - 1; n <= MANY; n++) {
+        listing.list[0] = (struct sp_catalogue){{"p", 1}, &host_h, 1, many, n};
+        assert_int_equal(kit_compile_in(kit, &world,
+                                        SP_TEXT("sallyport 1\nscope s { key k ttl 1h "
+                                                "allow GET " H "/a }")),
+                         n < MANY ? SP_OK : SP_ENOMEM);
+    }
+    free(many);
+}
+
+/* ---- what a scope insists on ----------------------------------------------------------
+ */
+
+static bool key_is_known(void *user, struct sp_text id, const struct sp_text **ret_hosts,
+                         size_t *ret_n_hosts)
+{
+    (void)user;
+    *ret_hosts = &host_h;
+    *ret_n_hosts = 1;
+    return sp_text_is(id, "k");
+}
+
+static bool key_setting(void *user, struct sp_text id, struct sp_text name,
+                        struct sp_text *ret_value)
+{
+    (void)user;
+    *ret_value = SP_TEXT("true");
+    return sp_text_is(id, "k") && sp_text_is(name, "livemode");
+}
+
+static void a_key_has_to_be_what_its_scope_insists_on(void **state)
+{
+    static const struct {
+        const char *insists, *message;
+    } rows[] = {
+        {"insist livemode = true", NULL},
+        {"insist livemode = false", "key k has livemode true"},
+        {"insist other = \"test\"", "key k has no other"},
+    };
+    struct kit *kit = *state;
+    const struct sp_world world = {.key_hosts = key_is_known, .key_setting = key_setting};
+    const struct sp_diag *diag = NULL;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[256];
+        (void)snprintf(text, sizeof text,
+                       "sallyport 1\nscope s { key k ttl 1h %s allow GET " H "/a }\n",
+                       rows[i].insists);
+        assert_int_equal(says(kit, &world, text, "E124"), rows[i].message != NULL);
+        if (rows[i].message) {
+            assert_true(kit_said(kit, "E124", &diag));
+            assert_string_equal(diag->message, rows[i].message);
+        }
+    }
+}
+
+static void what_a_scope_insists_on_is_told_in_order(void **state)
+{
+    struct kit *kit = *state;
+    struct sp_text name, value;
+    assert_int_equal(kit_compile_in(kit, NULL,
+                                    SP_TEXT("sallyport 1\nscope s { key k ttl 1h insist a = "
+                                            "true insist b = \"x\" allow GET " H "/a }")),
+                     SP_OK);
+    const struct sp_scope *s = sp_policy_scope(kit->policy, 0);
+    assert_true(sp_scope_insist(s, 0, &name, &value));
+    assert_true(sp_text_is(name, "a") && sp_text_is(value, "true"));
+    assert_true(sp_scope_insist(s, 1, &name, &value));
+    assert_true(sp_text_is(name, "b") && sp_text_is(value, "x"));
+    assert_false(sp_scope_insist(s, 2, &name, &value));
+    assert_false(sp_scope_insist(s, 3, &name, &value));
+}
+
+/* ---- catalogues, whole ----------------------------------------------------------------
+ */
 
 static void catalogues_without_end_are_looked_at_in_part(void **state)
 {
@@ -410,6 +564,11 @@ int main(void)
         kit_test(T64_literal_allows_open_only_what_they_name),
         kit_test(T64_more_literals_of_one_action_than_can_be_told_are_an_error),
         kit_test(other_paths_of_what_is_denied_are_hinted_at),
+        kit_test(the_mount_of_an_api_is_no_other_path),
+        kit_test(documents_and_currencies_are_pinned_by_lists_of_strings),
+        kit_test(more_graphql_actions_than_can_be_told_are_an_error),
+        kit_test(a_key_has_to_be_what_its_scope_insists_on),
+        kit_test(what_a_scope_insists_on_is_told_in_order),
         kit_test(catalogues_without_end_are_looked_at_in_part),
         kit_test(T64_the_json_form_gets_the_denies_of_its_own_keys),
         kit_test(a_policy_has_only_so_many_files),

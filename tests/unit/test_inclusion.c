@@ -277,6 +277,8 @@ static void a_scope_that_insists_on_less_does_not_narrow(void **state)
         {"insist a = true", "insist b = \"x\" insist a = true", true},
         {"insist a = true", "insist a = false", false},
         {"insist a = true insist b = \"x\"", "insist a = true", false},
+        {"insist a = true insist b = \"x\"", "insist b = \"x\"", false},
+        {"insist a = true", "insist a = true insist b = \"x\"", true},
         {"insist a = true", "", false},
         {"", "insist a = true", true},
     };

@@ -27,6 +27,7 @@ static const struct sp_catalogue_action world_actions[] = {
     {T("files.put"), T("/files/{path...}"), SP_METHOD_PUT, true, false, false},
     {T("read"), T("/v1/things"), SP_METHOD_GET, false, false, false},
     {T("read2"), T("/v1/of/things"), SP_METHOD_GET, false, false, false},
+    {T("graphql"), T("/graphql"), SP_METHOD_POST, true, true, false},
 };
 static const struct sp_catalogue world_catalogue = {
     T("prov"), &world_host, 1, world_actions, sizeof world_actions / sizeof *world_actions};

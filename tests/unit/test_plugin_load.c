@@ -3,7 +3,9 @@
 #include "plugin_symbol.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -33,6 +35,43 @@ static void assert_bad(const char *name, sp_status status, const char *words)
     struct sp_plugin_rules rules = dev_rules();
     (void)snprintf(path, sizeof path, "%s/%s.so", BAD_DIR, name);
     assert_load_refused(path, &rules, status, words);
+}
+
+/* ---- the kernel holds a page of the copy ------------------------------------------------ */
+
+/* Of fcntl's calls that add seals, so many are refused as the kernel does. */
+static int busy_seals;
+
+int __real_fcntl(int fd, int command, ...);
+int __wrap_fcntl(int fd, int command, ...);
+
+int __wrap_fcntl(int fd, int command, ...)
+{
+    va_list args;
+    va_start(args, command);
+    int arg = va_arg(args, int);
+    va_end(args);
+    if (command == F_ADD_SEALS && busy_seals > 0) {
+        busy_seals--;
+        errno = EBUSY;
+        return -1;
+    }
+    return __real_fcntl(fd, command, arg);
+}
+
+static void a_copy_that_the_kernel_holds_is_sealed_when_it_lets_go(void **state)
+{
+    (void)state;
+    struct sp_plugin_rules rules = dev_rules();
+    struct sp_provider *provider = NULL;
+    struct sp_error err = {""};
+    busy_seals = 3;
+    assert_int_equal(sp_plugin_load(STRIPE_SO, &rules, &provider, &err), SP_OK);
+    assert_int_equal(busy_seals, 0);
+    provider->ops->free(provider);
+    busy_seals = 1000;
+    assert_load_refused(STRIPE_SO, &rules, SP_EIO, "cannot be sealed");
+    busy_seals = 0;
 }
 
 /* ---- T46: what the library is ----------------------------------------------------------- */
@@ -572,6 +611,7 @@ int main(void)
         /* First: later ones may bring the real libgcc_s into the process. */
         cmocka_unit_test(T46_symbol_from_a_dependency_is_refused),
         cmocka_unit_test(T46_symbol_of_another_library_is_told_apart),
+        cmocka_unit_test(a_copy_that_the_kernel_holds_is_sealed_when_it_lets_go),
         cmocka_unit_test(T46_wrong_major_is_refused),
         cmocka_unit_test(T46_library_without_a_note_is_refused),
         cmocka_unit_test(T46_two_notes_are_refused),
