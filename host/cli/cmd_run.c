@@ -135,7 +135,8 @@ static bool make_bundle(struct run *r)
     if (fd < 0) {
         r->bundle[0] = '\0';
     } else {
-        good = write(fd, all.ptr, all.len) == (ssize_t)all.len && close(fd) == 0;
+        bool written = write(fd, all.ptr, all.len) == (ssize_t)all.len;
+        fd = close(fd) == 0 && written ? 0 : -1;
     }
     if (good && fd < 0) {
         (void)cli_error(RUN_FAILED, "a file in /tmp: %s", strerror(errno));
@@ -177,38 +178,65 @@ static bool set_environment(const struct run *r)
 /* ---- the command ---------------------------------------------------------------------------
  */
 
-static void watched(sigset_t *ret_set)
+/*
+ * What would end us is held back from before the token is issued until it is revoked again, so
+ * that no signal can leave one that lives on. The mask that was is what the command gets.
+ */
+static void hold_signals(sigset_t *ret_held, sigset_t *ret_before)
 {
     static const int signals[] = {SIGCHLD, SIGTERM, SIGHUP, SIGINT, SIGQUIT};
-    (void)sigemptyset(ret_set);
+    (void)sigemptyset(ret_held);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-        (void)sigaddset(ret_set, signals[i]);
+        (void)sigaddset(ret_held, signals[i]);
     }
+    /* Were it ignored, which is inherited, the kernel would reap the command and tell nobody.
+     */
+    (void)signal(SIGCHLD, SIG_DFL);
+    (void)sigprocmask(SIG_BLOCK, ret_held, ret_before);
 }
 
-/* Until it ends; what ends us is handed on, so that the token is revoked all the same. From a
- * terminal it gets SIGINT and SIGQUIT by itself. */
-static int wait_for(pid_t pid, const sigset_t *set)
+/* One that came before there was a command to hand it to; 0: none. */
+static int signal_so_far(void)
 {
-    int status = 0, number = 0;
-    while (waitpid(pid, &status, WNOHANG) == 0) {
-        if (sigwait(set, &number) == 0 && (number == SIGTERM || number == SIGHUP)) {
+    static const int ends[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT};
+    sigset_t pending;
+    (void)sigemptyset(&pending);
+    (void)sigpending(&pending);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        if (sigismember(&pending, ends[i]) == 1) {
+            return ends[i];
+        }
+    }
+    return 0;
+}
+
+/* Until it ends. What ends us is handed on; what a terminal sends (SI_KERNEL) it gave the
+ * command already, which is of the same process group. */
+static int wait_for(pid_t pid, const sigset_t *held)
+{
+    int status = 0;
+    pid_t got;
+    while ((got = waitpid(pid, &status, WNOHANG)) == 0) {
+        siginfo_t info;
+        int number = sigwaitinfo(held, &info);
+        bool terminal = info.si_code == SI_KERNEL && (number == SIGINT || number == SIGQUIT);
+        if (number > 0 && number != SIGCHLD && !terminal) {
             (void)kill(pid, number);
         }
+    }
+    if (got < 0) {
+        return cli_error(RUN_FAILED, "how the command ended is not known: %s", strerror(errno));
     }
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static int start_and_wait(const struct run *r)
+static int start_and_wait(const struct run *r, const sigset_t *held, const sigset_t *before)
 {
     posix_spawnattr_t attributes;
-    sigset_t set, before;
     pid_t pid = 0;
-    watched(&set);
-    (void)sigprocmask(SIG_BLOCK, &set, &before);
     int failed = posix_spawnattr_init(&attributes);
     if (!failed) {
-        (void)posix_spawnattr_setsigmask(&attributes, &before);
+        (void)posix_spawnattr_setsigmask(&attributes, before);
         (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
         failed = posix_spawnp(&pid, r->command[0], NULL, &attributes, r->command, environ);
         (void)posix_spawnattr_destroy(&attributes);
@@ -217,7 +245,17 @@ static int start_and_wait(const struct run *r)
         return cli_error(failed == ENOENT ? RUN_NOT_FOUND : RUN_CANNOT, "%s: %s", r->command[0],
                          strerror(failed));
     }
-    return wait_for(pid, &set);
+    return wait_for(pid, held);
+}
+
+static int with_token(struct run *r, const sigset_t *held, const sigset_t *before)
+{
+    int number = signal_so_far();
+    if (number != 0) {
+        return 128 + number;
+    }
+    return set_environment(r) ? start_and_wait(r, held, before)
+                              : cli_error(RUN_FAILED, "the environment cannot be set");
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -246,16 +284,19 @@ static int run(struct cli *cli, int argc, char **argv)
         return RUN_FAILED;
     }
     r.command = argv + split + 1;
-    if (!find_proxy(&r) || !make_bundle(&r)) {
+    if (!find_proxy(&r)) {
         return RUN_FAILED;
     }
+    sigset_t held, before;
+    hold_signals(&held, &before);
     int result = RUN_FAILED;
-    if (issue(&r)) {
-        result = set_environment(&r) ? start_and_wait(&r)
-                                     : cli_error(RUN_FAILED, "the environment cannot be set");
+    if (make_bundle(&r) && issue(&r)) {
+        result = with_token(&r, &held, &before);
         revoke_token(&r);
     }
-    (void)unlink(r.bundle);
+    if (r.bundle[0] != '\0') {
+        (void)unlink(r.bundle);
+    }
     return result;
 }
 

@@ -109,6 +109,9 @@ def test_the_proxys_token_counts_and_the_clients_own_key_does_not(shop):
 def test_absolute_form_is_taken_and_goes_out_over_https_alone(shop):
     token = shop.issue()
     assert shop.curl("http://" + CHARGE, proxy=token + "@" + shop.at)[1] == 200
+    seen = dict(shop.recorder.requests()[-1]["headers"])
+    assert shop.key in seen["authorization"] and token not in json.dumps(seen)
+    assert not [name for name in seen if name.startswith("proxy-")]  # T26
     assert shop.curl("http://example.org/", proxy=token + "@" + shop.at)[1] == 403
 
 
@@ -216,6 +219,8 @@ def test_a_sealed_host_opens_no_tunnel(shop):
     with shop.host.admin() as admin:
         admin.ok("seal")
     assert shop.curl("https://" + CHARGE, proxy=token + "@" + shop.at)[0] != 0
+    answer = shop.raw(b"CONNECT api.stripe.com:443 HTTP/1.1\r\nHost: api.stripe.com:443\r\n\r\n")
+    assert answer.startswith("HTTP/1.1 503 ") and "sealed" in answer
 
 
 # ---- sallyport run ----
@@ -270,21 +275,36 @@ def test_run_says_what_failed_with_the_statuses_of_env(shop):
         assert subprocess.run([*argv, *args], capture_output=True, check=False).returncode == 125
 
 
-def test_run_hands_signals_on_and_revokes_all_the_same(shop):
+def start_run(shop, *command, **options):
     key = os.path.join(shop.folder, "desk.key")
     shop.desk.write(key)
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [build_file("host", "sallyport"), "--dir", shop.host.dir, "--endpoint",
          shop.host.endpoint, "--key-file", key, "run", "--scope", "shop", "--proxy", shop.at,
-         "--", sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"],
-        stdout=subprocess.PIPE)
+         "--", *command], stdout=subprocess.PIPE, **options)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"])
+def test_run_hands_signals_on_and_revokes_all_the_same(shop, name):
+    number = getattr(signal, name)
+    process = start_run(shop, sys.executable, "-c",
+                        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+                        "print('up', flush=True); time.sleep(60)")
     assert process.stdout.readline() == b"up\n"
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 128 + signal.SIGTERM
+    process.send_signal(number)
+    assert process.wait(20) == 128 + number
     process.stdout.close()
     end = time.monotonic() + 5
     while not all(t.get("revoked") for t in tokens(shop)):
         assert time.monotonic() < end
+
+
+def test_run_hears_of_the_end_where_children_are_ignored(shop):
+    """SIGCHLD as SIG_IGN is inherited: the kernel would reap the command, and tell nobody."""
+    process = start_run(shop, "sh", "-c", "sleep 0.3; exit 7",
+                        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert process.wait(20) == 7
+    process.stdout.close()
 
 
 # ---- an MCP server whose host is hard-coded ----

@@ -64,13 +64,17 @@ class App:
     def __init__(self, folder, pem):
         self.folder, self.log = folder, folder / "github.log"
         self.pem = pem
-        self.github = upstreams.github(log=self.log, pem=pem)
-        self.host = Host(folder / "state")
         self.desk = Curve()
-        self.host.write_policy("app.scope", POLICY % self.desk.public)
-        self.host.start()
-        self.add()
-        self.host.reload()
+        self.host = Host(folder / "state")
+        self.github = upstreams.github(log=self.log, pem=pem)
+        try:
+            self.host.write_policy("app.scope", POLICY % self.desk.public)
+            self.host.start()
+            self.add()
+            self.host.reload()
+        except BaseException:
+            self.close()
+            raise
 
     def add(self, **settings):
         self.host.key_add("bot", "github", {"upstream": self.github.url, "app_id": "12345",
