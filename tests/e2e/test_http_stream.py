@@ -153,6 +153,17 @@ def test_T8_a_client_that_leaves_ends_the_call_upstream(w):
     wait_until(lambda: admin.ok("status")["http_connections"] == 0, 3)
 
 
+def test_T8_a_client_that_leaves_ends_a_call_whose_upstream_says_nothing(w):
+    """Nothing comes that could not be handed on: that the client left has to be seen by itself."""
+    w.recorder.answer({"*": {"headers": EVENTS, "chunks": [[0, "data: 1\n\n"], [9000, "late"]]}})
+    stream = Stream(w)
+    admin = w.host.admin()
+    assert stream.chunk()
+    assert admin.ok("status")["calls_in_flight"] == 1
+    stream.close()
+    wait_until(lambda: admin.ok("status")["calls_in_flight"] == 0, 1.5)
+
+
 def test_T66_a_revocation_cuts_a_stream_within_a_second(w):
     w.recorder.answer({"*": {"headers": EVENTS, "chunks": [[50, "data: NOW\n\n"]] * 300}})
     stream = Stream(w)
