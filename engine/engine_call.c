@@ -429,10 +429,9 @@ static sp_status intent_work(struct sp_job *job, struct sp_store *store)
 }
 
 static bool join_flight(struct sp_engine *engine, struct sp_call *call,
-                        const struct sp_decision *decision, sp_engine_begun begun, void *user)
+                        const struct sp_decision *decision, const uint8_t digest[SP_HASH_BYTES],
+                        sp_engine_begun begun, void *user)
 {
-    uint8_t digest[SP_HASH_BYTES];
-    digest_of(call, digest);
     struct sp_ticket *first = find_flight(engine, call, decision->root, digest);
     if (!first) {
         return false;
@@ -478,8 +477,12 @@ void sp_engine_begin(struct sp_engine *engine, struct sp_call *call, sp_engine_b
         begin_refused(engine, call, begun, user, &decision);
         return;
     }
-    if (call->id.len && join_flight(engine, call, &decision, begun, user)) {
-        return;
+    uint8_t digest[SP_HASH_BYTES] = {0}; /* of the request; without an id nobody asks for it */
+    if (call->id.len) {
+        digest_of(call, digest);
+        if (join_flight(engine, call, &decision, digest, begun, user)) {
+            return;
+        }
     }
     int64_t now = engine_boot(engine);
     if (!judge_rates(engine, &judged, true, now, &decision)) {
@@ -496,9 +499,7 @@ void sp_engine_begin(struct sp_engine *engine, struct sp_call *call, sp_engine_b
     t->begun = begun;
     t->user = user;
     t->taken_ms = now;
-    if (t->id[0]) {
-        digest_of(call, t->digest);
-    }
+    memcpy(t->digest, digest, sizeof t->digest);
     if (t->id[0] || judged.n_budgets > 0) {
         t->budget_now_ms = engine_time(engine);
         t->job.work = intent_work;
