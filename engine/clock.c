@@ -14,10 +14,15 @@ static int64_t read_ms(clockid_t id)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t sp_wall_ms(void)
+{
+    return read_ms(CLOCK_REALTIME);
+}
+
 static int64_t wall_ms(void *user)
 {
     (void)user;
-    return read_ms(CLOCK_REALTIME);
+    return sp_wall_ms();
 }
 
 static int64_t boot_ms(void *user)

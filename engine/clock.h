@@ -15,6 +15,9 @@ struct sp_clock {
     char boot_id[37];               /* /proc/sys/kernel/random/boot_id: names this boot */
 };
 
+/* The system's own, where nothing has to be moved: Unix time, milliseconds. */
+int64_t sp_wall_ms(void);
+
 sp_status sp_clock_system(struct sp_clock *ret_clock, struct sp_error *err);
 
 /* "2026-11-23T06:36:49.123Z" (RFC 3339), 24 bytes and a NUL. */

@@ -143,6 +143,8 @@ struct sp_key { /* one version of a registered key; immutable; counted */
 const struct sp_key *sp_engine_key(struct sp_engine *engine, struct sp_text id);
 void sp_key_ref(const struct sp_key *key);
 void sp_key_unref(struct sp_engine *engine, const struct sp_key *key);
+/* Whether the key was registered for that host (canonical); it goes to no other. */
+bool sp_key_covers(const struct sp_key *key, struct sp_text host);
 void sp_engine_each_key(struct sp_engine *engine,
                         void (*fn)(void *user, const struct sp_key *key), void *user);
 

@@ -121,16 +121,6 @@ static bool caveats_allow(struct sp_engine *engine, struct sp_call *call,
 /* ---- keys
  * ------------------------------------------------------------------------------------ */
 
-static bool covers(const struct key_version *key, struct sp_text host)
-{
-    for (size_t i = 0; i < key->public.n_hosts; i++) {
-        if (sp_text_eq(key->public.hosts[i], host)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool names_key(const struct sp_scope *scope, struct sp_text id)
 {
     for (size_t i = 0; i < sp_scope_n_keys(scope); i++) {
@@ -179,7 +169,7 @@ static struct key_version *choose_key(const struct sp_engine *engine,
             continue;
         }
         missing = missing || !key;
-        if (!key || !covers(key, call->request->url.host)) {
+        if (!key || !sp_key_covers(&key->public, call->request->url.host)) {
             continue;
         }
         if (found) {
@@ -229,7 +219,7 @@ static void choose_host(const struct sp_engine *engine, const struct sp_call *ca
         }
         one_provider = agrees(&provider, key->public.provider) && one_provider;
         one_host = agrees(&first, key->public.hosts[0]) && one_host;
-        named = named || covers(key, to->named);
+        named = named || sp_key_covers(&key->public, to->named);
     }
     if (!first.ptr) {
         decide(decision, SP_CODE_KEY_NOT_IN_SCOPE, "ask for a token of another scope",

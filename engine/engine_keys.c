@@ -10,6 +10,17 @@ enum { KEY_MAX_BYTES = 1 << 20, SECRETS_MAX = 32, HOSTS_MAX = 64 };
 /* ---- versions
  * -------------------------------------------------------------------------------- */
 
+/* Nothing yet, with one reference. */
+static struct key_version *version_new(void)
+{
+    struct key_version *version = calloc(1, sizeof *version);
+    if (version) {
+        version->n_refs = 1;
+        sp_arena_init(&version->arena, KEY_MAX_BYTES);
+    }
+    return version;
+}
+
 static void version_free(struct key_version *version)
 {
     bool own = !version->base;
@@ -59,6 +70,16 @@ struct key_version *key_find(const struct sp_engine *engine, struct sp_text id)
         }
     }
     return NULL;
+}
+
+bool sp_key_covers(const struct sp_key *key, struct sp_text host)
+{
+    for (size_t i = 0; i < key->n_hosts; i++) {
+        if (sp_text_eq(key->hosts[i], host)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool key_has_setting(const struct key_version *key, struct sp_text name,
@@ -228,12 +249,10 @@ static sp_status secrets_decode(struct key_version *v, struct sp_pool *pool,
 sp_status version_of_secrets(struct sp_pool *pool, const struct sp_secret *plain,
                              struct key_version **ret_version)
 {
-    struct key_version *v = calloc(1, sizeof *v);
+    struct key_version *v = version_new();
     if (!v) {
         return SP_ENOMEM;
     }
-    v->n_refs = 1;
-    sp_arena_init(&v->arena, KEY_MAX_BYTES);
     sp_status status = secrets_decode(v, pool, plain);
     if (status) {
         version_free(v);
@@ -247,16 +266,14 @@ sp_status version_join(struct key_version *base, struct key_version *minted,
                        struct key_version **ret_version)
 {
     size_t n_base = base->public.n_secrets, n_minted = minted->public.n_secrets;
-    struct key_version *v = calloc(1, sizeof *v);
+    struct key_version *v = version_new();
     if (!v) {
         return SP_ENOMEM;
     }
-    v->n_refs = 1;
     v->base = base;
     v->minted = minted;
     sp_key_ref(&base->public);
     sp_key_ref(&minted->public);
-    sp_arena_init(&v->arena, KEY_MAX_BYTES);
     struct sp_key_secret *secrets =
         sp_arena_array(&v->arena, n_base + n_minted, sizeof *secrets);
     v->public = base->public; /* id, hosts, settings: the base lives as long */
@@ -346,18 +363,16 @@ static sp_status version_fill(struct key_version *v, const struct sp_key_row *ro
 static sp_status key_row(void *user, const struct sp_key_row *row)
 {
     struct reading *r = user;
-    struct key_version *v = calloc(1, sizeof *v);
+    struct key_version *v = version_new();
     struct key_version **more =
         realloc(r->list->items, (r->list->n + 1) * sizeof *r->list->items);
     if (more) {
         r->list->items = more;
     }
     if (!v || !more) {
-        free(v);
+        sp_key_unref(NULL, v ? &v->public : NULL);
         return SP_ENOMEM;
     }
-    v->n_refs = 1;
-    sp_arena_init(&v->arena, KEY_MAX_BYTES);
     sp_status status = version_fill(v, row, r);
     if (status) {
         version_free(v);
@@ -468,12 +483,10 @@ static void on_put(void *user, sp_status status, const struct sp_error *err)
 static sp_status version_make(struct sp_engine *engine, const struct sp_key_input *input,
                               const struct key_version *old, struct putting *p)
 {
-    struct key_version *v = calloc(1, sizeof *v);
+    struct key_version *v = version_new();
     if (!v) {
         return SP_ENOMEM;
     }
-    v->n_refs = 1;
-    sp_arena_init(&v->arena, KEY_MAX_BYTES);
     p->version = v;
     int64_t now = engine_wall(engine);
     v->public.id = sp_arena_copy(&v->arena, input->id);

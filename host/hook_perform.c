@@ -110,28 +110,8 @@ static bool keep(struct exchange *x, const struct sp_hook_request *request)
            copy_placements(&x->arena, &x->asked) && copy_parts(&x->arena, &x->asked);
 }
 
-static bool covers(const struct sp_key *key, struct sp_text host)
-{
-    for (size_t i = 0; i < key->n_hosts; i++) {
-        if (sp_text_eq(key->hosts[i], host)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- what is sent ---------------------------------------------------------------------------
  */
-
-static const struct sp_key_secret *secret_of(const struct sp_key *key, struct sp_text name)
-{
-    for (size_t i = 0; i < key->n_secrets; i++) {
-        if (sp_text_eq(key->secrets[i].name, name)) {
-            return &key->secrets[i];
-        }
-    }
-    return NULL;
-}
 
 /* The context's key, and the tokens that it signs for this request. */
 static sp_status make_key(struct exchange *x, struct sp_error *err)
@@ -147,16 +127,15 @@ static sp_status make_key(struct exchange *x, struct sp_error *err)
         memcpy(secrets, base->secrets, n * sizeof *secrets);
     }
     sp_status status = SP_OK;
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
+    int64_t now = sp_wall_ms();
     for (size_t i = 0; !status && i < x->asked.n_jwts; i++) {
         const struct sp_hook_jwt *jwt = &x->asked.jwts[i];
-        const struct sp_key_secret *signer = secret_of(base, jwt->key);
-        if (!signer || !signer->value.ptr) {
-            return SP_ESEALED;
+        struct sp_text signer;
+        status = sp_placement_secret(base, jwt->key, &signer, err);
+        if (!status) {
+            status = sp_jwt_sign(jwt, signer, now, sp_engine_pool(x->context->engine),
+                                 &x->tokens[i], err);
         }
-        status = sp_jwt_sign(jwt, sp_secret_text(&signer->value), (int64_t)now.tv_sec * 1000,
-                             sp_engine_pool(x->context->engine), &x->tokens[i], err);
         if (!status) {
             x->n_tokens++;
             secrets[n++] = (struct sp_key_secret){jwt->name, x->tokens[i]};
@@ -335,7 +314,7 @@ void sp_hook_perform(void *user, const struct sp_hook_request *request,
         end_with(x, SP_EINVAL, &err);
         return;
     }
-    if (!covers(context->key, x->request.url.host)) {
+    if (!sp_key_covers(context->key, x->request.url.host)) {
         (void)sp_fail(&err, SP_EDENIED,
                       "the plugin asks for %.*s, which is no host of this key",
                       (int)x->request.url.host.len, x->request.url.host.ptr);

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -559,9 +558,7 @@ sp_status sp_host_start(struct sp_host *host, const struct sp_host_options *opti
     if (status) {
         return status;
     }
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    host->started_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    host->started_ms = sp_wall_ms();
     host->log = (struct sp_log){STDERR_FILENO, host->config.log_json, host->config.log_level};
     host->zmq_context = zmq_ctx_new();
     if (!host->zmq_context || uv_loop_init(&host->loop)) {

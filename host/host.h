@@ -83,6 +83,9 @@ void sp_ops_proxy_announce(struct sp_host *host);
 /* See sp_http_front_config.connect. */
 struct sp_tls_context *sp_ops_proxy_connect(void *user, struct sp_http_exchange *exchange,
                                             char ret_host[SP_HTTP_HOST_BYTES]);
+/* Note and count a request that was refused before the engine judged it. */
+void sp_ops_note_refusal(struct sp_host *host, const struct sp_http_exchange *exchange,
+                         const struct sp_decision *decision);
 /* One request of a listener with mode = health; answers it. */
 void sp_ops_health(struct sp_host *host, struct sp_http_exchange *exchange);
 /* key.add, key.rotate and key.set, which ask the provider first. by: the administrator's name.

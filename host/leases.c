@@ -3,17 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 const struct sp_error leases_stopping = {"the host is stopping"};
 const struct sp_error leases_no_memory = {"out of memory"};
-
-int64_t leases_wall_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 int64_t leases_backoff_ms(unsigned n_failures)
 {
@@ -136,7 +128,7 @@ static void look_live(struct sp_leases *leases, struct sp_lease *lease, int64_t 
 static void look(void *user, struct sp_lease *lease)
 {
     struct sp_leases *leases = user;
-    int64_t now = leases_wall_ms();
+    int64_t now = sp_wall_ms();
     if (lease->state == SP_LEASE_LIVE) {
         look_live(leases, lease, now);
     } else if (lease->state == SP_LEASE_ENDING) {
@@ -190,8 +182,8 @@ void sp_leases_tick(struct sp_leases *leases)
         return;
     }
     sp_engine_each_lease(leases->config.engine, look, leases);
-    forget_mints(leases, leases_wall_ms());
-    look_removals(leases, leases_wall_ms());
+    forget_mints(leases, sp_wall_ms());
+    look_removals(leases, sp_wall_ms());
 }
 
 struct choice {
@@ -240,7 +232,7 @@ void sp_leases_end_key(struct sp_leases *leases, struct sp_text key, struct sp_t
         return;
     }
     (void)snprintf(removal->key, sizeof removal->key, "%.*s", (int)key.len, key.ptr);
-    removal->until_ms = leases_wall_ms() + SP_LEASES_REMOVE_MS;
+    removal->until_ms = sp_wall_ms() + SP_LEASES_REMOVE_MS;
     removal->done = done;
     removal->user = user;
     removal->next = leases->removals;
@@ -273,7 +265,7 @@ void sp_leases_stop(struct sp_leases *leases)
                 mint_free(mint);
             }
         }
-        look_removals(leases, leases_wall_ms());
+        look_removals(leases, sp_wall_ms());
     }
 }
 

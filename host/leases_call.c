@@ -53,16 +53,6 @@ static void on_permitted(void *user, sp_status status, const struct sp_text *wor
     }
 }
 
-static bool covers(const struct sp_key *key, struct sp_text host)
-{
-    for (size_t i = 0; i < key->n_hosts; i++) {
-        if (sp_text_eq(key->hosts[i], host)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static struct sp_text kept(struct sp_arena *arena, struct sp_buf *buf)
 {
     struct sp_text copy = sp_arena_copy(arena, sp_buf_text(buf));
@@ -99,7 +89,7 @@ static sp_status reaches_of(struct sp_arena *arena, const struct sp_scope *scope
     sp_buf_init(&path, 16 << 10);
     for (size_t i = 0; !status && i < n_rules; i++) {
         const struct sp_rule *rule = sp_scope_rule(scope, i);
-        if (sp_rule_denies(rule) || !covers(key, sp_rule_host(rule))) {
+        if (sp_rule_denies(rule) || !sp_key_covers(key, sp_rule_host(rule))) {
             continue;
         }
         sp_rule_print_path(rule, &path);
@@ -160,7 +150,7 @@ void taking_step(struct taking *t)
 {
     struct sp_lease *lease = NULL;
     struct sp_text words = t->words;
-    int64_t now = leases_wall_ms();
+    int64_t now = sp_wall_ms();
     if (t->leases->stopped) {
         taking_end(t, NULL, &leases_stopping);
         return;

@@ -42,7 +42,7 @@ static void on_gone(void *user, sp_status status, const struct sp_error *err)
     ending->busy = false;
     if (status) { /* the store does not write: again later */
         lease_say(ending->leases, SP_LOG_ERROR, "lease.failed", ending->lease, err->text);
-        ending->retry_ms = leases_wall_ms() + leases_backoff_ms(ending->n_failures++);
+        ending->retry_ms = sp_wall_ms() + leases_backoff_ms(ending->n_failures++);
     } else {
         ending_free(ending);
     }
@@ -70,7 +70,7 @@ static void on_revoked(void *user, sp_status status, uint64_t life_ms,
         return;
     }
     ending->busy = false;
-    ending->retry_ms = leases_wall_ms() + leases_backoff_ms(ending->n_failures++);
+    ending->retry_ms = sp_wall_ms() + leases_backoff_ms(ending->n_failures++);
     lease_say(ending->leases, SP_LOG_WARNING, "lease.not_revoked", ending->lease,
               *ending->context.failure.text ? ending->context.failure.text : err->text);
 }
@@ -103,7 +103,7 @@ static void on_ended(void *user, sp_status status, const struct sp_error *err)
     (void)err;
     ending->busy = false;
     if (status) {
-        ending->retry_ms = leases_wall_ms() + leases_backoff_ms(ending->n_failures++);
+        ending->retry_ms = sp_wall_ms() + leases_backoff_ms(ending->n_failures++);
     } else if (!ending->leases->stopped) {
         end_upstream(ending);
     }

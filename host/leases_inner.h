@@ -79,7 +79,6 @@ struct sp_leases {
  */
 
 extern const struct sp_error leases_stopping, leases_no_memory;
-int64_t leases_wall_ms(void);
 int64_t leases_backoff_ms(unsigned n_failures);
 /* Whether a call may still begin with it; whether it is time to renew it. */
 bool lease_is_fresh(const struct sp_lease *lease, int64_t now_ms);

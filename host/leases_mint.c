@@ -33,7 +33,7 @@ static void mint_over(struct mint *mint, const struct sp_error *failure)
     mint->key = NULL;
     if (failure) {
         mint->failure = *failure;
-        mint->rest_until_ms = leases_wall_ms() + leases_backoff_ms(mint->n_failures++);
+        mint->rest_until_ms = sp_wall_ms() + leases_backoff_ms(mint->n_failures++);
         sp_arena_reset(&mint->arena);
         sp_hook_context_done(&mint->context);
         mint->context.failure.text[0] = '\0';
@@ -171,7 +171,7 @@ void mint_join(struct taking *t, struct sp_text words)
         taking_end(t, NULL, &leases_no_memory);
         return;
     }
-    if (!mint->going && leases_wall_ms() < mint->rest_until_ms) {
+    if (!mint->going && sp_wall_ms() < mint->rest_until_ms) {
         struct sp_error failure = mint->failure;
         taking_end(t, NULL, &failure);
         return;

@@ -3,20 +3,12 @@
 #include "buf.h"
 #include "clock.h"
 
-#include <time.h>
 #include <unistd.h>
 
 static const char *level_name(enum sp_log_level level)
 {
     static const char *const names[] = {"debug", "info", "warning", "error"};
     return names[level];
-}
-
-static int64_t wall_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 void sp_log_write(const struct sp_log *log, enum sp_log_level level, const char *event,
@@ -26,7 +18,7 @@ void sp_log_write(const struct sp_log *log, enum sp_log_level level, const char 
         return;
     }
     char time[SP_TIME_BYTES];
-    sp_time_print(wall_ms(), time);
+    sp_time_print(sp_wall_ms(), time);
     struct sp_buf line;
     sp_buf_init(&line, 16384);
     sp_buf_addf(&line,

@@ -108,10 +108,7 @@ static void on_issued(void *user, const struct sp_decision *decision,
         answer_refusal(op, decision);
         return;
     }
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    sp_message_put_issued(&op->exchange->reply, op->message.id, issued,
-                          (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+    sp_message_put_issued(&op->exchange->reply, op->message.id, issued, sp_wall_ms());
     sp_exchange_reply(op->exchange);
 }
 

@@ -32,13 +32,18 @@ static void put_refusal(struct op *op, const struct sp_decision *decision)
     sp_http_put_refusal(&op->exchange->reply, form_of(op->host, op->exchange), decision);
 }
 
-/* Refused before the engine judged it, so it is noted and counted here. */
+void sp_ops_note_refusal(struct sp_host *host, const struct sp_http_exchange *exchange,
+                         const struct sp_decision *decision)
+{
+    sp_metrics_call(&host->metrics, &(struct sp_metrics_call){.provider = SP_TEXT(""),
+                                                              .decision = decision,
+                                                              .code = decision->code});
+    sp_engine_note_refusal(host->engine, sp_text_of(exchange->peer), decision->code);
+}
+
 static void note_refusal(struct op *op, const struct sp_decision *decision)
 {
-    sp_metrics_call(&op->host->metrics, &(struct sp_metrics_call){.provider = SP_TEXT(""),
-                                                                  .decision = decision,
-                                                                  .code = decision->code});
-    sp_engine_note_refusal(op->host->engine, sp_text_of(op->exchange->peer), decision->code);
+    sp_ops_note_refusal(op->host, op->exchange, decision);
     put_refusal(op, decision);
 }
 

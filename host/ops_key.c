@@ -478,11 +478,7 @@ void sp_ops_key_test(struct sp_host *host, struct sp_exchange *exchange,
         test_fail(t, SP_CODE_BAD_REQUEST, err.text);
         return;
     }
-    bool covered = false;
-    for (size_t i = 0; i < key->n_hosts; i++) {
-        covered = covered || sp_text_eq(key->hosts[i], t->request.url.host);
-    }
-    if (!covered) {
+    if (!sp_key_covers(key, t->request.url.host)) {
         test_fail(t, SP_CODE_KEY_NOT_IN_SCOPE, "this key is not for that host");
         return;
     }

@@ -99,9 +99,7 @@ struct looking {
 static void look(void *user, const struct sp_key *key)
 {
     struct looking *looking = user;
-    for (size_t i = 0; i < key->n_hosts; i++) {
-        looking->found = looking->found || sp_text_eq(key->hosts[i], looking->host);
-    }
+    looking->found = looking->found || sp_key_covers(key, looking->host);
 }
 
 static struct sp_tls_context *refuse(struct sp_host *host, struct sp_http_exchange *exchange,
@@ -110,10 +108,7 @@ static struct sp_tls_context *refuse(struct sp_host *host, struct sp_http_exchan
     struct sp_decision decision = {.code = code};
     (void)snprintf(decision.reason, sizeof decision.reason, "%s", reason);
     (void)snprintf(decision.hint, sizeof decision.hint, "%s", hint);
-    sp_metrics_call(&host->metrics, &(struct sp_metrics_call){.provider = SP_TEXT(""),
-                                                              .decision = &decision,
-                                                              .code = code});
-    sp_engine_note_refusal(host->engine, sp_text_of(exchange->peer), code);
+    sp_ops_note_refusal(host, exchange, &decision);
     sp_buf_reset(&exchange->reply);
     sp_http_put_refusal(&exchange->reply, (struct sp_http_form){.close = true}, &decision);
     return NULL;

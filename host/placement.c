@@ -156,6 +156,13 @@ static void add_percent_encoded(struct sp_wipe_buf *buf, struct sp_text text)
     }
 }
 
+static void add_pair(struct sp_wipe_buf *buf, struct sp_text name, struct sp_text value)
+{
+    add_percent_encoded(buf, name);
+    sp_wipe_buf_add_byte(buf, '=');
+    add_percent_encoded(buf, value);
+}
+
 /* Whether a client's parameter would be read in place of the placed one. */
 static bool clashes(struct sp_text param, struct sp_text placed)
 {
@@ -183,9 +190,7 @@ sp_status sp_placement_add_query(struct sp_text name, struct sp_text value,
     } else if (mark + 1 < target->ptr + target->len) {
         sp_wipe_buf_add_byte(target, '&');
     }
-    add_percent_encoded(target, name);
-    sp_wipe_buf_add_byte(target, '=');
-    add_percent_encoded(target, value);
+    add_pair(target, name, value);
     return SP_OK;
 }
 
@@ -236,9 +241,7 @@ sp_status sp_placement_form(const struct sp_placement *placement, const struct s
         if (body->len) {
             sp_wipe_buf_add_byte(body, '&');
         }
-        add_percent_encoded(body, placement->name);
-        sp_wipe_buf_add_byte(body, '=');
-        add_percent_encoded(body, sp_wipe_buf_text(&value));
+        add_pair(body, placement->name, sp_wipe_buf_text(&value));
     }
     sp_wipe_buf_done(&value);
     return status;

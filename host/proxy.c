@@ -170,18 +170,6 @@ static void on_reply(void *user, const struct sp_reply *reply)
            });
 }
 
-/* The last look before the key goes out: a rule cannot have sent it to another host, since the
- * compiler and the issue checked; this holds even if they were wrong. */
-static bool key_covers_host(const struct sp_key *key, struct sp_text host)
-{
-    for (size_t i = 0; i < key->n_hosts; i++) {
-        if (sp_text_eq(key->hosts[i], host)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void send_call(struct flight *flight)
 {
     const struct sp_request *request = flight->call->call.request;
@@ -191,7 +179,9 @@ static void send_call(struct flight *flight)
                 "the token was revoked or expired before the call was sent");
         return;
     }
-    if (!key_covers_host(flight->key, request->url.host)) {
+    /* The last look before the key goes out: a rule cannot have sent it to another host, since
+     * the compiler and the issue checked; this holds even if they were wrong. */
+    if (!sp_key_covers(flight->key, request->url.host)) {
         give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_KEY_NOT_IN_SCOPE,
                 "this key is not for that host");
         return;

@@ -111,6 +111,9 @@ void cli_print_table(const struct sp_wire_value *array, const char *const *colum
 /* The reply: JSON where asked, else the table of that field, or the map where field is NULL. */
 void cli_show(const struct cli *cli, const struct cli_answer *answer, const char *field,
               const char *const *columns, size_t n_columns);
+/* Ask the administration socket, and show the reply that way. */
+int cli_ask_and_show(const struct cli *cli, const struct sp_buf *request, const char *field,
+                     const char *const *columns, size_t n_columns);
 /* Text for people, control bytes escaped. */
 void cli_print_text(struct sp_text text);
 /* "sallyport: …" on standard error; returns status. */

@@ -196,17 +196,6 @@ static int run_init(struct cli *cli, int argc, char **argv)
 /* ---- simple requests -----------------------------------------------------------------------
  */
 
-static int ask_and_show(const struct cli *cli, const struct sp_buf *request)
-{
-    struct cli_answer answer;
-    int result = cli_ask_admin(cli, sp_buf_text(request), &answer);
-    if (result == CLI_YES) {
-        cli_show(cli, &answer, NULL, NULL, 0);
-    }
-    cli_answer_done(&answer);
-    return result;
-}
-
 static int run_simple(const struct cli *cli, const char *op, int argc, char **argv)
 {
     struct cli_list args;
@@ -216,7 +205,7 @@ static int run_simple(const struct cli *cli, const char *op, int argc, char **ar
     struct sp_buf request;
     sp_buf_init(&request, 256);
     cli_request(&request, op, 0);
-    int result = ask_and_show(cli, &request);
+    int result = cli_ask_and_show(cli, &request, NULL, NULL, 0);
     sp_buf_done(&request);
     return result;
 }
@@ -257,7 +246,7 @@ static int run_unseal(struct cli *cli, int argc, char **argv)
         cli_request(&request, "unseal", 1);
         sp_wire_put_str(&request, SP_TEXT("secret"));
         sp_wire_put_bin(&request, sp_buf_text(&secret));
-        result = ask_and_show(cli, &request);
+        result = cli_ask_and_show(cli, &request, NULL, NULL, 0);
     }
     cli_wipe(&secret);
     cli_wipe(&request);
@@ -282,7 +271,7 @@ static int run_backup(struct cli *cli, int argc, char **argv)
     sp_buf_init(&request, 4096);
     cli_request(&request, "backup", 1);
     sp_wire_pair_str(&request, "path", sp_text_of(path));
-    int result = ask_and_show(cli, &request);
+    int result = cli_ask_and_show(cli, &request, NULL, NULL, 0);
     sp_buf_done(&request);
     return result;
 }

@@ -59,18 +59,6 @@ static bool put_settings(struct sp_buf *request, const struct cli_list *settings
     return true;
 }
 
-static int ask(const struct cli *cli, struct sp_buf *request, const char *field,
-               const char *const *columns, size_t n_columns)
-{
-    struct cli_answer answer;
-    int result = cli_ask_admin(cli, sp_buf_text(request), &answer);
-    if (result == CLI_YES) {
-        cli_show(cli, &answer, field, columns, n_columns);
-    }
-    cli_answer_done(&answer);
-    return result;
-}
-
 /* The secret that a key of this provider has when nobody names one. */
 static const char *usual_secret(const char *provider)
 {
@@ -108,7 +96,7 @@ static int add_or_rotate(struct cli *cli, int argc, char **argv, bool add)
     if ((!settings || put_settings(&request, &options.settings)) &&
         put_secrets(&request, &options.secrets,
                     usual_secret(options.provider ? options.provider : ""))) {
-        result = ask(cli, &request, NULL, NULL, 0);
+        result = cli_ask_and_show(cli, &request, NULL, NULL, 0);
     }
     cli_wipe(&request);
     return result;
@@ -145,8 +133,9 @@ static int run_set(struct cli *cli, int argc, char **argv)
     for (size_t i = 0; i < unset.n; i++) {
         sp_wire_put_str(&request, sp_text_of(unset.items[i]));
     }
-    int result =
-        put_settings(&request, &settings) ? ask(cli, &request, NULL, NULL, 0) : CLI_USAGE;
+    int result = put_settings(&request, &settings)
+                     ? cli_ask_and_show(cli, &request, NULL, NULL, 0)
+                     : CLI_USAGE;
     sp_buf_done(&request);
     return result;
 }
@@ -162,7 +151,8 @@ static int run_list(struct cli *cli, int argc, char **argv)
     struct sp_buf request;
     sp_buf_init(&request, 256);
     cli_request(&request, "key.list", 0);
-    int result = ask(cli, &request, "keys", columns, sizeof columns / sizeof *columns);
+    int result =
+        cli_ask_and_show(cli, &request, "keys", columns, sizeof columns / sizeof *columns);
     sp_buf_done(&request);
     return result;
 }
@@ -177,7 +167,7 @@ static int with_id(struct cli *cli, int argc, char **argv, const char *op)
     sp_buf_init(&request, 1024);
     cli_request(&request, op, 1);
     sp_wire_pair_str(&request, "id", sp_text_of(args.items[0]));
-    int result = ask(cli, &request, NULL, NULL, 0);
+    int result = cli_ask_and_show(cli, &request, NULL, NULL, 0);
     sp_buf_done(&request);
     return result;
 }
@@ -205,7 +195,7 @@ static int run_test(struct cli *cli, int argc, char **argv)
     if (args.n == 2) {
         sp_wire_pair_str(&request, "url", sp_text_of(args.items[1]));
     }
-    int result = ask(cli, &request, NULL, NULL, 0);
+    int result = cli_ask_and_show(cli, &request, NULL, NULL, 0);
     sp_buf_done(&request);
     return result;
 }

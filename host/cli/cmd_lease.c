@@ -7,12 +7,8 @@ static int show(const struct cli *cli, struct sp_buf *request, const char *field
 {
     static const char *const columns[] = {"lease",  "key",   "state",      "expires",
                                           "tokens", "calls", "permissions"};
-    struct cli_answer answer;
-    int result = cli_ask_admin(cli, sp_buf_text(request), &answer);
-    if (result == CLI_YES) {
-        cli_show(cli, &answer, field, columns, sizeof columns / sizeof *columns);
-    }
-    cli_answer_done(&answer);
+    int result =
+        cli_ask_and_show(cli, request, field, columns, sizeof columns / sizeof *columns);
     sp_buf_done(request);
     return result;
 }

@@ -20,14 +20,10 @@ static int run_list(struct cli *cli, int argc, char **argv)
         return CLI_USAGE;
     }
     struct sp_buf request;
-    struct cli_answer answer;
     sp_buf_init(&request, 256);
     cli_request(&request, "plugin.list", 0);
-    int result = cli_ask_admin(cli, sp_buf_text(&request), &answer);
-    if (result == CLI_YES) {
-        cli_show(cli, &answer, "plugins", columns, sizeof columns / sizeof *columns);
-    }
-    cli_answer_done(&answer);
+    int result =
+        cli_ask_and_show(cli, &request, "plugins", columns, sizeof columns / sizeof *columns);
     sp_buf_done(&request);
     return result;
 }

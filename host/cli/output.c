@@ -251,3 +251,15 @@ void cli_show(const struct cli *cli, const struct cli_answer *answer, const char
         cli_print_map(&answer->map);
     }
 }
+
+int cli_ask_and_show(const struct cli *cli, const struct sp_buf *request, const char *field,
+                     const char *const *columns, size_t n_columns)
+{
+    struct cli_answer answer;
+    int result = cli_ask_admin(cli, sp_buf_text(request), &answer);
+    if (result == CLI_YES) {
+        cli_show(cli, &answer, field, columns, n_columns);
+    }
+    cli_answer_done(&answer);
+    return result;
+}

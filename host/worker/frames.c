@@ -357,14 +357,20 @@ void worker_put_manifest(struct sp_buf *buf, const struct sp_manifest *manifest)
     worker_frame_end(buf);
 }
 
-void worker_put_hosts(struct sp_buf *buf, const struct sp_text *hosts, size_t n)
+static void put_answer(struct sp_buf *buf, const char *name, const struct sp_text *texts,
+                       size_t n)
 {
     worker_frame_begin(buf);
     sp_wire_put_map(buf, 2);
     sp_wire_pair_int(buf, "status", SP_OK);
-    put_name(buf, "hosts");
-    put_texts(buf, hosts, n);
+    put_name(buf, name);
+    put_texts(buf, texts, n);
     worker_frame_end(buf);
+}
+
+void worker_put_hosts(struct sp_buf *buf, const struct sp_text *hosts, size_t n)
+{
+    put_answer(buf, "hosts", hosts, n);
 }
 
 static void put_headers(struct sp_buf *buf, uint32_t kind, const struct sp_setting *headers,
@@ -437,12 +443,7 @@ void worker_put_plan(struct sp_buf *buf, const struct sp_plan *plan)
 
 void worker_put_permissions(struct sp_buf *buf, const struct sp_text *words, size_t n)
 {
-    worker_frame_begin(buf);
-    sp_wire_put_map(buf, 2);
-    sp_wire_pair_int(buf, "status", SP_OK);
-    put_name(buf, "permissions");
-    put_texts(buf, words, n);
-    worker_frame_end(buf);
+    put_answer(buf, "permissions", words, n);
 }
 
 void worker_put_life(struct sp_buf *buf, uint64_t life_ms)
