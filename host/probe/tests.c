@@ -317,21 +317,22 @@ static void failing_allocations(struct probe *probe, struct probe_result *result
     }
 }
 
-/* One hard key through all hooks; what crashes or hangs ends the process. */
-static void try_hard_key(struct probe *probe, uint64_t n, struct probe_result *result)
+/* One hard key through all hooks; what crashes or hangs ends the process. The key's values are
+ * there until the next one is made. */
+static void try_hard_key(struct probe *probe, uint64_t n, struct probe_key *ret_key,
+                         struct probe_result *result)
 {
-    struct probe_key key;
-    probe_hard_key(probe, n, &key);
+    probe_hard_key(probe, n, ret_key);
     for (unsigned i = 0; i < n_hooks(probe); i++) {
         struct probe_said said;
         probe->answer = (unsigned)(n % probe_n_answers);
-        probe_ask(probe, hooks[i], &key, &said);
+        probe_ask(probe, hooks[i], ret_key, &said);
         /* Of its own making: what the network did, the host knows better. */
         bool own = said.returned != SALLYPORT_E_MEMORY &&
                    said.returned != SALLYPORT_E_UPSTREAM && said.returned != SALLYPORT_E_DENIED;
         if (said.status && own && !said.has_reason) {
             char text[300];
-            probe_print_key(&key, text, sizeof text);
+            probe_print_key(ret_key, text, sizeof text);
             probe_say(result, PROBE_WARN,
                       "%s failed without a reason (case %llu: %s); say what is wrong with "
                       "refuse()",
@@ -345,8 +346,9 @@ static void try_hard_key(struct probe *probe, uint64_t n, struct probe_result *r
 
 static void hard_keys(struct probe *probe, struct probe_result *result)
 {
+    struct probe_key key;
     for (uint64_t n = 0; n < HARD_KEYS; n++) {
-        try_hard_key(probe, n, result);
+        try_hard_key(probe, n, &key, result);
     }
 }
 
@@ -354,16 +356,16 @@ static void hard_keys(struct probe *probe, struct probe_result *result)
 static void fuzz(struct probe *probe, struct probe_result *result)
 {
     enum { AT_A_TIME = 100 };
+    struct probe_key key;
     for (uint64_t n = 0; n < AT_A_TIME; n++) {
-        try_hard_key(probe, probe->case_number + n, result);
+        try_hard_key(probe, probe->case_number + n, &key, result);
     }
 }
 
 static void reproduce(struct probe *probe, struct probe_result *result)
 {
     struct probe_key key;
-    probe_hard_key(probe, probe->case_number, &key);
-    try_hard_key(probe, probe->case_number, result);
+    try_hard_key(probe, probe->case_number, &key, result);
     if (result->verdict == PROBE_PASS) {
         char text[PROBE_TEXT_BYTES - 40];
         probe_print_key(&key, text, sizeof text);

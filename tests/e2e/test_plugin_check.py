@@ -65,6 +65,16 @@ def test_a_crash_is_named_and_a_random_key_can_be_tried_again():
     assert check(good, "--reproduce", again, expect=0)["passed"] == 1
 
 
+def test_a_key_that_was_survived_is_shown_as_it_was_tried():
+    """These cases have values of their own; the sanitizer looks whether they still stand."""
+    good = build_file("tests", "bad", "manners_none.so")
+    for case in range(10):
+        options = ("--reproduce", "342237948:%d" % case)
+        reports = [check(good, *options, expect=0) for _ in range(2)]
+        assert reports[0] == reports[1] and reports[0]["passed"] == 1
+        assert "it was survived: " in reports[0]["tests"][0]["reason"]
+
+
 def test_one_test_alone_with_a_key_of_the_authors():
     path = build_file("lib", "sallyport", "plugins", "rest.so")
     report = check(path, "--only", "key", "--set", "style=basic", "--set", "host=a.example.com",
