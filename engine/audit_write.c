@@ -123,14 +123,19 @@ sp_status sp_audit_check(struct sp_text fields, struct sp_error *err)
 static sp_status append_line(struct sp_audit *audit, int64_t wall_ms, struct sp_text fields,
                              struct sp_error *err)
 {
-    char prev[2 * SP_HASH_BYTES + 1], time[SP_TIME_BYTES];
-    size_t start = audit->pending.len;
-    sp_hex_encode(audit->hash, SP_HASH_BYTES, prev);
+    char time[SP_TIME_BYTES];
+    struct sp_buf *pending = &audit->pending;
+    size_t start = pending->len;
     sp_time_print(wall_ms, time);
-    sp_buf_addf(&audit->pending, "{\"seq\":%" PRIu64 ",\"prev\":\"%s\",\"time\":\"%s\",",
-                audit->seq + 1, prev, time);
-    sp_buf_add_text(&audit->pending, fields);
-    sp_buf_add_str(&audit->pending, "}\n");
+    sp_buf_add_str(pending, "{\"seq\":");
+    sp_buf_add_number(pending, (int64_t)audit->seq + 1);
+    sp_buf_add_str(pending, ",\"prev\":\"");
+    sp_buf_add_hex(pending, audit->hash, SP_HASH_BYTES);
+    sp_buf_add_str(pending, "\",\"time\":\"");
+    sp_buf_add_str(pending, time);
+    sp_buf_add_str(pending, "\",");
+    sp_buf_add_text(pending, fields);
+    sp_buf_add_str(pending, "}\n");
     if (audit->pending.failed) {
         audit->failed = true;
         return sp_fail(err, SP_ENOMEM, "audit: out of memory");

@@ -2,11 +2,12 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { SETTLE_MS = 1000 };
+enum { SETTLE_MS = 1000, LAZY_MS = 50, LAZY_MAX = 64 };
 
 struct queue {
     struct sp_job *first, **last;
@@ -16,10 +17,16 @@ struct queue {
 struct sp_commit {
     struct sp_commit_config config;
     pthread_t thread;
-    pthread_mutex_t lock; /* guards what follows, down to the next comment */
+    /* the loop thread's own */
+    struct queue submitted; /* not handed over yet */
+    size_t n_open;          /* submitted and not done */
+    bool urgent;            /* not all of `submitted` are lazy */
+    atomic_bool failed;     /* not healthy, for those without the lock */
+    pthread_mutex_t lock;   /* guards what follows, down to the next comment */
     pthread_cond_t work;
     struct queue waiting, finished;
     bool stopping, healthy;
+    bool hurry; /* not all of `waiting` are lazy, or there are enough of them */
     struct sp_error failure;
     struct sp_commit_stats stats;
     struct sp_head head;
@@ -58,6 +65,14 @@ static void queue_add(struct queue *queue, struct sp_job *job)
     queue->n++;
 }
 
+static void queue_move(struct queue *from, struct queue *to)
+{
+    *to->last = from->first;
+    to->last = from->first ? from->last : to->last;
+    to->n += from->n;
+    queue_init(from);
+}
+
 static struct sp_job *queue_take_all(struct queue *queue)
 {
     struct sp_job *first = queue->first;
@@ -81,10 +96,15 @@ static bool has_store_work(const struct sp_job *job)
     return job != NULL;
 }
 
-/* Lazy jobs need no fsync of their own. */
-static bool is_lazy(const struct sp_job *batch)
+static bool is_lazy(const struct sp_job *job)
 {
-    while (batch && batch->lazy && !batch->work) {
+    return job->lazy && !job->work;
+}
+
+/* Lazy jobs need no fsync of their own. */
+static bool all_lazy(const struct sp_job *batch)
+{
+    while (batch && is_lazy(batch)) {
         batch = batch->next;
     }
     return batch == NULL;
@@ -185,7 +205,7 @@ static sp_status run_batch(struct sp_commit *commit, struct sp_job *batch, struc
     for (struct sp_job *job = batch; job && !status; job = job->next) {
         status = run_job(commit, job, err);
     }
-    if (!status && !is_lazy(batch)) {
+    if (!status && !all_lazy(batch)) {
         status = flush(commit, err);
     }
     if (!status && store_work) {
@@ -250,16 +270,26 @@ static bool hand_back(struct sp_commit *commit, struct sp_job *batch)
     return wake;
 }
 
-/* Until there is work, the end, or something to settle. Called and returns with the lock. */
+/* Until there is work that does not wait for company, the end, or something to settle. Called
+ * and returns with the lock. */
 static void wait_for_work(struct sp_commit *commit)
 {
-    while (!commit->waiting.first && !commit->stopping) {
-        if (!commit->dirty || !commit->healthy) {
+    bool lazy = false; /* lazy_until is when the lazy ones have waited long enough */
+    int64_t lazy_until = 0;
+    while (!commit->hurry && !commit->stopping) {
+        bool settles = commit->dirty && commit->healthy;
+        if (commit->waiting.first && !lazy) {
+            lazy = true;
+            lazy_until = now_ms() + LAZY_MS;
+        }
+        if (!settles && !lazy) {
             (void)pthread_cond_wait(&commit->work, &commit->lock);
             continue;
         }
-        struct timespec until = {.tv_sec = (time_t)(commit->due_ms / 1000),
-                                 .tv_nsec = (long)(commit->due_ms % 1000 * 1000000)};
+        int64_t until_ms =
+            lazy && !(settles && commit->due_ms < lazy_until) ? lazy_until : commit->due_ms;
+        struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                                 .tv_nsec = (long)(until_ms % 1000 * 1000000)};
         if (pthread_cond_timedwait(&commit->work, &commit->lock, &until) == ETIMEDOUT) {
             return;
         }
@@ -288,6 +318,7 @@ static void *run(void *user)
     while (!end) {
         wait_for_work(commit);
         struct sp_job *batch = queue_take_all(&commit->waiting);
+        commit->hurry = false;
         bool healthy = commit->healthy;
         struct sp_error err = commit->failure;
         end = commit->stopping && !batch;
@@ -304,6 +335,7 @@ static void *run(void *user)
         if (status) {
             commit->healthy = false;
             commit->failure = err;
+            atomic_store(&commit->failed, true);
         }
         bool wake = hand_back(commit, batch);
         commit->head = commit->durable;
@@ -331,6 +363,7 @@ sp_status sp_commit_new(const struct sp_commit_config *config, struct sp_commit 
     commit->healthy = true;
     sp_audit_head(config->audit, &commit->durable); /* all of it: it was just opened */
     commit->head = commit->durable;
+    queue_init(&commit->submitted);
     queue_init(&commit->waiting);
     queue_init(&commit->finished);
     (void)pthread_mutex_init(&commit->lock, NULL);
@@ -351,18 +384,35 @@ sp_status sp_commit_new(const struct sp_commit_config *config, struct sp_commit 
 
 sp_status sp_commit_submit(struct sp_commit *commit, struct sp_job *job)
 {
-    sp_status status = SP_OK;
+    if (atomic_load(&commit->failed)) {
+        return SP_EIO;
+    }
+    if (commit->n_open >= commit->config.queue_max || commit->stopping) {
+        return SP_EBUSY;
+    }
+    queue_add(&commit->submitted, job);
+    commit->n_open++;
+    commit->urgent = commit->urgent || !is_lazy(job);
+    return SP_OK;
+}
+
+void sp_commit_kick(struct sp_commit *commit)
+{
+    if (!commit->submitted.first) {
+        return;
+    }
     (void)pthread_mutex_lock(&commit->lock);
-    if (!commit->healthy) {
-        status = SP_EIO;
-    } else if (commit->waiting.n >= commit->config.queue_max || commit->stopping) {
-        status = SP_EBUSY;
-    } else {
-        queue_add(&commit->waiting, job);
+    bool slept = commit->waiting.first == NULL;
+    queue_move(&commit->submitted, &commit->waiting);
+    bool hurry = commit->urgent || commit->waiting.n >= LAZY_MAX;
+    /* The thread knows of lazy jobs from the first of them, and looks again by itself. */
+    bool wake = slept || (hurry && !commit->hurry);
+    commit->hurry = commit->hurry || hurry;
+    (void)pthread_mutex_unlock(&commit->lock);
+    commit->urgent = false;
+    if (wake) {
         (void)pthread_cond_signal(&commit->work);
     }
-    (void)pthread_mutex_unlock(&commit->lock);
-    return status;
 }
 
 size_t sp_commit_poll(struct sp_commit *commit)
@@ -373,10 +423,12 @@ size_t sp_commit_poll(struct sp_commit *commit)
     (void)pthread_mutex_unlock(&commit->lock);
     while (job) {
         struct sp_job *next = job->next; /* done may free the job */
+        commit->n_open--;
         job->done(job);
         job = next;
         n++;
     }
+    sp_commit_kick(commit);
     return n;
 }
 
@@ -410,6 +462,7 @@ void sp_commit_free(struct sp_commit *commit)
     if (!commit) {
         return;
     }
+    sp_commit_kick(commit);
     (void)pthread_mutex_lock(&commit->lock);
     commit->stopping = true;
     (void)pthread_cond_signal(&commit->work);

@@ -9,8 +9,12 @@
  * batch fails with SP_EIO and the thread refuses all later ones: if the audit cannot be
  * written, no key is used.
  *
- * A job whose records the audit would not take (too large) fails alone. Lazy jobs are done once
- * their records are appended; those ride with the next fsync, or get one of their own a second
+ * The loop hands over what one of its turns submitted in one go (sp_commit_kick): one wake-up
+ * of the thread and one batch instead of many.
+ *
+ * A job whose records the audit would not take (too large) fails alone. Lazy jobs wait, a
+ * twentieth of a second at most, for a job that is not, or for company; they are done once
+ * their records are appended. Those ride with the next fsync, or get one of their own a second
  * later: never later, and never lost by sp_commit_free. Without store work the head is written
  * within a second, too, and at the end.
  */
@@ -47,16 +51,19 @@ struct sp_commit_config {
     struct sp_store *store; /* both are the commit thread's from now on, until free */
     struct sp_audit *audit;
     struct sp_clock clock;
-    size_t queue_max;         /* SP_EBUSY past it */
+    size_t queue_max;         /* jobs submitted and not done; SP_EBUSY past it */
     void (*wake)(void *user); /* called on the commit thread when results wait */
     void *user;
 };
 
 sp_status sp_commit_new(const struct sp_commit_config *config, struct sp_commit **ret_commit,
                         struct sp_error *err);
-/* SP_EBUSY, or SP_EIO after a failure; then done is not called. Loop thread. */
+/* SP_EBUSY, or SP_EIO after a failure; then done is not called. Nothing begins before the next
+ * kick. Loop thread. */
 sp_status sp_commit_submit(struct sp_commit *commit, struct sp_job *job);
-/* Run the done callbacks of finished jobs; returns how many. Loop thread. */
+/* Hand over what was submitted. Before the loop sleeps. Loop thread. */
+void sp_commit_kick(struct sp_commit *commit);
+/* Run the done callbacks of finished jobs, and kick; returns how many. Loop thread. */
 size_t sp_commit_poll(struct sp_commit *commit);
 /* Whether the audit and the store still take writes; else err says what failed. */
 bool sp_commit_healthy(struct sp_commit *commit, struct sp_error *err);

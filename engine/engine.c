@@ -329,6 +329,13 @@ size_t sp_engine_poll(struct sp_engine *engine)
     return engine->commit ? sp_commit_poll(engine->commit) : 0;
 }
 
+void sp_engine_kick(struct sp_engine *engine)
+{
+    if (engine->commit) {
+        sp_commit_kick(engine->commit);
+    }
+}
+
 /* ---- unseal, seal
  * ----------------------------------------------------------------------------- */
 

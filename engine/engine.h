@@ -53,6 +53,9 @@ sp_status sp_engine_open(const struct sp_engine_config *config, struct sp_engine
 void sp_engine_close(struct sp_engine *engine);
 /* Run callbacks of finished work. After every wake. Returns how many ran. */
 size_t sp_engine_poll(struct sp_engine *engine);
+/* Begin the work that was asked for since: what one turn of the loop asks for is written as one
+ * batch. Before the loop sleeps; sp_engine_poll does it as well. */
+void sp_engine_kick(struct sp_engine *engine);
 /* Housekeeping: purge what expired, keep the clock's high-water mark. About once a second. */
 void sp_engine_tick(struct sp_engine *engine);
 

@@ -1,7 +1,6 @@
 /* Records of the audit, and jobs that only write one. docs/audit.md names every field. */
 #include "inner.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,33 +8,40 @@ enum { RECORD_MAX_BYTES = 60 << 10, HASHED_BYTES = 8, LOGGED_PARAMS_MAX = 32 };
 
 void record_begin(struct sp_buf *buf, const char *type)
 {
-    sp_buf_addf(buf, "\"type\":\"%s\"", type);
+    sp_buf_add_str(buf, "\"type\":\"");
+    sp_buf_add_str(buf, type);
+    sp_buf_add_byte(buf, '"');
+}
+
+static void add_name(struct sp_buf *buf, const char *name)
+{
+    sp_buf_add_str(buf, ",\"");
+    sp_buf_add_str(buf, name);
+    sp_buf_add_str(buf, "\":");
 }
 
 void record_text(struct sp_buf *buf, const char *name, struct sp_text text)
 {
-    sp_buf_addf(buf, ",\"%s\":", name);
+    add_name(buf, name);
     sp_buf_add_json(buf, text);
 }
 
 void record_number(struct sp_buf *buf, const char *name, int64_t number)
 {
-    sp_buf_addf(buf, ",\"%s\":%" PRId64, name, number);
+    add_name(buf, name);
+    sp_buf_add_number(buf, number);
 }
 
 static void add_hex(struct sp_buf *buf, const void *bytes, size_t len)
 {
-    const uint8_t *byte = bytes;
     sp_buf_add_byte(buf, '"');
-    for (size_t i = 0; i < len; i++) {
-        sp_buf_addf(buf, "%02x", byte[i]);
-    }
+    sp_buf_add_hex(buf, bytes, len);
     sp_buf_add_byte(buf, '"');
 }
 
 void record_hex(struct sp_buf *buf, const char *name, const void *bytes, size_t len)
 {
-    sp_buf_addf(buf, ",\"%s\":", name);
+    add_name(buf, name);
     add_hex(buf, bytes, len);
 }
 
@@ -59,7 +65,7 @@ static void add_hashed(const struct sp_engine *engine, struct sp_buf *buf, struc
 void record_hashed(const struct sp_engine *engine, struct sp_buf *buf, const char *name,
                    struct sp_text value)
 {
-    sp_buf_addf(buf, ",\"%s\":", name);
+    add_name(buf, name);
     add_hashed(engine, buf, value);
 }
 

@@ -40,6 +40,7 @@ struct sp_front {
     char endpoint[256];
     uv_poll_t poll; /* libzmq's descriptor: edge-triggered, so ZMQ_EVENTS is asked again */
     uv_prepare_t prepare; /* before the loop sleeps: sends may have swallowed the edge */
+    bool sent;            /* since it was last drained */
     uv_idle_t idle;       /* keeps the loop awake while messages wait */
     struct exchange *free_list;
     struct peer *peers[PEER_BUCKETS];
@@ -133,6 +134,7 @@ static void exchange_end(struct exchange *exchange)
 static void send_reply(struct sp_front *front, const uint8_t *routing_id, size_t routing_id_len,
                        struct sp_text body)
 {
+    front->sent = true;
     if (zmq_send(front->socket, routing_id, routing_id_len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
         zmq_send(front->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
         zmq_send(front->socket, body.ptr, body.len, ZMQ_DONTWAIT) < 0) {
@@ -252,6 +254,7 @@ static void on_idle(uv_idle_t *idle)
 static void drain(struct sp_front *front)
 {
     unsigned taken = 0;
+    front->sent = false;
     while (!front->stopped && taken < DRAIN_MAX) {
         struct frames frames;
         if (!frames_receive(front, &frames)) {
@@ -281,7 +284,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 static void on_prepare(uv_prepare_t *prepare)
 {
-    drain(prepare->data);
+    struct sp_front *front = prepare->data;
+    if (front->sent || uv_is_active((uv_handle_t *)&front->idle)) {
+        drain(front);
+    }
 }
 
 static sp_status watch(struct sp_front *front)
@@ -296,6 +302,7 @@ static sp_status watch(struct sp_front *front)
     (void)uv_prepare_init(front->config.loop, &front->prepare);
     (void)uv_idle_init(front->config.loop, &front->idle);
     front->poll.data = front->prepare.data = front->idle.data = front;
+    front->sent = true; /* what came before anybody watched has had its edge */
     (void)uv_prepare_start(&front->prepare, on_prepare);
     return uv_poll_start(&front->poll, UV_READABLE, on_poll) ? SP_EIO : SP_OK;
 }

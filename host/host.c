@@ -260,6 +260,15 @@ static void on_engine_wake(uv_async_t *async)
     }
 }
 
+/* What one turn of the loop asked of the engine is written as one batch. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct sp_host *host = prepare->data;
+    if (host->engine) {
+        sp_engine_kick(host->engine);
+    }
+}
+
 static void check_drained(struct sp_host *host)
 {
     if (host->draining && sp_front_n_open(host->client_front) == 0 &&
@@ -565,7 +574,10 @@ sp_status sp_host_start(struct sp_host *host, const struct sp_host_options *opti
         return sp_fail(err, SP_ENOMEM, "out of memory or file descriptors");
     }
     (void)uv_async_init(&host->loop, &host->engine_wake, on_engine_wake);
-    host->engine_wake.data = host;
+    (void)uv_prepare_init(&host->loop, &host->prepare);
+    host->engine_wake.data = host->prepare.data = host;
+    /* libuv runs these last started first, so this one comes after those of the front ends. */
+    (void)uv_prepare_start(&host->prepare, on_prepare);
     start_events(host);
     status = start_parts(host, options, err);
     if (status) {

@@ -26,6 +26,7 @@ struct sp_host {
     struct sp_log log;
     uv_loop_t loop;
     uv_async_t engine_wake;
+    uv_prepare_t prepare;
     uv_timer_t tick, drain;
     uv_signal_t on_term, on_int, on_hup;
     int lock_fd; /* DIR/lock: one host for one folder */

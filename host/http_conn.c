@@ -29,6 +29,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf);
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 static void consume(struct conn *conn, struct sp_text bytes);
 static void linger(struct conn *conn);
+static void read_stop(struct conn *conn);
 
 static struct sp_http_front *front_of(const struct conn *conn)
 {
@@ -102,7 +103,7 @@ void conn_close(struct conn *conn)
     }
     if (conn->phase == CONN_STREAMING) {
         /* We may be inside of a callback of egress; the sweep tells the handler. */
-        (void)uv_read_stop(&conn->io.stream);
+        read_stop(conn);
         enter(conn, CONN_GONE);
         return;
     }
@@ -120,6 +121,23 @@ static size_t count_untaken(struct conn *conn)
         in_kernel = 0;
     }
     return uv_stream_get_write_queue_size(&conn->io.stream) + (size_t)in_kernel;
+}
+
+/* Reading goes on while a request is answered, until more comes than its end: to stop and to
+ * start again for each request would be two system calls. */
+static void read_start(struct conn *conn)
+{
+    if (!conn->reads && uv_read_start(&conn->io.stream, on_alloc, on_read)) {
+        conn_close(conn);
+        return;
+    }
+    conn->reads = true;
+}
+
+static void read_stop(struct conn *conn)
+{
+    (void)uv_read_stop(&conn->io.stream);
+    conn->reads = false;
 }
 
 /* ---- out ------------------------------------------------------------------------------------
@@ -225,12 +243,10 @@ static void send_bytes(struct conn *conn, struct sp_buf *bytes, bool answer)
 
 static void send_answer(struct conn *conn)
 {
-    (void)uv_read_stop(&conn->io.stream);
     enter(conn, CONN_WRITING);
-    conn->n_writing = conn->public.reply.len;
+    conn->n_writing = conn->n_unwritten = conn->public.reply.len;
     account(conn);
     send_bytes(conn, &conn->public.reply, true);
-    conn->n_unwritten = count_untaken(conn);
 }
 
 /* The end of a connection whose bytes cannot be trusted, or are not wanted, any more. */
@@ -285,8 +301,8 @@ void sp_http_stream_begin(struct sp_http_exchange *exchange)
     enter(conn, CONN_STREAMING);
     conn->waits = conn->told = false;
     send_bytes(conn, &exchange->reply, false);
-    if (conn->phase == CONN_STREAMING && uv_read_start(&conn->io.stream, on_alloc, on_read)) {
-        conn_close(conn);
+    if (conn->phase == CONN_STREAMING) {
+        read_start(conn);
     }
 }
 
@@ -336,7 +352,6 @@ void sp_http_stream_end(struct sp_http_exchange *exchange, bool whole)
 {
     struct conn *conn = (struct conn *)exchange;
     bool gone = conn->phase == CONN_GONE;
-    (void)uv_read_stop(&conn->io.stream);
     enter(conn, CONN_WRITING);
     if (gone || !whole) {
         conn_close(conn);
@@ -382,7 +397,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct conn *conn = stream->data;
     if (n < 0) {
-        conn_close(conn);
+        conn->reads = false; /* libuv's doing */
+        /* Who has said all that he wants to say still gets what is on its way to him. */
+        if (n != UV_EOF || conn->phase != CONN_WRITING) {
+            conn_close(conn);
+        }
         return;
     }
     struct sp_text bytes = {buf->base, (size_t)n};
@@ -496,16 +515,18 @@ static void consume(struct conn *conn, struct sp_text bytes)
     if (conn->phase == CONN_LINGER || conn->phase == CONN_CLOSING) {
         return;
     }
-    if (conn->phase != CONN_READING && !conn->public.close) {
+    if (conn->phase != CONN_READING && !conn->public.close && bytes.len > 0) {
         sp_wipe_buf_add_text(&conn->pending, bytes);
         account(conn);
+        if (conn->phase != CONN_STREAMING) {
+            read_stop(conn); /* its turn comes */
+        }
     }
     if (conn->pending.failed) {
         conn->public.close = true; /* what was lost cannot be answered */
     }
     if (reading && conn->phase == CONN_BUSY) { /* this piece made it whole */
         struct sp_http_front *front = front_of(conn);
-        (void)uv_read_stop(&conn->io.stream);
         front->config.handle(front->config.user, &conn->public);
     }
 }
@@ -520,9 +541,10 @@ static void resume(struct conn *conn)
     }
     sp_wipe_buf_done(&pending);
     account(conn);
-    if (conn->phase == CONN_READING &&
-        (front_of(conn)->stopped || uv_read_start(&conn->io.stream, on_alloc, on_read))) {
+    if (conn->phase == CONN_READING && front_of(conn)->stopped) {
         conn_close(conn);
+    } else if (conn->phase == CONN_READING) {
+        read_start(conn);
     }
 }
 
@@ -543,9 +565,10 @@ static void open_tunnel(struct conn *conn)
     }
     sp_wipe_buf_done(&pending);
     account(conn);
-    if (conn->phase == CONN_READING &&
-        (front_of(conn)->stopped || uv_read_start(&conn->io.stream, on_alloc, on_read))) {
+    if (conn->phase == CONN_READING && front_of(conn)->stopped) {
         conn_close(conn);
+    } else if (conn->phase == CONN_READING) {
+        read_start(conn);
     }
 }
 
@@ -573,20 +596,21 @@ static void linger(struct conn *conn)
         return;
     }
     conn->shutdown.data = conn;
-    if (uv_shutdown(&conn->shutdown, &conn->io.stream, on_shutdown) ||
-        uv_read_start(&conn->io.stream, on_alloc, on_read)) {
+    if (uv_shutdown(&conn->shutdown, &conn->io.stream, on_shutdown)) {
         conn_close(conn);
+    } else {
+        read_start(conn);
     }
 }
 
 /* A reader that takes fewer than 16 KiB a second over grace_ms is cut off. */
 static void sweep_writing(struct conn *conn, uint64_t now)
 {
-    size_t left = count_untaken(conn);
     uint64_t elapsed = now - conn->since_ms;
     if (elapsed <= front_of(conn)->config.grace_ms) {
         return;
     }
+    size_t left = count_untaken(conn);
     if (conn->n_unwritten < left + elapsed * SLOWEST_BYTES_PER_MS) {
         conn_close(conn);
         return;
@@ -708,7 +732,9 @@ void conn_accept(struct listener *listener)
         (void)uv_tcp_nodelay(&conn->io.tcp, 1);
     }
     conn->tls = listener->tls ? sp_tls_new(listener->tls) : NULL;
-    if ((listener->tls && !conn->tls) || uv_read_start(&conn->io.stream, on_alloc, on_read)) {
+    if (listener->tls && !conn->tls) {
         conn_close(conn);
+    } else {
+        read_start(conn);
     }
 }

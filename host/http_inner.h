@@ -59,6 +59,7 @@ struct conn {
     bool fresh;    /* nothing came yet */
     bool waits;    /* it streams, and asked for a pause */
     bool told;     /* GONE, and the handler knows */
+    bool reads;    /* libuv does, for it */
     uint64_t since_ms;
     size_t n_held, n_writing, n_unwritten;
     uv_shutdown_t shutdown;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROOM_MIN_BYTES = 64 };
+enum { ROOM_MIN_BYTES = 256 };
 
 void sp_buf_init(struct sp_buf *buf, size_t cap_bytes)
 {
@@ -70,17 +70,49 @@ void sp_buf_add_byte(struct sp_buf *buf, uint8_t byte)
     sp_buf_add(buf, &byte, 1);
 }
 
+void sp_buf_add_number(struct sp_buf *buf, int64_t number)
+{
+    char digits[20]; /* of 2^63, and a sign */
+    size_t at = sizeof digits;
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    do {
+        digits[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (number < 0) {
+        digits[--at] = '-';
+    }
+    sp_buf_add(buf, digits + at, sizeof digits - at);
+}
+
+void sp_buf_add_hex(struct sp_buf *buf, const void *bytes, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *byte = bytes;
+    for (size_t i = 0; i < len; i++) {
+        const char pair[2] = {digits[byte[i] >> 4], digits[byte[i] & 15]};
+        sp_buf_add(buf, pair, sizeof pair);
+    }
+}
+
 void sp_buf_addf(struct sp_buf *buf, const char *format, ...)
 {
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
+    /* Mostly there is room already, and one turn is enough. */
+    size_t room = buf->ptr && !buf->failed ? buf->room - buf->len : 0;
+    int len = vsnprintf(room ? buf->ptr + buf->len : NULL, room, format, args);
     if (len < 0) {
         buf->failed = true;
     } else if (reserve(buf, (size_t)len)) {
-        (void)vsnprintf(buf->ptr + buf->len, (size_t)len + 1, format, again);
+        if ((size_t)len >= room) {
+            (void)vsnprintf(buf->ptr + buf->len, (size_t)len + 1, format, again);
+        }
         buf->len += (size_t)len;
+    }
+    if (room && (len < 0 || buf->failed)) {
+        buf->ptr[buf->len] = '\0'; /* nothing of what did not fit */
     }
     va_end(again);
     va_end(args);
@@ -89,11 +121,28 @@ void sp_buf_addf(struct sp_buf *buf, const char *format, ...)
 /* ---- JSON ----------------------------------------------------------------------------------
  */
 
+/* How many bytes at the beginning stand for themselves; nearly all do. */
+static size_t plain_len(struct sp_text text)
+{
+    size_t len = 0;
+    while (len < text.len && text.ptr[len] >= ' ' && text.ptr[len] < 0x7f &&
+           text.ptr[len] != '"' && text.ptr[len] != '\\') {
+        len++;
+    }
+    return len;
+}
+
 void sp_buf_add_json(struct sp_buf *buf, struct sp_text text)
 {
     sp_buf_add_byte(buf, '"');
     for (size_t i = 0; i < text.len;) {
         struct sp_text rest = {text.ptr + i, text.len - i};
+        size_t plain = plain_len(rest);
+        if (plain > 0) {
+            sp_buf_add(buf, rest.ptr, plain);
+            i += plain;
+            continue;
+        }
         uint32_t point;
         size_t len = utf8_decode(rest, &point);
         if (len == 0) {

@@ -28,6 +28,9 @@ void sp_buf_add(struct sp_buf *buf, const void *bytes, size_t len);
 void sp_buf_add_text(struct sp_buf *buf, struct sp_text text);
 void sp_buf_add_str(struct sp_buf *buf, const char *string);
 void sp_buf_add_byte(struct sp_buf *buf, uint8_t byte);
+/* In decimal digits; as pairs of lower-case hexadecimal digits. */
+void sp_buf_add_number(struct sp_buf *buf, int64_t number);
+void sp_buf_add_hex(struct sp_buf *buf, const void *bytes, size_t len);
 void sp_buf_addf(struct sp_buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -1,9 +1,9 @@
 /* Buffers: caps, failure for good, and JSON text that no client can break out of. */
 #include "buf.h"
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <wchar.h>
 
 #include <cmocka.h>
@@ -60,7 +60,7 @@ static void a_buffer_without_memory_fails_and_keeps_what_it_had(void **state)
     sp_buf_reset(&buf);
     allowed = 1;
     sp_buf_add_str(&buf, "kept");
-    sp_buf_addf(&buf, "%0200d", 7); /* wants more room */
+    sp_buf_addf(&buf, "%0400d", 7); /* wants more room */
     allowed = SIZE_MAX;
     assert_true(buf.failed);
     assert_string_equal(buf.ptr, "kept");
@@ -124,12 +124,34 @@ static void T57_json_text_can_neither_break_a_line_nor_turn_it_round(void **stat
     }
 }
 
+static void numbers_and_bytes_are_written_as_printf_would(void **state)
+{
+    (void)state;
+    const int64_t numbers[] = {0, 7, -1, 10, INT64_MAX, INT64_MIN};
+    const uint8_t bytes[] = {0, 1, 0x7f, 0xa0, 0xff};
+    struct sp_buf ours, printed;
+    sp_buf_init(&ours, 1000);
+    sp_buf_init(&printed, 1000);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        sp_buf_add_number(&ours, numbers[i]);
+        sp_buf_addf(&printed, "%" PRId64, numbers[i]);
+    }
+    sp_buf_add_hex(&ours, bytes, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        sp_buf_addf(&printed, "%02x", bytes[i]);
+    }
+    assert_string_equal(ours.ptr, printed.ptr);
+    sp_buf_done(&ours);
+    sp_buf_done(&printed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_buffer_fails_once_and_for_good),
         cmocka_unit_test(a_buffer_without_memory_fails_and_keeps_what_it_had),
         cmocka_unit_test(a_format_that_cannot_be_written_fails_the_buffer),
+        cmocka_unit_test(numbers_and_bytes_are_written_as_printf_would),
         cmocka_unit_test(a_buffer_over_the_callers_memory_never_allocates),
         cmocka_unit_test(T57_json_text_can_neither_break_a_line_nor_turn_it_round),
     };
