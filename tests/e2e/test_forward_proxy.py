@@ -13,8 +13,6 @@ import time
 import pytest
 from lib import Curve, Host, build_file, canary
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "upstreams"))
-import upstreams
 
 POLICY = """sallyport 1
 
@@ -305,59 +303,3 @@ def test_run_hears_of_the_end_where_children_are_ignored(shop):
                         preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
     assert process.wait(20) == 7
     process.stdout.close()
-
-
-# ---- an MCP server whose host is hard-coded ----
-
-MCP = """sallyport 1
-
-scope triage {
-  key bot
-  ttl 1h
-
-  @issues allow {GET POST} https://api.github.com/repos/acme/site/issues
-}
-
-principal desk {
-  curve "%s"
-  may issue triage for 1h
-}
-"""
-GITHUB_KEY = "ghp_sallyportLoopbackToken000000000000"
-
-
-def test_an_mcp_server_with_a_hard_coded_host_runs_unmodified(tmp_path):
-    log = tmp_path / "github.log"
-    modules = os.path.join(upstreams.HERE, "..", "node", "node_modules")
-    with upstreams.github(GITHUB_KEY, log) as github, \
-            Host(tmp_path / "state", settings=SETTINGS) as host:
-        desk = Curve()
-        desk.write(tmp_path / "desk.key")
-        host.write_policy("mcp.scope", MCP % desk.public)
-        host.start()
-        host.key_add("bot", "github", {"upstream": github.url}, {"token": GITHUB_KEY})
-        host.reload()
-        args = ["--dir", host.dir, "--endpoint", host.endpoint, "--key-file",
-                str(tmp_path / "desk.key"), "run", "--scope", "triage", "--proxy",
-                host.http_at("proxy")[len("http://"):], "--token-in",
-                "GITHUB_PERSONAL_ACCESS_TOKEN", "--", upstreams.NODE,
-                os.path.join(modules, "@modelcontextprotocol", "server-github", "dist",
-                             "index.js")]
-        done = subprocess.run(
-            [upstreams.NODE, os.path.join(os.path.dirname(__file__), "node", "mcp_github.mjs")],
-            input=json.dumps({"command": build_file("host", "sallyport"), "args": args}).encode(),
-            capture_output=True, timeout=90, check=False)
-        assert done.returncode == 0, done.stderr.decode()
-        out = json.loads(done.stdout)
-        assert out["tools"] > 20
-        assert not out["made"]["failed"] and "from an MCP server" in out["made"]["text"]
-        assert not out["listed"]["failed"] and "from an MCP server" in out["listed"]["text"]
-        assert out["refused"]["failed"]
-        seen = log.read_text().splitlines()
-        assert any(line.startswith("POST /repos/acme/site/issues 201") for line in seen)
-        assert not any("commits" in line for line in seen)
-        assert GITHUB_KEY not in done.stdout.decode() + done.stderr.decode() + host.log()
-        end = time.monotonic() + 5
-        with host.admin() as admin:  # the run is over, and so is its token
-            while not all(t.get("revoked") for t in admin.ok("token.list")["tokens"]):
-                assert time.monotonic() < end
