@@ -54,8 +54,8 @@ static const struct sallyport_field *const fields[] = {
         "not replace it at each use"),
 };
 
-/* What is nobody's credential and stateful protocols need: where a stream of events goes on, and
- * MCP's session over streamable HTTP. */
+/* What is nobody's credential and stateful protocols need: where a stream of events goes on,
+ * and MCP's session over streamable HTTP. */
 static const struct sallyport_text request_headers[] = {
     SALLYPORT_TEXT("last-event-id"),
     SALLYPORT_TEXT("mcp-protocol-version"),

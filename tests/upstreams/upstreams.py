@@ -87,6 +87,12 @@ def mcp(key, log, cert, cert_key):
     return up
 
 
+def git(root, key, log):
+    """git's own http-backend for the bare repositories in root: 401 to every password but this one.
+    log: a file for "METHOD TARGET STATUS" of each request."""
+    return Upstream("git", [PYTHON, os.path.join(HERE, "git.py"), str(root), key, str(log)])
+
+
 class Recorder(Upstream):
     """recorder.py, and what it recorded."""
 
