@@ -212,8 +212,9 @@ struct sp_call {
     struct sp_text curve; /* Z85 of the proven peer; empty where nothing is proven (HTTP) */
     struct sp_text peer;  /* for the audit: client's name or address */
     struct sp_text token;
-    struct sp_text key; /* key id that the client asks for; may be empty */
-    struct sp_text id;  /* request id, at most 64 bytes; may be empty */
+    struct sp_text key;   /* key id that the client asks for; may be empty */
+    struct sp_text id;    /* request id, at most 64 bytes; may be empty */
+    struct sp_text trace; /* for the audit: the W3C trace-id (host/trace.h); may be empty */
     struct sp_request *request;
     struct sp_arena *arena; /* the request's; both must live until the last callback */
 };

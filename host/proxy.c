@@ -1,5 +1,7 @@
 #include "proxy.h"
+#include "trace.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 /* One call under way; in the request's arena, so it ends with it. */
@@ -43,26 +45,48 @@ static void list_remove(struct flight *flight)
     flight->place = NULL;
 }
 
-static void count(const struct flight *flight, const struct sp_proxied *result)
+/* One line for each call, for whoever looks for one by its trace; the audit has the rest. */
+static void say(const struct flight *flight, const struct sp_metrics_call *call)
 {
-    const struct sp_decision *decision = result->refusal ? result->refusal : result->decision;
-    if (!flight->proxy->metrics || !decision) {
-        return; /* a stored answer was counted when it was made */
+    const struct sp_log *log = flight->proxy->log;
+    char took[32];
+    if (!log || log->level > SP_LOG_DEBUG) {
+        return;
     }
-    sp_metrics_call(flight->proxy->metrics,
-                    &(struct sp_metrics_call){
-                        .provider = flight->key ? flight->key->provider : SP_TEXT(""),
-                        .decision = decision,
-                        .code = result->refusal ? result->refusal->code : SP_CODE_OK,
-                        .upstream_us = result->reply ? result->reply->upstream_us : 0,
-                        .total_us = (uv_hrtime() - flight->began_ns) / 1000,
-                    });
+    (void)snprintf(took, sizeof took, "%" PRIu64, call->total_us);
+    SP_LOG(log, SP_LOG_DEBUG, "call", {"provider", call->provider},
+           {"scope", sp_text_of(call->decision->scope)},
+           {"rule", sp_text_of(call->decision->rule)},
+           {"code", sp_text_of(sp_code_name(call->code))}, {"us", sp_text_of(took)},
+           {"trace", flight->call->call.trace});
+}
+
+/* Count and log how a call ended; reply NULL: nothing came of the upstream. */
+static void note(const struct flight *flight, const struct sp_decision *decision,
+                 enum sp_code code, const struct sp_reply *reply)
+{
+    const struct sp_metrics_call call = {
+        .provider = flight->key ? flight->key->provider : SP_TEXT(""),
+        .decision = decision,
+        .code = code,
+        .upstream_us = reply ? reply->upstream_us : 0,
+        .total_us = (uv_hrtime() - flight->began_ns) / 1000,
+        .streamed = reply && reply->streamed,
+    };
+    if (flight->proxy->metrics) {
+        sp_metrics_call(flight->proxy->metrics, &call);
+    }
+    say(flight, &call);
 }
 
 static void encode(struct flight *flight, const struct sp_proxied *result)
 {
     flight->call->encode(flight->call->user, result, flight->call->answer);
-    count(flight, result);
+    if (result->refusal) {
+        note(flight, result->refusal, result->refusal->code, NULL);
+    } else if (result->reply) { /* a stored answer was counted when it was made */
+        note(flight, result->decision, SP_CODE_OK, result->reply);
+    }
 }
 
 static void on_recorded(void *user, sp_status status, const struct sp_error *err)
@@ -125,13 +149,7 @@ static void finish_stream(struct flight *flight, const struct sp_reply *reply)
 {
     flight->call->streamed = true;
     flight->call->broken = reply->code != SP_CODE_OK;
-    if (flight->proxy->metrics) {
-        sp_metrics_call(flight->proxy->metrics,
-                        &(struct sp_metrics_call){.provider = flight->key->provider,
-                                                  .decision = &flight->decision,
-                                                  .code = reply->code,
-                                                  .streamed = true});
-    }
+    note(flight, &flight->decision, reply->code, reply);
     struct sp_outcome outcome = {.kind = SP_OUTCOME_ANSWERED,
                                  .http_status = reply->http_status,
                                  .code = reply->code,
@@ -288,6 +306,9 @@ void sp_proxy_start(struct sp_proxy *proxy, struct sp_proxy_call *call)
     flight->call = call;
     flight->began_ns = uv_hrtime();
     call->flight = flight;
+    struct sp_trace trace;
+    sp_trace_read(call->call.request, &trace);
+    call->call.trace = trace.id;
     sp_engine_begin(proxy->engine, &call->call, on_begun, flight);
 }
 
