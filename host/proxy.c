@@ -61,12 +61,23 @@ static void say(const struct flight *flight, const struct sp_metrics_call *call)
            {"trace", flight->call->call.trace});
 }
 
+/* A reference to the key that a denied call would have been made with; NULL: none. */
+static const struct sp_key *key_of(const struct flight *flight,
+                                   const struct sp_decision *decision)
+{
+    return *decision->key ? sp_engine_key(flight->proxy->engine, sp_text_of(decision->key))
+                          : NULL;
+}
+
 /* Count and log how a call ended; reply NULL: nothing came of the upstream. */
 static void note(const struct flight *flight, const struct sp_decision *decision,
                  enum sp_code code, const struct sp_reply *reply)
 {
+    const struct sp_key *named = flight->key ? NULL : key_of(flight, decision);
     const struct sp_metrics_call call = {
-        .provider = flight->key ? flight->key->provider : SP_TEXT(""),
+        .provider = flight->key ? flight->key->provider
+                    : named     ? named->provider
+                                : SP_TEXT(""),
         .decision = decision,
         .code = code,
         .upstream_us = reply ? reply->upstream_us : 0,
@@ -77,6 +88,9 @@ static void note(const struct flight *flight, const struct sp_decision *decision
         sp_metrics_call(flight->proxy->metrics, &call);
     }
     say(flight, &call);
+    if (named) {
+        sp_key_unref(flight->proxy->engine, named);
+    }
 }
 
 static void encode(struct flight *flight, const struct sp_proxied *result)
