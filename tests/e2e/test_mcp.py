@@ -192,6 +192,7 @@ def test_a_remote_server_is_driven_by_the_sdk_with_another_url_and_key(remote):
     for answer in (out["denied"], out["unknown"]):
         assert answer["failed"] and answer["code"] == 403, answer
         assert answer["kind"] == "StreamableHTTPError" and "not_allowed" in answer["text"]
+        assert '"rule":"call"' in answer["text"] and "body.params.name" in answer["text"]
     assert len([text for text in out["errors"] if '"status":403' in text]) == 2
     # What the server asks of the client comes by the GET stream, and the answer goes back.
     assert "file:///srv/site" in out["roots"]["text"]
