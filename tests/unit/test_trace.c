@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 /* after those */
 #include <cmocka.h>
@@ -83,6 +84,61 @@ static void what_is_no_trace_parent_gives_none(void **state)
         assert_false(of_parent(bad[i]).has_state);
     }
     assert_int_equal(read_trace(names, twice, 2).id.len, 0);
+}
+
+/* Each byte at each place, against the grammar said another way. */
+static void every_changed_byte_of_a_trace_parent_is_judged(void **state)
+{
+    static const char shape[] = "vv-iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii-iiiiiiiiiiiiiiii-hh";
+    char text[sizeof PARENT];
+    (void)state;
+    for (size_t at = 0; at < sizeof PARENT - 1; at++) {
+        for (int byte = 1; byte < 256; byte++) {
+            memcpy(text, PARENT, sizeof text);
+            text[at] = (char)byte;
+            bool hex = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f');
+            bool good = shape[at] == '-' ? byte == '-' : hex;
+            assert_int_equal(of_parent(text).id.len, good ? SP_TRACE_ID_CHARS : 0);
+        }
+    }
+}
+
+/* Exactly as large as the text: AddressSanitizer sees who reads behind it. */
+static struct sp_text heap_copy(const char *text, size_t len)
+{
+    char *copy = malloc(len ? len : 1);
+    assert_non_null(copy);
+    memcpy(copy, text, len);
+    return (struct sp_text){copy, len};
+}
+
+/* Each prefix of a parent; states of random bytes, mostly of the grammar. */
+static void no_byte_behind_a_value_is_read(void **state)
+{
+    static const char letters[] = "a1_-*/@=, \t=,;~\x7f";
+    unsigned seed = 1;
+    (void)state;
+    for (size_t len = 0; len < sizeof PARENT; len++) {
+        struct sp_header parent = {SP_TEXT("traceparent"), heap_copy(PARENT, len)};
+        struct sp_trace trace;
+        sp_trace_read(&(struct sp_request){.headers = &parent, .n_headers = 1}, &trace);
+        assert_int_equal(trace.id.len, len == sizeof PARENT - 1 ? SP_TRACE_ID_CHARS : 0);
+        free((char *)(uintptr_t)parent.value.ptr);
+    }
+    for (unsigned round = 0; round < 2000; round++) {
+        char text[64];
+        size_t len = round % sizeof text;
+        for (size_t i = 0; i < len; i++) {
+            seed = seed * 1103515245 + 12345;
+            text[i] = letters[(seed >> 16) % (sizeof letters - 1)];
+        }
+        struct sp_header headers[] = {{SP_TEXT("traceparent"), SP_TEXT(PARENT)},
+                                      {SP_TEXT("tracestate"), heap_copy(text, len)}};
+        struct sp_trace trace;
+        sp_trace_read(&(struct sp_request){.headers = headers, .n_headers = 2}, &trace);
+        assert_true(!trace.has_state || !memchr(text, 0x7f, len));
+        free((char *)(uintptr_t)headers[1].value.ptr);
+    }
 }
 
 /* n members, k0=v … */
@@ -176,6 +232,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_trace_parent_gives_its_trace_id),
         cmocka_unit_test(what_is_no_trace_parent_gives_none),
+        cmocka_unit_test(every_changed_byte_of_a_trace_parent_is_judged),
+        cmocka_unit_test(no_byte_behind_a_value_is_read),
         cmocka_unit_test(a_trace_state_is_a_list_of_at_most_32_members),
         cmocka_unit_test(keys_and_values_of_a_state_have_at_most_256_bytes),
         cmocka_unit_test(several_state_headers_are_one_list),
