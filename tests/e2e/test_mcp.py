@@ -21,10 +21,14 @@ SETTINGS = {"http local": {"listen": "127.0.0.1:0", "mode": "prefixed"},
 JSON = "application/json"
 
 
+def manual():
+    with open(os.path.join(HERE, "..", "..", "docs", "mcp.md"), encoding="utf-8") as file:
+        return file.read()
+
+
 def scope_of_manual(scope, desk):
     """The first file with this scope in docs/mcp.md, with its principal's curve put in."""
-    with open(os.path.join(HERE, "..", "..", "docs", "mcp.md"), encoding="utf-8") as file:
-        blocks = re.findall(r"^```scope\n(.*?)^```", file.read(), re.S | re.M)
+    blocks = re.findall(r"^```scope\n(.*?)^```", manual(), re.S | re.M)
     text = next(block for block in blocks if "\nscope %s " % scope in block)
     found = re.subn(r'curve ".{40}"', lambda _: 'curve "%s"' % desk.public, text)
     assert found[1] == 1
@@ -52,6 +56,17 @@ def host(tmp_path):
         made.start()
         made.issue = lambda scope: made.client(made.desk).ok("issue", scope=scope)["token"]
         yield made
+
+
+def test_the_manuals_client_configurations_are_json_and_hold_no_key():
+    servers = []
+    for block in re.findall(r"^    \{\n(?:    .*\n|\n)*?    \}$", manual(), re.M):
+        (server,) = json.loads(block)["mcpServers"].values()
+        servers.append(server)
+    command, run, remote = servers
+    assert command["env"]["GITLAB_PERSONAL_ACCESS_TOKEN"].startswith("spt_")
+    assert run["command"] == "sallyport" and run["args"][2] == "run" and "--" in run["args"]
+    assert remote["headers"]["Authorization"].startswith("Bearer spt_")
 
 
 # ---- a command that takes a base URL ------------------------------------------------------------
