@@ -83,7 +83,7 @@ static struct sp_metrics_provider *provider_of(struct sp_metrics *metrics, struc
 static void add_times(struct sp_metrics *metrics, const struct sp_metrics_call *call)
 {
     enum sp_metrics_verdict verdict = sp_metrics_verdict_of(call->code);
-    if (call->streamed || verdict == METRICS_FAILED || call->total_us == 0) {
+    if (verdict == METRICS_FAILED || call->total_us == 0) {
         return;
     }
     struct sp_metrics_provider *provider = provider_of(metrics, call->provider);

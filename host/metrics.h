@@ -44,9 +44,8 @@ struct sp_metrics_call {
     struct sp_text provider; /* of the key; empty where none was chosen */
     const struct sp_decision *decision;
     enum sp_code code;    /* how it ended; OK: the upstream answered */
-    uint64_t upstream_us; /* OK: how long it took */
+    uint64_t upstream_us; /* OK: how long it took, up to the head where it streamed */
     uint64_t total_us;    /* from the front end's call to the answer; 0: not known */
-    bool streamed;        /* then its times say nothing of us */
 };
 void sp_metrics_call(struct sp_metrics *metrics, const struct sp_metrics_call *call);
 

@@ -22,7 +22,8 @@ struct flight {
     size_t n_dropped;
     uint64_t transfer;            /* egress's id, once it is sent */
     struct flight *next, **place; /* of proxy->flights; place NULL: not in it */
-    uint64_t began_ns;
+    uint64_t began_ns, sent_ns;   /* sent: handed to egress */
+    uint64_t head_ns;             /* an answer that streams began */
 };
 
 static void list_add(struct flight *flight)
@@ -46,14 +47,15 @@ static void list_remove(struct flight *flight)
 }
 
 /* One line for each call, for whoever looks for one by its trace; the audit has the rest. */
-static void say(const struct flight *flight, const struct sp_metrics_call *call)
+static void say(const struct flight *flight, const struct sp_metrics_call *call,
+                uint64_t total_us)
 {
     const struct sp_log *log = flight->proxy->log;
     char took[32];
     if (!log || log->level > SP_LOG_DEBUG) {
         return;
     }
-    (void)snprintf(took, sizeof took, "%" PRIu64, call->total_us);
+    (void)snprintf(took, sizeof took, "%" PRIu64, total_us);
     SP_LOG(log, SP_LOG_DEBUG, "call", {"provider", call->provider},
            {"scope", sp_text_of(call->decision->scope)},
            {"rule", sp_text_of(call->decision->rule)},
@@ -74,20 +76,24 @@ static void note(const struct flight *flight, const struct sp_decision *decision
                  enum sp_code code, const struct sp_reply *reply)
 {
     const struct sp_key *named = flight->key ? NULL : key_of(flight, decision);
+    bool streamed = reply && reply->streamed;
+    uint64_t total_us = (uv_hrtime() - flight->began_ns) / 1000;
+    /* How long a stream goes on is its reader's matter as well: its times end with its head. */
     const struct sp_metrics_call call = {
         .provider = flight->key ? flight->key->provider
                     : named     ? named->provider
                                 : SP_TEXT(""),
         .decision = decision,
         .code = code,
-        .upstream_us = reply ? reply->upstream_us : 0,
-        .total_us = (uv_hrtime() - flight->began_ns) / 1000,
-        .streamed = reply && reply->streamed,
+        .upstream_us = streamed ? (flight->head_ns - flight->sent_ns) / 1000
+                       : reply  ? reply->upstream_us
+                                : 0,
+        .total_us = streamed ? (flight->head_ns - flight->began_ns) / 1000 : total_us,
     };
     if (flight->proxy->metrics) {
         sp_metrics_call(flight->proxy->metrics, &call);
     }
-    say(flight, &call);
+    say(flight, &call, total_us);
     if (named) {
         sp_key_unref(flight->proxy->engine, named);
     }
@@ -143,6 +149,7 @@ static void give_up(struct flight *flight, enum sp_outcome_kind kind, enum sp_co
 static bool on_stream_head(void *user, const struct sp_reply *reply)
 {
     struct flight *flight = user;
+    flight->head_ns = uv_hrtime();
     return flight->call->stream->begin(flight->call->user,
                                        &(struct sp_proxied){.reply = reply,
                                                             .decision = &flight->decision,
@@ -241,6 +248,7 @@ static void send_call(struct flight *flight)
                           .n_headers = flight->n_headers,
                           .stream = flight->call->stream ? &egress_stream : NULL};
     struct sp_error why = {""};
+    flight->sent_ns = uv_hrtime();
     sp_status status =
         sp_egress_send(flight->proxy->egress, &out, on_reply, flight, &flight->transfer, &why);
     if (!status) {

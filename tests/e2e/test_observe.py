@@ -154,6 +154,18 @@ def test_metrics_count_calls_by_provider_rule_and_verdict(w):
     assert w.token not in figures.text and w.key not in figures.text
 
 
+def test_the_times_of_a_stream_end_with_its_head(w):
+    w.recorder.answer({"*": {"headers": [["content-type", "text/event-stream"]], "delay_ms": 300,
+                             "chunks": [[0, "data: 1\n\n"], [1200, "data: 2\n\n"]]}})
+    assert get(w).text == "data: 1\n\ndata: 2\n\n"
+    figures = Figures(w.host)
+    assert figures("upstream_seconds_count", provider="stripe") == 1
+    assert 0.3 <= figures("upstream_seconds_sum", provider="stripe") < 1
+    assert 0 < figures("added_seconds_sum", provider="stripe", verdict="allowed") < 0.3
+    took = int(re.search(r' call .* us="(\d+)"', w.host.log()).group(1))
+    assert took >= 1400000  # the log tells of all of it
+
+
 def test_the_manual_names_each_metric_and_no_other(w):
     assert get(w).status_code == 200
     told = set(re.findall(r"^# TYPE (\S+)", scrape(w.host), re.M))

@@ -9,6 +9,7 @@ import pytest
 import upstreams
 from lib import Curve, Host, build_file, canary
 
+pytestmark = pytest.mark.slow  # what it tests of the host, others do under TSan
 HERE = os.path.dirname(os.path.abspath(__file__))
 GITHUB_KEY = "ghp_sallyportLoopbackToken000000000000"
 CHARGE = "https://api.stripe.com/v1/charges/ch_1"
