@@ -138,7 +138,7 @@ def test_python_requests_verifies_the_minted_certificate(shop):
     assert b"CERTIFICATE_VERIFY_FAILED" in bad.stderr
 
 
-def test_a_host_that_no_key_covers_is_never_tunnelled(shop):
+def test_T61_a_host_that_no_key_covers_is_never_tunnelled(shop):
     token = shop.issue()
     for target in ("example.org:443", "api.stripe.com:80", "api.stripe.com:22", "127.0.0.1:443",
                    "api.stripe.com.:8443", "[::1]:443", "files.example.org:443"):
@@ -217,7 +217,7 @@ def test_T66_a_revoked_token_is_of_no_use_in_an_open_tunnel(shop):
         assert "token_revoked" in ask(peer, "api.stripe.com")
 
 
-def test_what_connect_was_given_is_judged_in_the_tunnel(shop):
+def test_T61_what_connect_was_given_is_judged_in_the_tunnel(shop):
     """A token of another provider, one that is none, two of them: CONNECT does not look, and no
     request passes by them, whatever else the client sends."""
     good, other = shop.issue(), shop.issue("elsewhere")
@@ -329,7 +329,7 @@ def test_a_private_key_is_found_in_every_form(tmp_path):
     assert private_keys(os.urandom(1 << 20)) == []
 
 
-def test_the_authority_outlives_the_host_and_its_key_is_nowhere_in_the_clear(shop):
+def test_T58_the_authority_outlives_the_host_and_its_key_is_nowhere_in_the_clear(shop):
     with open(shop.ca, "rb") as file:
         before = file.read()
     assert b"PRIVATE" not in before
