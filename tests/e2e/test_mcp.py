@@ -250,15 +250,15 @@ def test_T23_a_batch_is_no_object_and_passes_no_rule_that_reads_one(remote):
     # `has`, which is never unknown: docs/mcp.md warns of that.
     wide = ("sallyport 1 scope mcp-tools { key remote-mcp ttl 12h allow POST "
             "https://mcp.example.com/mcp deny POST https://mcp.example.com/mcp where %s "
-            "body.method = \"tools/call\" and body.params.name in {\"get-env\"} } "
+            "body.method = \"tools/call\" and body.params.name in {\"get-tiny-image\"} } "
             "principal desk { curve \"%s\" may issue mcp-tools for 12h }")
-    env = {**call, "params": {"name": "get-env"}}
+    image = {**call, "params": {"name": "get-tiny-image"}}
     for words, passes in (("", False), ("has body.method and", True)):
         remote.host.write_policy("mcp.scope", wide % (words, remote.host.desk.public))
         remote.host.reload()
         remote.token = remote.host.issue("mcp-tools")
-        assert remote.post(env, session).status_code == 403
-        assert (remote.post([env], session).status_code == 200) == passes
+        assert remote.post(image, session).status_code == 403
+        assert (remote.post([image], session).status_code == 200) == passes
 
 
 def test_T66_revocation_ends_the_get_stream_and_the_key_guards_the_server(remote):
@@ -276,6 +276,29 @@ def test_T66_revocation_ends_the_get_stream_and_the_key_guards_the_server(remote
             assert list(stream.iter_content(None)) == []
         assert time.monotonic() - began < 1.5
     assert remote.post({"method": "ping"}, session).json()["code"] == "token_revoked"
+
+
+def without_expectations(text):
+    return re.sub(r"  expect .*?\n}", "}", text, count=1, flags=re.S)
+
+
+def test_T30_a_tool_that_gives_the_key_away_gives_it_to_nobody(remote):
+    text = scope_of_manual("mcp-tools", remote.host.desk)
+    remote.host.write_policy("mcp.scope", without_expectations(text).replace(
+        '"echo", ', '"echo", "get-env", '))
+    remote.host.reload()
+    remote.token = remote.host.issue("mcp-tools")
+    session, got = remote.initialize(), b""
+    with remote.post({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {
+            "name": "get-env", "arguments": {}}}, session, stream=True) as answer:
+        with pytest.raises(requests.exceptions.RequestException):
+            for chunk in answer.iter_content(None):
+                got += chunk
+    assert remote.key.encode() not in got and remote.key.encode()[:20] not in got
+    assert any(remote.key in entry.get("event", "") for entry in remote.seen())  # it did say it
+    remote.host.stop()
+    assert [record["code"] for record in remote.host.audit_records()
+            if record["type"] == "outcome"] == ["ok", "response_blocked"]
 
 
 def test_what_headers_repeat_of_a_body_stays_here_unless_a_rule_reads_it(host, recorder):
@@ -297,8 +320,7 @@ def test_what_headers_repeat_of_a_body_stays_here_unless_a_rule_reads_it(host, r
     assert not {"mcp-method", "mcp-name"} & set(dict(recorder.requests()[-1]["headers"]))
     both = text.replace('body.params.name in tools', 'body.params.name in tools and '
                         'header.mcp-method = "tools/call" and header.mcp-name in tools')
-    both = re.sub(r"  expect .*?\n}", "}", both, flags=re.S)
-    host.write_policy("mcp.scope", both)
+    host.write_policy("mcp.scope", without_expectations(both))
     host.reload()
     token = host.issue("mcp-tools")
     status, seen = post(names)

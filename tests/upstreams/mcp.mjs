@@ -14,6 +14,7 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 
 const [port, key, log, cert, certKey] = process.argv.slice(2);
+process.env.SERVER_KEY = key; // as careless servers do; the tool get-env tells it to whoever asks
 const streamed = new Set();
 
 // Its own command listens on every address.
