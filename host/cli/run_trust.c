@@ -28,27 +28,35 @@ static bool mark_trusted(PKCS12_SAFEBAG *bag)
                                    -1) == 1;
 }
 
-/* All certificates of the bundle. One that cannot be read ends it: nobody should wonder later
- * why a host is not trusted. */
-static STACK_OF(PKCS12_SAFEBAG) * read_certificates(const struct sp_buf *bundle)
+/* All certificates of a PEM file; one that this OpenSSL cannot read is left out. */
+static STACK_OF(PKCS12_SAFEBAG) * read_certificates(const struct sp_buf *pem)
 {
     STACK_OF(PKCS12_SAFEBAG) *bags = NULL;
-    BIO *bio = BIO_new_mem_buf(bundle->ptr, (int)bundle->len);
-    X509 *certificate = NULL;
-    bool good = bio != NULL;
-    while (good && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
-        PKCS12_SAFEBAG *bag = PKCS12_add_cert(&bags, certificate);
-        good = bag && mark_trusted(bag);
+    BIO *bio = BIO_new_mem_buf(pem->ptr, (int)pem->len);
+    bool good = bio != NULL, more = good;
+    while (good && more) {
+        int left = (int)BIO_pending(bio);
+        X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+        PKCS12_SAFEBAG *bag = certificate ? PKCS12_add_cert(&bags, certificate) : NULL;
+        good = !certificate || (bag && mark_trusted(bag));
+        more = (int)BIO_pending(bio) < left;
+        ERR_clear_error();
         X509_free(certificate);
     }
-    good = good && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-    ERR_clear_error();
     BIO_free(bio);
     if (!good) {
         sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
         return NULL;
     }
     return bags;
+}
+
+static bool has_certificate(const struct sp_buf *pem)
+{
+    STACK_OF(PKCS12_SAFEBAG) *bags = read_certificates(pem);
+    bool has = sk_PKCS12_SAFEBAG_num(bags) > 0;
+    sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
+    return has;
 }
 
 /* Neither encrypted nor with a MAC: there is nothing secret in it, and so no password. */
@@ -102,22 +110,28 @@ static bool make_folder(struct run_trust *trust)
 bool run_trust_make(const char *ca_path, struct run_trust *ret_trust)
 {
     static const char system[] = "/etc/ssl/certs/ca-certificates.crt";
-    struct sp_buf all;
+    struct sp_buf all, ours;
     unsigned char *store = NULL;
     *ret_trust = (struct run_trust){.folder = ""};
     sp_buf_init(&all, BUNDLE_MAX_BYTES);
-    bool good = access(system, R_OK) != 0 || cli_read(system, &all);
+    sp_buf_init(&ours, BUNDLE_MAX_BYTES);
+    bool good = cli_read(ca_path, &ours);
+    if (good && !has_certificate(&ours)) {
+        (void)cli_error(RUN_FAILED, "%s holds no certificate; say --ca FILE", ca_path);
+        good = false;
+    }
+    good = good && (access(system, R_OK) != 0 || cli_read(system, &all));
     sp_buf_add_byte(&all, '\n');
-    good = good && cli_read(ca_path, &all);
+    sp_buf_add_text(&all, sp_buf_text(&ours));
     int len = good ? make_store(&all, &store) : 0;
     if (good && len <= 0) {
-        (void)cli_error(RUN_FAILED, "a certificate in %s or %s cannot be read", system,
-                        ca_path);
+        (void)cli_error(RUN_FAILED, "out of memory");
     }
     good = len > 0 && make_folder(ret_trust) &&
            write_file(ret_trust->bundle, all.ptr, all.len) &&
            write_file(ret_trust->store, store, (size_t)len);
     OPENSSL_free(store);
+    sp_buf_done(&ours);
     sp_buf_done(&all);
     return good;
 }

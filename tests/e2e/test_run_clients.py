@@ -188,6 +188,16 @@ def test_java_trusts_the_store_that_run_makes(gate):
     assert "Picked up" in answers[0][2] and "spt_" not in answers[0][2]
 
 
+def test_a_file_that_is_no_certificate_is_refused_before_a_token_is_issued(gate):
+    with gate.host.admin() as admin:
+        before = len(admin.ok("token.list")["tokens"])
+        for content in ("", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+            (gate.folder / "bad.pem").write_text(content)
+            status, _, err = gate.run("shop", "true", options=("--ca", str(gate.folder / "bad.pem")))
+            assert status == 125 and "holds no certificate" in err
+        assert len(admin.ok("token.list")["tokens"]) == before
+
+
 def test_no_file_of_a_run_stays(gate):
     status, out, _ = gate.run("shop", "sh", "-c", "dirname $SSL_CERT_FILE; ls $(dirname "
                               "$SSL_CERT_FILE); stat -c %a $(dirname $SSL_CERT_FILE)")
