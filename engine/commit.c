@@ -9,6 +9,9 @@
 
 enum { SETTLE_MS = 1000, LAZY_MS = 50, LAZY_MAX = 64 };
 
+const uint64_t sp_commit_sync_bounds[SP_TIMES_BUCKETS] = {
+    100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 1000000, UINT64_MAX};
+
 struct queue {
     struct sp_job *first, **last;
     size_t n;
@@ -30,25 +33,36 @@ struct sp_commit {
     struct sp_error failure;
     struct sp_commit_stats stats;
     struct sp_head head;
+    /* since when (monotonic ms; 0: nothing) a job waits, a batch is under way, records are
+     * written and not durable */
+    int64_t waiting_since, running_since, unsynced_since;
     /* the commit thread's own */
     struct sp_commit_stats done;
+    int64_t appended_since; /* as unsynced_since, but of this moment */
     struct sp_head durable; /* of the last flush */
     bool dirty;             /* there are records that the store's head does not cover */
     int64_t due_ms;         /* when it shall, at the latest (monotonic) */
 };
 
-static int64_t now_ms(void)
+static uint64_t now_us(void)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static int64_t now_ms(void)
+{
+    return (int64_t)(now_us() / 1000);
 }
 
 static void note_dirty(struct sp_commit *commit)
 {
-    if (!commit->dirty) {
+    if (!commit->dirty || !commit->appended_since) {
+        int64_t now = now_ms();
+        commit->due_ms = commit->dirty ? commit->due_ms : now + SETTLE_MS;
+        commit->appended_since = commit->appended_since ? commit->appended_since : now;
         commit->dirty = true;
-        commit->due_ms = now_ms() + SETTLE_MS;
     }
 }
 
@@ -177,10 +191,13 @@ static sp_status run_job(struct sp_commit *commit, struct sp_job *job, struct sp
 
 static sp_status flush(struct sp_commit *commit, struct sp_error *err)
 {
+    uint64_t began_us = now_us();
     sp_status status = sp_audit_flush(commit->config.audit, err);
     if (!status) {
         sp_audit_head(commit->config.audit, &commit->durable);
         commit->done.audit_syncs++;
+        sp_times_add(&commit->done.syncs, sp_commit_sync_bounds, now_us() - began_us);
+        commit->appended_since = 0;
     }
     return status;
 }
@@ -319,6 +336,7 @@ static void *run(void *user)
         wait_for_work(commit);
         struct sp_job *batch = queue_take_all(&commit->waiting);
         commit->hurry = false;
+        commit->running_since = batch ? commit->waiting_since : 0;
         bool healthy = commit->healthy;
         struct sp_error err = commit->failure;
         end = commit->stopping && !batch;
@@ -340,6 +358,8 @@ static void *run(void *user)
         bool wake = hand_back(commit, batch);
         commit->head = commit->durable;
         commit->stats = commit->done;
+        commit->running_since = 0;
+        commit->unsynced_since = commit->appended_since;
         if (wake) {
             commit->config.wake(commit->config.user);
         }
@@ -403,6 +423,7 @@ void sp_commit_kick(struct sp_commit *commit)
     }
     (void)pthread_mutex_lock(&commit->lock);
     bool slept = commit->waiting.first == NULL;
+    commit->waiting_since = slept ? now_ms() : commit->waiting_since;
     queue_move(&commit->submitted, &commit->waiting);
     bool hurry = commit->urgent || commit->waiting.n >= LAZY_MAX;
     /* The thread knows of lazy jobs from the first of them, and looks again by itself. */
@@ -450,10 +471,21 @@ void sp_commit_head(struct sp_commit *commit, struct sp_head *ret_head)
     (void)pthread_mutex_unlock(&commit->lock);
 }
 
+/* The earlier of them; 0 is none. */
+static int64_t first_of(int64_t a, int64_t b)
+{
+    return a && (a < b || !b) ? a : b;
+}
+
 void sp_commit_stats(struct sp_commit *commit, struct sp_commit_stats *ret_stats)
 {
     (void)pthread_mutex_lock(&commit->lock);
+    int64_t since = first_of(commit->waiting.n ? commit->waiting_since : 0,
+                             first_of(commit->running_since, commit->unsynced_since));
+    int64_t now = now_ms();
     *ret_stats = commit->stats;
+    ret_stats->n_waiting = commit->waiting.n;
+    ret_stats->lag_ms = since && now > since ? (uint64_t)(now - since) : 0;
     (void)pthread_mutex_unlock(&commit->lock);
 }
 

@@ -25,6 +25,7 @@
 #include "buf.h"
 #include "clock.h"
 #include "store.h"
+#include "times.h"
 
 struct sp_commit;
 
@@ -74,8 +75,12 @@ void sp_commit_free(struct sp_commit *commit);
 /* The audit's head as of the last batch that is durable. Loop thread. */
 void sp_commit_head(struct sp_commit *commit, struct sp_head *ret_head);
 
+extern const uint64_t sp_commit_sync_bounds[SP_TIMES_BUCKETS];
 struct sp_commit_stats {
     uint64_t jobs, batches, audit_syncs, store_commits;
+    struct sp_times syncs; /* how long the audit's fsyncs took, by the bounds above */
+    size_t n_waiting;      /* jobs that no batch has taken yet */
+    uint64_t lag_ms;       /* the age of the oldest job or record that is not durable yet */
 };
 void sp_commit_stats(struct sp_commit *commit, struct sp_commit_stats *ret_stats);
 

@@ -324,6 +324,19 @@ void sp_engine_status(struct sp_engine *engine, struct sp_engine_status *ret_sta
     memcpy(ret_status->reason, engine->reason, sizeof ret_status->reason);
 }
 
+void sp_engine_figures(struct sp_engine *engine, struct sp_engine_figures *ret_figures)
+{
+    struct sp_commit_stats stats = {.jobs = 0};
+    if (engine->commit) {
+        sp_commit_stats(engine->commit, &stats);
+    }
+    *ret_figures = (struct sp_engine_figures){.n_tokens_live = tokens_count_live(engine),
+                                              .n_jobs_waiting = stats.n_waiting,
+                                              .audit_lag_ms = stats.lag_ms,
+                                              .syncs = stats.syncs,
+                                              .sync_bounds = sp_commit_sync_bounds};
+}
+
 size_t sp_engine_poll(struct sp_engine *engine)
 {
     return engine->commit ? sp_commit_poll(engine->commit) : 0;

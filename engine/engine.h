@@ -18,6 +18,7 @@
 #include "keyring.h"
 #include "policy.h"
 #include "secret.h"
+#include "times.h"
 #include "token.h"
 
 struct sp_engine;
@@ -72,6 +73,16 @@ struct sp_engine_status {
     uint64_t audit_seq;
 };
 void sp_engine_status(struct sp_engine *engine, struct sp_engine_status *ret_status);
+
+/* For monitors, besides. It looks at each token, so it is not for every call. */
+struct sp_engine_figures {
+    uint64_t n_tokens_live; /* of n_tokens: neither revoked nor expired */
+    size_t n_jobs_waiting;  /* for the thread that writes */
+    uint64_t audit_lag_ms;  /* the age of the oldest record that is not durable yet */
+    struct sp_times syncs;  /* of the audit */
+    const uint64_t *sync_bounds;
+};
+void sp_engine_figures(struct sp_engine *engine, struct sp_engine_figures *ret_figures);
 
 /* The audit's last record, as the store will hold it. */
 void sp_engine_head(struct sp_engine *engine, struct sp_head *ret_head);
@@ -215,8 +226,9 @@ struct sp_call {
     struct sp_text curve; /* Z85 of the proven peer; empty where nothing is proven (HTTP) */
     struct sp_text peer;  /* for the audit: client's name or address */
     struct sp_text token;
-    struct sp_text key; /* key id that the client asks for; may be empty */
-    struct sp_text id;  /* request id, at most 64 bytes; may be empty */
+    struct sp_text key;   /* key id that the client asks for; may be empty */
+    struct sp_text id;    /* request id, at most 64 bytes; may be empty */
+    struct sp_text trace; /* for the audit: the W3C trace-id (host/trace.h); may be empty */
     struct sp_request *request;
     struct sp_arena *arena; /* the request's; both must live until the last callback */
 };

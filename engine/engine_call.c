@@ -256,6 +256,9 @@ static void record_who(const struct sp_engine *engine, struct sp_buf *r,
     if (call->id.len) {
         record_hashed(engine, r, "id", call->id);
     }
+    if (call->trace.len) {
+        record_text(r, "trace", call->trace);
+    }
     if (d->observed) {
         record_number(r, "observed", 1);
     }

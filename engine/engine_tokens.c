@@ -242,6 +242,20 @@ void tokens_purge(struct sp_engine *engine)
     }
 }
 
+uint64_t tokens_count_live(struct sp_engine *engine)
+{
+    int64_t wall = engine_wall(engine), boot = engine_boot(engine);
+    uint64_t n = 0;
+    for (size_t i = 0; i < engine->token_buckets; i++) {
+        for (const struct live_token *t = engine->tokens[i]; t; t = t->next) {
+            bool ended = t->revoked_ms || t->seen_expired ||
+                         (t->same_boot ? boot >= t->expires_boot_ms : wall >= t->expires_ms);
+            n += !ended;
+        }
+    }
+    return n;
+}
+
 /* ---- proving
  * --------------------------------------------------------------------------------- */
 

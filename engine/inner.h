@@ -297,6 +297,7 @@ sp_status token_insert(struct sp_engine *engine, const struct sp_token_row *row,
                        struct live_token **ret_token);
 void token_unref(struct sp_engine *engine, struct live_token *token);
 void tokens_purge(struct sp_engine *engine);
+uint64_t tokens_count_live(struct sp_engine *engine);
 /* Prove a token: *ret_token is set, or decision says why not (uniformly, until the tag holds).
  * Life is judged here too, unless any_life is set. */
 bool token_prove(struct sp_engine *engine, struct sp_arena *arena, struct sp_text text,

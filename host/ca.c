@@ -18,8 +18,8 @@
 enum {
     DAY_S = 24 * 3600,
     AUTHORITY_DAYS = 3650,
-    LEAF_DAYS = 7,
-    LEAF_USED_S = 3 * DAY_S, /* then another is made, so that nobody meets an old one */
+    LEAF_DAYS = 1,
+    LEAF_USED_S = DAY_S / 2, /* then another is made, so that nobody meets an old one */
     BACKDATE_S = 3600,       /* for clocks that differ */
     LEAVES_MAX = 256,
     SERIAL_BYTES = 16,
@@ -117,6 +117,7 @@ static X509 *make_leaf(const struct sp_ca *ca, const char *host)
     /* A common name has 64 bytes at most; what counts is the alternative name. */
     X509 *x = begin(ca->leaf_key, strlen(host) <= 64 ? host : "sallyport", ca->certificate,
                     LEAF_DAYS);
+    /* Always a name: a key's hosts are no addresses (policy-lang/host.c). */
     (void)snprintf(alternative, sizeof alternative, "DNS:%s", host);
     if (x && add_extension(x, ca->certificate, NID_basic_constraints, "critical,CA:FALSE") &&
         add_extension(x, ca->certificate, NID_key_usage, "critical,digitalSignature") &&

@@ -2,8 +2,10 @@
  * sealed in the store, and signs certificates for the hosts of registered keys and no others;
  * clients of this machine that are to use the proxy are told to trust it (`sallyport run`).
  *
- * ECDSA P-256 (RFC 5480); a leaf is for one host name and lives for a week. OpenSSL holds the
- * key while the host is unsealed, outside of the guarded pool. Loop thread only.
+ * ECDSA P-256 (RFC 5480); a leaf is for one host name and lives for a day: nothing can revoke
+ * one, and the authority cannot be held to names (RFC 5280 section 4.2.1.10), as keys for other
+ * hosts come later. OpenSSL holds the key while the host is unsealed, outside of the guarded
+ * pool. Loop thread only.
  */
 #ifndef SP_CA_H
 #define SP_CA_H

@@ -14,6 +14,7 @@ add_library(egress STATIC
   ${CMAKE_CURRENT_LIST_DIR}/headers.c
   ${CMAKE_CURRENT_LIST_DIR}/placement.c
   ${CMAKE_CURRENT_LIST_DIR}/sign.c
+  ${CMAKE_CURRENT_LIST_DIR}/trace.c
   ${CMAKE_CURRENT_LIST_DIR}/upstream.c
   ${CMAKE_CURRENT_LIST_DIR}/wipe_alloc.c)
 target_include_directories(egress PUBLIC ${CMAKE_CURRENT_LIST_DIR} ${PROJECT_SOURCE_DIR}/engine)

@@ -245,6 +245,11 @@ size_t sp_http_front_n_open(const struct sp_http_front *front)
     return front->n_open;
 }
 
+size_t sp_http_front_held(const struct sp_http_front *front)
+{
+    return front->n_held;
+}
+
 size_t sp_http_front_n_connections(const struct sp_http_front *front)
 {
     return front->n_conns;

@@ -87,6 +87,7 @@ void sp_http_stream_end(struct sp_http_exchange *exchange, bool whole);
 void sp_http_front_stop(struct sp_http_front *front);
 /* Exchanges under way, until their answers are handed to the kernel. */
 size_t sp_http_front_n_open(const struct sp_http_front *front);
+size_t sp_http_front_held(const struct sp_http_front *front); /* bytes, as against the cap */
 size_t sp_http_front_n_connections(const struct sp_http_front *front);
 /* After the last exchange was answered; handles close with the loop's next turns. */
 void sp_http_front_free(struct sp_http_front *front);

@@ -420,7 +420,8 @@ static sp_status start_egress(struct sp_host *host, struct sp_error *err)
                                         .providers = host->providers,
                                         .egress = host->egress,
                                         .leases = host->leases,
-                                        .metrics = &host->metrics};
+                                        .metrics = &host->metrics,
+                                        .log = &host->log};
     }
     return status;
 }

@@ -89,6 +89,8 @@ void sp_ops_note_refusal(struct sp_host *host, const struct sp_http_exchange *ex
                          const struct sp_decision *decision);
 /* One request of a listener with mode = health; answers it. */
 void sp_ops_health(struct sp_host *host, struct sp_http_exchange *exchange);
+/* All metrics, in Prometheus' text format (ops_metrics.c). */
+void sp_ops_metrics(struct sp_host *host, struct sp_buf *buf);
 /* key.add, key.rotate and key.set, which ask the provider first. by: the administrator's name.
  */
 void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,

@@ -413,13 +413,14 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
 }
 
-/* What CONNECT gave counts for all requests of the tunnel. */
+/* What CONNECT gave counts for all requests of the tunnel. Two of them make one that is none.
+ */
 static void keep_proxy_authorization(struct conn *conn)
 {
     const struct sp_http_request *request = conn->public.request;
+    sp_wipe_buf_reset(&conn->proxy_authorization);
     for (size_t i = 0; i < request->n_headers; i++) {
         if (sp_text_eq_fold(request->headers[i].name, SP_TEXT("proxy-authorization"))) {
-            sp_wipe_buf_reset(&conn->proxy_authorization);
             sp_wipe_buf_add_text(&conn->proxy_authorization,
                                  sp_text_trim(request->headers[i].value));
         }

@@ -116,6 +116,7 @@ static void look_live(struct sp_leases *leases, struct sp_lease *lease, int64_t 
         struct mint *mint = mint_find(leases, key, lease->words);
         mint = mint ? mint : mint_new(leases, key, lease->words);
         if (mint && !mint->going && now >= mint->rest_until_ms) {
+            mint->renews = true;
             mint_go(mint, key);
         }
     }
@@ -252,6 +253,11 @@ sp_status sp_leases_new(const struct sp_leases_config *config, struct sp_leases 
     leases->config = *config;
     *ret_leases = leases;
     return SP_OK;
+}
+
+void sp_leases_figures(const struct sp_leases *leases, struct sp_leases_figures *ret_figures)
+{
+    *ret_figures = leases ? leases->figures : (struct sp_leases_figures){.minted = 0};
 }
 
 void sp_leases_stop(struct sp_leases *leases)

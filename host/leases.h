@@ -58,6 +58,12 @@ void sp_leases_take_once(struct sp_leases *leases, const struct sp_key *key,
 void sp_leases_give_back(struct sp_leases *leases, const struct sp_key *key,
                          struct sp_lease *lease, bool refused);
 
+/* What became of minting, renewing and ending since the start. */
+struct sp_leases_figures {
+    uint64_t minted, renewed, not_minted, ended, not_ended;
+};
+void sp_leases_figures(const struct sp_leases *leases, struct sp_leases_figures *ret_figures);
+
 /* Renew and end what is due. About once a second. */
 void sp_leases_tick(struct sp_leases *leases);
 /* An administrator ends leases: of an id, or of a key, or all (both empty). Calls under way

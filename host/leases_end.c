@@ -44,6 +44,7 @@ static void on_gone(void *user, sp_status status, const struct sp_error *err)
         lease_say(ending->leases, SP_LOG_ERROR, "lease.failed", ending->lease, err->text);
         ending->retry_ms = sp_wall_ms() + leases_backoff_ms(ending->n_failures++);
     } else {
+        ending->leases->figures.ended++;
         ending_free(ending);
     }
 }
@@ -71,6 +72,7 @@ static void on_revoked(void *user, sp_status status, uint64_t life_ms,
     }
     ending->busy = false;
     ending->retry_ms = sp_wall_ms() + leases_backoff_ms(ending->n_failures++);
+    ending->leases->figures.not_ended++;
     lease_say(ending->leases, SP_LOG_WARNING, "lease.not_revoked", ending->lease,
               *ending->context.failure.text ? ending->context.failure.text : err->text);
 }

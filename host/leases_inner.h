@@ -38,7 +38,7 @@ struct mint {
     struct sp_hook_context context;
     struct sp_lease_ask ask;
     struct taking *waiting;
-    bool going;
+    bool going, renews; /* renews: there is a lease, which is about to end */
     unsigned n_failures;
     int64_t rest_until_ms;
     struct sp_error failure;
@@ -72,6 +72,7 @@ struct sp_leases {
     struct mint *mints;
     struct ending *endings;
     struct removal *removals;
+    struct sp_leases_figures figures;
     bool stopped;
 };
 

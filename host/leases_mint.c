@@ -66,6 +66,7 @@ static void mint_failed(struct mint *mint, const struct sp_error *err)
     struct sp_error failure = *mint->context.failure.text ? mint->context.failure
                               : err                       ? *err
                                                           : leases_no_memory;
+    mint->leases->figures.not_minted++;
     if (mint->lease) {
         lease_say(mint->leases, SP_LOG_WARNING, "lease.failed", mint->lease, failure.text);
         /* The upstream may have acted: what can be ended is ended. */
@@ -83,6 +84,8 @@ static void on_live(void *user, sp_status status, const struct sp_error *err)
         mint_failed(mint, status ? err : &sealed);
         return;
     }
+    struct sp_leases_figures *figures = &mint->leases->figures;
+    *(mint->renews ? &figures->renewed : &figures->minted) += 1;
     lease_say(mint->leases, SP_LOG_INFO, "lease.live", mint->lease, "");
     mint_over(mint, NULL);
 }

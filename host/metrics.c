@@ -4,22 +4,41 @@
 #include <stdio.h>
 
 /* In microseconds; the last bucket is the rest. */
-static const uint64_t upstream_bounds[METRICS_BUCKETS] = {
+static const uint64_t upstream_bounds[SP_TIMES_BUCKETS] = {
     5000,   10000,   25000,   50000,   100000,   250000,
     500000, 1000000, 2500000, 5000000, 10000000, UINT64_MAX};
-static const uint64_t added_bounds[METRICS_BUCKETS] = {
+static const uint64_t added_bounds[SP_TIMES_BUCKETS] = {
     50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 100000, 1000000, UINT64_MAX};
 
-static void time_add(struct sp_metrics_times *times, const uint64_t bounds[METRICS_BUCKETS],
-                     uint64_t us)
+enum sp_metrics_verdict sp_metrics_verdict_of(enum sp_code code)
 {
-    size_t i = 0;
-    while (us > bounds[i]) {
-        i++;
+    switch ((int)code) { /* what is not here was denied */
+    case SP_CODE_OK:
+        return METRICS_ALLOWED;
+    case SP_CODE_SEALED:
+    case SP_CODE_BUSY:
+    case SP_CODE_SHUTTING_DOWN:
+    case SP_CODE_CLOCK:
+    case SP_CODE_OUTCOME_UNKNOWN:
+    case SP_CODE_ANSWER_DROPPED:
+    case SP_CODE_AUDIT_UNAVAILABLE:
+    case SP_CODE_UPSTREAM_UNREACHABLE:
+    case SP_CODE_UPSTREAM_FAILED:
+    case SP_CODE_UPSTREAM_TIMEOUT:
+    case SP_CODE_UPSTREAM_BLOCKED:
+    case SP_CODE_RESPONSE_TOO_LARGE:
+    case SP_CODE_RESPONSE_BLOCKED:
+    case SP_CODE_INTERNAL:
+        return METRICS_FAILED;
+    default:
+        return METRICS_DENIED;
     }
-    times->counts[i]++;
-    times->n++;
-    times->sum_us += us;
+}
+
+const char *sp_metrics_verdict_name(enum sp_metrics_verdict verdict)
+{
+    static const char *const names[METRICS_VERDICTS] = {"allowed", "denied", "failed"};
+    return names[verdict];
 }
 
 static bool name_set(char field[SP_NAME_MAX_BYTES + 1], struct sp_text name)
@@ -46,6 +65,36 @@ static struct sp_metrics_series *series_of(struct sp_metrics *metrics,
     return &metrics->series[metrics->n_series++];
 }
 
+static struct sp_metrics_provider *provider_of(struct sp_metrics *metrics, struct sp_text name)
+{
+    for (size_t i = 0; i < metrics->n_providers; i++) {
+        if (sp_text_is(name, metrics->providers[i].name)) {
+            return &metrics->providers[i];
+        }
+    }
+    bool last = metrics->n_providers >= METRICS_PROVIDERS_MAX - 1;
+    struct sp_metrics_provider *provider =
+        &metrics->providers[last ? METRICS_PROVIDERS_MAX - 1 : metrics->n_providers];
+    metrics->n_providers += metrics->n_providers < METRICS_PROVIDERS_MAX;
+    (void)name_set(provider->name, last ? SP_TEXT("other") : name);
+    return provider;
+}
+
+static void add_times(struct sp_metrics *metrics, const struct sp_metrics_call *call)
+{
+    enum sp_metrics_verdict verdict = sp_metrics_verdict_of(call->code);
+    if (verdict == METRICS_FAILED || call->total_us == 0) {
+        return;
+    }
+    struct sp_metrics_provider *provider = provider_of(metrics, call->provider);
+    uint64_t upstream_us = verdict == METRICS_ALLOWED ? call->upstream_us : 0;
+    if (verdict == METRICS_ALLOWED) {
+        sp_times_add(&provider->upstream, upstream_bounds, upstream_us);
+    }
+    sp_times_add(&provider->added[verdict], added_bounds,
+                 call->total_us > upstream_us ? call->total_us - upstream_us : 0);
+}
+
 void sp_metrics_call(struct sp_metrics *metrics, const struct sp_metrics_call *call)
 {
     struct sp_metrics_series like = {.code = call->code};
@@ -62,11 +111,7 @@ void sp_metrics_call(struct sp_metrics *metrics, const struct sp_metrics_call *c
     if (series) {
         series->n++;
     }
-    if (call->code == SP_CODE_OK && !call->streamed) {
-        time_add(&metrics->upstream, upstream_bounds, call->upstream_us);
-        time_add(&metrics->added, added_bounds,
-                 call->total_us > call->upstream_us ? call->total_us - call->upstream_us : 0);
-    }
+    add_times(metrics, call);
 }
 
 /* ---- text -----------------------------------------------------------------------------------
@@ -87,6 +132,12 @@ void sp_metrics_put(struct sp_buf *buf, const char *name, const char *type, cons
                 *labels ? "}" : "", value);
 }
 
+void sp_metrics_put_ms(struct sp_buf *buf, const char *name, const char *help, uint64_t ms)
+{
+    put_help(buf, name, "gauge", help);
+    sp_buf_addf(buf, "%s %.3f\n", name, (double)ms / 1000);
+}
+
 /* Names are identifiers, which need no escape; a label of a rule may be any text. */
 static void put_label(struct sp_buf *buf, const char *name, const char *value)
 {
@@ -104,26 +155,31 @@ static void put_label(struct sp_buf *buf, const char *name, const char *value)
     sp_buf_add_str(buf, "\"");
 }
 
-static void put_times(struct sp_buf *buf, const char *name, const char *help,
-                      const struct sp_metrics_times *times,
-                      const uint64_t bounds[METRICS_BUCKETS])
+void sp_metrics_put_times(struct sp_buf *buf, const char *name, const char *help,
+                          const char *labels, const struct sp_times *times,
+                          const uint64_t bounds[SP_TIMES_BUCKETS])
 {
     uint64_t below = 0;
-    put_help(buf, name, "histogram", help);
-    for (size_t i = 0; i < METRICS_BUCKETS; i++) {
+    const char *comma = *labels ? "," : "", *open = *labels ? "{" : "";
+    const char *close = *labels ? "}" : "";
+    if (help) {
+        put_help(buf, name, "histogram", help);
+    }
+    for (size_t i = 0; i < SP_TIMES_BUCKETS; i++) {
         below += times->counts[i];
         if (bounds[i] == UINT64_MAX) {
-            sp_buf_addf(buf, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, below);
+            sp_buf_addf(buf, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, labels, comma,
+                        below);
         } else {
-            sp_buf_addf(buf, "%s_bucket{le=\"%.6g\"} %" PRIu64 "\n", name,
+            sp_buf_addf(buf, "%s_bucket{%s%sle=\"%.6g\"} %" PRIu64 "\n", name, labels, comma,
                         (double)bounds[i] / 1e6, below);
         }
     }
-    sp_buf_addf(buf, "%s_sum %.6f\n%s_count %" PRIu64 "\n", name, (double)times->sum_us / 1e6,
-                name, times->n);
+    sp_buf_addf(buf, "%s_sum%s%s%s %.6f\n%s_count%s%s%s %" PRIu64 "\n", name, open, labels,
+                close, (double)times->sum_us / 1e6, name, open, labels, close, times->n);
 }
 
-void sp_metrics_put_calls(struct sp_buf *buf, const struct sp_metrics *metrics)
+static void put_series(struct sp_buf *buf, const struct sp_metrics *metrics)
 {
     put_help(buf, "sallyport_requests_total", "counter",
              "Calls by provider, scope, rule and how they ended.");
@@ -133,12 +189,38 @@ void sp_metrics_put_calls(struct sp_buf *buf, const struct sp_metrics *metrics)
         put_label(buf, "provider", series->provider);
         put_label(buf, ",scope", series->scope);
         put_label(buf, ",rule", series->rule);
+        put_label(buf, ",verdict",
+                  sp_metrics_verdict_name(sp_metrics_verdict_of(series->code)));
         put_label(buf, ",code", sp_code_name(series->code));
         sp_buf_addf(buf, "} %" PRIu64 "\n", series->n);
     }
-    put_times(buf, "sallyport_upstream_seconds", "How long upstreams took to answer.",
-              &metrics->upstream, upstream_bounds);
-    put_times(buf, "sallyport_added_seconds",
-              "What sallyport added to that, until the answer was written.", &metrics->added,
-              added_bounds);
+}
+
+/* Names of providers are ids, which need no escape. */
+void sp_metrics_put_calls(struct sp_buf *buf, const struct sp_metrics *metrics)
+{
+    char labels[SP_NAME_MAX_BYTES + 64];
+    const char *help = "How long upstreams took to answer.";
+    put_series(buf, metrics);
+    for (size_t i = 0; i < metrics->n_providers; i++) {
+        const struct sp_metrics_provider *provider = &metrics->providers[i];
+        if (provider->upstream.n > 0) {
+            (void)snprintf(labels, sizeof labels, "provider=\"%s\"", provider->name);
+            sp_metrics_put_times(buf, "sallyport_upstream_seconds", help, labels,
+                                 &provider->upstream, upstream_bounds);
+            help = NULL;
+        }
+    }
+    help = "What sallyport added to that, until the answer was written; of a denied call, all.";
+    for (size_t i = 0; i < metrics->n_providers * METRICS_FAILED; i++) {
+        const struct sp_metrics_provider *provider = &metrics->providers[i / METRICS_FAILED];
+        enum sp_metrics_verdict verdict = (enum sp_metrics_verdict)(i % METRICS_FAILED);
+        if (provider->added[verdict].n > 0) {
+            (void)snprintf(labels, sizeof labels, "provider=\"%s\",verdict=\"%s\"",
+                           provider->name, sp_metrics_verdict_name(verdict));
+            sp_metrics_put_times(buf, "sallyport_added_seconds", help, labels,
+                                 &provider->added[verdict], added_bounds);
+            help = NULL;
+        }
+    }
 }

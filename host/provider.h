@@ -236,7 +236,12 @@ struct sp_provider { /* the head of whatever implements it */
     const struct sp_manifest *manifest;
     uint8_t hash[32]; /* SHA-256 of the library's file */
     const char *path; /* where it was read from, for people */
-    uint64_t n_calls; /* questions that the host asked it, counted by who asks; for metrics */
+    /* For metrics: questions that the host asked it, counted by who asks; and of one in a
+     * process of its own, by it. */
+    uint64_t n_calls;
+    bool isolated, runs; /* a process of its own; it is there */
+    uint64_t n_starts, n_failures;
+    size_t n_waiting; /* questions that it has not answered */
 };
 
 /* ---- loading plugins into this process (host/plugin.c) -------------------------------------

@@ -1,5 +1,7 @@
 #include "proxy.h"
+#include "trace.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 /* One call under way; in the request's arena, so it ends with it. */
@@ -20,7 +22,8 @@ struct flight {
     size_t n_dropped;
     uint64_t transfer;            /* egress's id, once it is sent */
     struct flight *next, **place; /* of proxy->flights; place NULL: not in it */
-    uint64_t began_ns;
+    uint64_t began_ns, sent_ns;   /* sent: handed to egress */
+    uint64_t head_ns;             /* an answer that streams began */
 };
 
 static void list_add(struct flight *flight)
@@ -43,26 +46,67 @@ static void list_remove(struct flight *flight)
     flight->place = NULL;
 }
 
-static void count(const struct flight *flight, const struct sp_proxied *result)
+/* One line for each call, for whoever looks for one by its trace; the audit has the rest. */
+static void say(const struct flight *flight, const struct sp_metrics_call *call,
+                uint64_t total_us)
 {
-    const struct sp_decision *decision = result->refusal ? result->refusal : result->decision;
-    if (!flight->proxy->metrics || !decision) {
-        return; /* a stored answer was counted when it was made */
+    const struct sp_log *log = flight->proxy->log;
+    char took[32];
+    if (!log || log->level > SP_LOG_DEBUG) {
+        return;
     }
-    sp_metrics_call(flight->proxy->metrics,
-                    &(struct sp_metrics_call){
-                        .provider = flight->key ? flight->key->provider : SP_TEXT(""),
-                        .decision = decision,
-                        .code = result->refusal ? result->refusal->code : SP_CODE_OK,
-                        .upstream_us = result->reply ? result->reply->upstream_us : 0,
-                        .total_us = (uv_hrtime() - flight->began_ns) / 1000,
-                    });
+    (void)snprintf(took, sizeof took, "%" PRIu64, total_us);
+    SP_LOG(log, SP_LOG_DEBUG, "call", {"provider", call->provider},
+           {"scope", sp_text_of(call->decision->scope)},
+           {"rule", sp_text_of(call->decision->rule)},
+           {"code", sp_text_of(sp_code_name(call->code))}, {"us", sp_text_of(took)},
+           {"trace", flight->call->call.trace});
+}
+
+/* A reference to the key that a denied call would have been made with; NULL: none. */
+static const struct sp_key *key_of(const struct flight *flight,
+                                   const struct sp_decision *decision)
+{
+    return *decision->key ? sp_engine_key(flight->proxy->engine, sp_text_of(decision->key))
+                          : NULL;
+}
+
+/* Count and log how a call ended; reply NULL: nothing came of the upstream. */
+static void note(const struct flight *flight, const struct sp_decision *decision,
+                 enum sp_code code, const struct sp_reply *reply)
+{
+    const struct sp_key *named = flight->key ? NULL : key_of(flight, decision);
+    bool streamed = reply && reply->streamed;
+    uint64_t total_us = (uv_hrtime() - flight->began_ns) / 1000;
+    /* How long a stream goes on is its reader's matter as well: its times end with its head. */
+    const struct sp_metrics_call call = {
+        .provider = flight->key ? flight->key->provider
+                    : named     ? named->provider
+                                : SP_TEXT(""),
+        .decision = decision,
+        .code = code,
+        .upstream_us = streamed ? (flight->head_ns - flight->sent_ns) / 1000
+                       : reply  ? reply->upstream_us
+                                : 0,
+        .total_us = streamed ? (flight->head_ns - flight->began_ns) / 1000 : total_us,
+    };
+    if (flight->proxy->metrics) {
+        sp_metrics_call(flight->proxy->metrics, &call);
+    }
+    say(flight, &call, total_us);
+    if (named) {
+        sp_key_unref(flight->proxy->engine, named);
+    }
 }
 
 static void encode(struct flight *flight, const struct sp_proxied *result)
 {
     flight->call->encode(flight->call->user, result, flight->call->answer);
-    count(flight, result);
+    if (result->refusal) {
+        note(flight, result->refusal, result->refusal->code, NULL);
+    } else if (result->reply) { /* a stored answer was counted when it was made */
+        note(flight, result->decision, SP_CODE_OK, result->reply);
+    }
 }
 
 static void on_recorded(void *user, sp_status status, const struct sp_error *err)
@@ -105,6 +149,7 @@ static void give_up(struct flight *flight, enum sp_outcome_kind kind, enum sp_co
 static bool on_stream_head(void *user, const struct sp_reply *reply)
 {
     struct flight *flight = user;
+    flight->head_ns = uv_hrtime();
     return flight->call->stream->begin(flight->call->user,
                                        &(struct sp_proxied){.reply = reply,
                                                             .decision = &flight->decision,
@@ -125,13 +170,7 @@ static void finish_stream(struct flight *flight, const struct sp_reply *reply)
 {
     flight->call->streamed = true;
     flight->call->broken = reply->code != SP_CODE_OK;
-    if (flight->proxy->metrics) {
-        sp_metrics_call(flight->proxy->metrics,
-                        &(struct sp_metrics_call){.provider = flight->key->provider,
-                                                  .decision = &flight->decision,
-                                                  .code = reply->code,
-                                                  .streamed = true});
-    }
+    note(flight, &flight->decision, reply->code, reply);
     struct sp_outcome outcome = {.kind = SP_OUTCOME_ANSWERED,
                                  .http_status = reply->http_status,
                                  .code = reply->code,
@@ -209,6 +248,7 @@ static void send_call(struct flight *flight)
                           .n_headers = flight->n_headers,
                           .stream = flight->call->stream ? &egress_stream : NULL};
     struct sp_error why = {""};
+    flight->sent_ns = uv_hrtime();
     sp_status status =
         sp_egress_send(flight->proxy->egress, &out, on_reply, flight, &flight->transfer, &why);
     if (!status) {
@@ -288,6 +328,9 @@ void sp_proxy_start(struct sp_proxy *proxy, struct sp_proxy_call *call)
     flight->call = call;
     flight->began_ns = uv_hrtime();
     call->flight = flight;
+    struct sp_trace trace;
+    sp_trace_read(call->call.request, &trace);
+    call->call.trace = trace.id;
     sp_engine_begin(proxy->engine, &call->call, on_begun, flight);
 }
 

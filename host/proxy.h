@@ -8,6 +8,7 @@
 #include "egress.h"
 #include "engine.h"
 #include "leases.h"
+#include "log.h"
 #include "metrics.h"
 #include "providers.h"
 
@@ -17,6 +18,7 @@ struct sp_proxy { /* borrowed parts; lives as long as the host */
     struct sp_egress *egress;
     struct sp_leases *leases;   /* may be NULL: no key needs one */
     struct sp_metrics *metrics; /* may be NULL: nobody counts */
+    const struct sp_log *log;   /* may be NULL */
     struct flight *flights;     /* proxy.c's: calls that are with an upstream */
 };
 

@@ -28,6 +28,7 @@ struct cli {
     const char *endpoint; /* the client socket; NULL: from the folder's configuration */
     const char *host_key; /* a file, or 40 characters of Z85; NULL: DIR/host.pub */
     const char *key_file; /* the client's CURVE key file; NULL: DIR/admin.key */
+    const char *java_tool_options; /* JAVA_TOOL_OPTIONS; NULL: not set */
     int timeout_ms;
     bool json;
     bool colour;

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include "config.h"
+#include "run_trust.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -15,7 +16,6 @@
 
 enum {
     REQUEST_MAX_BYTES = 64 << 10,
-    BUNDLE_MAX_BYTES = 8 << 20,
     VALUE_BYTES = 8192,
     RUN_FAILED = 125, /* as env(1) and timeout(1) have it: ours, not the command's */
     RUN_CANNOT = 126,
@@ -29,7 +29,8 @@ struct run {
     const char *scope, *ttl, *proxy, *ca;
     struct cli_list args, names;
     char **command;
-    char token[4096], ca_path[SP_PATH_MAX_BYTES], bundle[64], proxy_at[SP_PATH_MAX_BYTES];
+    char token[4096], ca_path[SP_PATH_MAX_BYTES], proxy_at[SP_PATH_MAX_BYTES];
+    struct run_trust trust;
 };
 
 /* ---- the token -----------------------------------------------------------------------------
@@ -120,29 +121,25 @@ static bool find_proxy(struct run *r)
     return false;
 }
 
-/* The system's authorities and ours in one file, for variables that take the place of the
- * system's. */
-static bool make_bundle(struct run *r)
+/* Java reads no variables for this, but options from one. It says on standard error what it
+ * found there, so the token must not be among them; and its own client would not take one from
+ * there. */
+static bool set_java_options(const struct run *r)
 {
-    static const char system[] = "/etc/ssl/certs/ca-certificates.crt";
-    struct sp_buf all;
-    sp_buf_init(&all, BUNDLE_MAX_BYTES);
-    (void)snprintf(r->bundle, sizeof r->bundle, "/tmp/sallyport-ca-XXXXXX");
-    bool good = access(system, R_OK) != 0 || cli_read(system, &all);
-    sp_buf_add_byte(&all, '\n');
-    good = good && cli_read(r->ca_path, &all);
-    int fd = good ? mkstemp(r->bundle) : -1;
-    if (fd < 0) {
-        r->bundle[0] = '\0';
-    } else {
-        bool written = write(fd, all.ptr, all.len) == (ssize_t)all.len;
-        fd = close(fd) == 0 && written ? 0 : -1;
+    char options[VALUE_BYTES];
+    const char *before = r->cli->java_tool_options;
+    const char *colon = strrchr(r->proxy_at, ':');
+    int host_len = colon ? (int)(colon - r->proxy_at) : 0;
+    if (!colon) {
+        return true; /* a port is needed */
     }
-    if (good && fd < 0) {
-        (void)cli_error(RUN_FAILED, "a file in /tmp: %s", strerror(errno));
-    }
-    sp_buf_done(&all);
-    return good && fd >= 0;
+    int n = snprintf(options, sizeof options,
+                     "%s%s-Djavax.net.ssl.trustStore=%s -Djavax.net.ssl.trustStoreType=PKCS12 "
+                     "-Dhttps.proxyHost=%.*s -Dhttps.proxyPort=%s "
+                     "-Dhttp.proxyHost=%.*s -Dhttp.proxyPort=%s",
+                     before ? before : "", before ? " " : "", r->trust.store, host_len,
+                     r->proxy_at, colon + 1, host_len, r->proxy_at, colon + 1);
+    return n > 0 && (size_t)n < sizeof options && setenv("JAVA_TOOL_OPTIONS", options, 1) == 0;
 }
 
 static bool set_environment(const struct run *r)
@@ -164,13 +161,15 @@ static bool set_environment(const struct run *r)
         good = good && unsetenv(none[i]) == 0;
     }
     for (size_t i = 0; i < sizeof bundles / sizeof *bundles; i++) {
-        good = good && setenv(bundles[i], r->bundle, 1) == 0;
+        good = good && setenv(bundles[i], r->trust.bundle, 1) == 0;
     }
     for (size_t i = 0; i < r->names.n; i++) {
         good = good && setenv(r->names.items[i], r->token, 1) == 0;
     }
     good = good && setenv("NODE_EXTRA_CA_CERTS", r->ca_path, 1) == 0 &&
-           setenv("NODE_USE_ENV_PROXY", "1", 1) == 0;
+           setenv("NODE_USE_ENV_PROXY", "1", 1) == 0 &&
+           /* git else waits to be asked for it, and CONNECT asks for nothing */
+           setenv("GIT_HTTP_PROXY_AUTHMETHOD", "basic", 1) == 0 && set_java_options(r);
     sodium_memzero(proxy, sizeof proxy);
     return good;
 }
@@ -290,13 +289,11 @@ static int run(struct cli *cli, int argc, char **argv)
     sigset_t held, before;
     hold_signals(&held, &before);
     int result = RUN_FAILED;
-    if (make_bundle(&r) && issue(&r)) {
+    if (run_trust_make(r.ca_path, &r.trust) && issue(&r)) {
         result = with_token(&r, &held, &before);
         revoke_token(&r);
     }
-    if (r.bundle[0] != '\0') {
-        (void)unlink(r.bundle);
-    }
+    run_trust_remove(&r.trust);
     return result;
 }
 
@@ -307,7 +304,7 @@ const struct cli_command cli_run_commands[] = {
      "address,\n"
      "so the command needs no key, and no changed line: the proxy and the authority to trust "
      "are\n"
-     "set for curl, Python, Node, Go and git.\n"
+     "set for curl, Python, Node, Go, Java and git.\n"
      "  --token-in NAME   put the token into this variable, too: where a client wants a key\n"
      "  --proxy HOST:PORT where the proxy is (default: the first with mode = forward)\n"
      "  --ca FILE         its authority (default: DIR/ca.pem)\n"

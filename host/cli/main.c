@@ -198,6 +198,7 @@ int main(int argc, char **argv)
                                       .endpoint = getenv("SALLYPORT_ENDPOINT"),
                                       .host_key = getenv("SALLYPORT_HOST_KEY"),
                                       .key_file = getenv("SALLYPORT_KEY_FILE"),
+                                      .java_tool_options = getenv("JAVA_TOOL_OPTIONS"),
                                       .timeout_ms = 70000,
                                       .colour = isatty(STDERR_FILENO) && !getenv("NO_COLOR")}};
     (void)umask(077);

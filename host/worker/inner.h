@@ -63,7 +63,6 @@ struct worker {
     bool asked;   /* the first question of the queue is with the worker */
     unsigned n_logs;
     struct question *first, **last;
-    size_t n_waiting;
     unsigned n_failures; /* in a row */
     uint64_t rest_until_ms;
     struct sp_error last_failure;
@@ -76,6 +75,8 @@ extern const struct sp_provider_ops worker_ops;
 
 /* Hand the socket to the loop; it is closed on failure, too. */
 sp_status worker_open_line(struct worker *w, int socket, struct sp_error *err);
+/* Its process is there: for metrics. */
+void worker_started(struct worker *w);
 /* Kill the worker; how it ended is told. */
 void worker_end_process(struct worker *w, char ret_how[WORKER_END_BYTES]);
 /* A log frame, to the operator's log. */

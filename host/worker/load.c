@@ -103,6 +103,7 @@ static sp_status load(struct worker *w, struct sp_error *err)
     if (status) {
         return status;
     }
+    worker_started(w);
     sp_arena_init(&tree, WORKER_TREE_MAX_BYTES);
     sp_buf_init(&in, WORKER_FRAME_MAX_BYTES + WORKER_READ_BYTES);
     status = ask_to_load(w, socket, &in, &tree, &said, &taken, &why);

@@ -49,7 +49,7 @@ static struct question *take_first(struct worker *w)
 {
     struct question *q = w->first;
     w->first = q->next;
-    w->n_waiting--;
+    w->provider.n_waiting--;
     if (!w->first) {
         w->last = &w->first;
     }
@@ -134,6 +134,12 @@ static void on_line_closed(uv_handle_t *handle)
     free(line);
 }
 
+void worker_started(struct worker *w)
+{
+    w->provider.isolated = w->provider.runs = true;
+    w->provider.n_starts++;
+}
+
 void worker_end_process(struct worker *w, char ret_how[WORKER_END_BYTES])
 {
     if (w->line) {
@@ -148,6 +154,7 @@ void worker_end_process(struct worker *w, char ret_how[WORKER_END_BYTES])
     if (w->pid) {
         worker_end(w->pid, ret_how);
         w->pid = 0;
+        w->provider.runs = false;
     }
     w->asked = w->loading = false;
 }
@@ -164,6 +171,7 @@ static void fail_worker(struct worker *w, const char *why)
     uint64_t rest = (uint64_t)SP_WORKER_BACKOFF_MS << doublings;
     rest = rest < SP_WORKER_BACKOFF_MAX_MS ? rest : SP_WORKER_BACKOFF_MAX_MS;
     w->n_failures++;
+    w->provider.n_failures++;
     w->rest_until_ms = uv_now(w->loop) + rest;
     const char *hook = loading ? "describe" : q ? sp_hook_name(hook_of(q)) : "";
     (void)sp_fail(&w->last_failure, SP_EIO,
@@ -511,6 +519,7 @@ static sp_status restart(struct worker *w, struct sp_error *err)
     sp_status status =
         worker_start(w->program, w->provider.path, w->library_fd, &w->pid, &socket, err);
     if (!status) {
+        worker_started(w);
         status = worker_open_line(w, socket, err);
     }
     if (!status) {
@@ -577,7 +586,7 @@ static void ask(struct worker *w, struct question *q, const struct sp_key_view *
     status = status
                  ? status
                  : sp_key_tell(&q->arena, w->provider.manifest, &q->asked.key, &q->told, &err);
-    if (!status && (w->stopped || w->n_waiting == SP_WORKER_QUEUE_MAX)) {
+    if (!status && (w->stopped || w->provider.n_waiting == SP_WORKER_QUEUE_MAX)) {
         status = sp_fail(&err, SP_EBUSY, "provider %s: %s", w->provider.manifest->id.ptr,
                          w->stopped ? "the host is stopping" : "too many questions wait");
     }
@@ -587,7 +596,7 @@ static void ask(struct worker *w, struct question *q, const struct sp_key_view *
     }
     *w->last = q;
     w->last = &q->next;
-    w->n_waiting++;
+    w->provider.n_waiting++;
     pump(w);
 }
 

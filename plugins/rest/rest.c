@@ -54,6 +54,14 @@ static const struct sallyport_field *const fields[] = {
         "not replace it at each use"),
 };
 
+/* What is nobody's credential and stateful protocols need: where a stream of events goes on,
+ * and MCP's session over streamable HTTP. */
+static const struct sallyport_text request_headers[] = {
+    SALLYPORT_TEXT("last-event-id"),
+    SALLYPORT_TEXT("mcp-protocol-version"),
+    SALLYPORT_TEXT("mcp-session-id"),
+};
+
 static int32_t describe(const struct sallyport_host *host, uint64_t call)
 {
     static const struct sallyport_manifest manifest = {
@@ -64,6 +72,9 @@ static int32_t describe(const struct sallyport_host *host, uint64_t call)
                                       "HTTP Basic, or OAuth 2.0"),
     };
     int32_t status = host->push_manifest(host, call, &manifest);
+    for (size_t i = 0; !status && i < sizeof request_headers / sizeof *request_headers; i++) {
+        status = host->push_request_header(host, call, &request_headers[i]);
+    }
     for (size_t i = 0; !status && i < sizeof fields / sizeof *fields; i++) {
         status = host->push_field(host, call, fields[i]);
     }

@@ -1,5 +1,6 @@
 """The forward proxy: clients whose host is hard-coded, with certificates of the local authority; and
 `sallyport run`."""
+import base64
 import json
 import os
 import re
@@ -9,12 +10,11 @@ import ssl
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from lib import Curve, Host, build_file, canary
+from lib import Curve, Host, Refused, build_file, canary
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "upstreams"))
-import upstreams
 
 POLICY = """sallyport 1
 
@@ -25,9 +25,16 @@ scope shop {
   @read allow GET https://api.stripe.com/v1/charges/*
 }
 
+scope elsewhere {
+  key other
+  ttl 1h
+  @all allow GET https://api.example.com/**
+}
+
 principal desk {
   curve "%s"
   may issue shop for 1h
+  may issue elsewhere for 1h
 }
 """
 CHARGE = "api.stripe.com/v1/charges/ch_1"
@@ -35,22 +42,24 @@ SETTINGS = {"http proxy": {"listen": "127.0.0.1:0", "mode": "forward"}}
 
 
 class Shop:
-    def __init__(self, folder, recorder):
+    def __init__(self, folder, recorder, settings=SETTINGS):
         self.recorder, self.folder = recorder, folder
         recorder.answer({"*": {"body": '{"id": "ch_1"}'}})
         self.key = canary("sk_test_")
-        self.host = Host(folder / "state", settings=SETTINGS)
+        self.host = Host(folder / "state", settings=settings)
         self.desk = Curve()
         self.host.write_policy("shop.scope", POLICY % self.desk.public)
         self.host.start()
         self.host.key_add("stripe-main", "stripe", {"upstream": recorder.url},
                           {"api_key": self.key})
+        self.host.key_add("other", "rest", {"host": "api.example.com", "upstream": recorder.url},
+                          {"api_key": canary("other_")})
         self.host.reload()
         self.at = self.host.http_at("proxy")[len("http://"):]
         self.ca = os.path.join(self.host.dir, "ca.pem")
 
-    def issue(self):
-        return self.host.client(self.desk).ok("issue", scope="shop")["token"]
+    def issue(self, scope="shop"):
+        return self.host.client(self.desk).ok("issue", scope=scope)["token"]
 
     def curl(self, url, *options, proxy=None):
         """(exit status of curl, HTTP status, body)"""
@@ -129,7 +138,7 @@ def test_python_requests_verifies_the_minted_certificate(shop):
     assert b"CERTIFICATE_VERIFY_FAILED" in bad.stderr
 
 
-def test_a_host_that_no_key_covers_is_never_tunnelled(shop):
+def test_T61_a_host_that_no_key_covers_is_never_tunnelled(shop):
     token = shop.issue()
     for target in ("example.org:443", "api.stripe.com:80", "api.stripe.com:22", "127.0.0.1:443",
                    "api.stripe.com.:8443", "[::1]:443", "files.example.org:443"):
@@ -155,21 +164,31 @@ def test_T27_T25_a_target_that_host_contradicts_is_refused(shop, head):
     assert shop.recorder.requests() == []
 
 
-def tunnel(shop, token, server_hostname="api.stripe.com"):
+def connect(shop, *authorizations):
+    """A connection after CONNECT, with these as Proxy-Authorization."""
     host, port = shop.at.rsplit(":", 1)
     peer = socket.create_connection((host, int(port)), timeout=20)
-    peer.sendall(("CONNECT api.stripe.com:443 HTTP/1.1\r\nHost: api.stripe.com:443\r\n"
-                  "Proxy-Authorization: Bearer %s\r\n\r\n" % token).encode())
+    lines = "".join("Proxy-Authorization: %s\r\n" % value for value in authorizations)
+    peer.sendall(("CONNECT api.stripe.com:443 HTTP/1.1\r\nHost: api.stripe.com:443\r\n%s\r\n"
+                  % lines).encode())
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         answer += peer.recv(1)
     assert b" 200 " in answer
+    return peer
+
+
+def tunnel(shop, token, server_hostname="api.stripe.com"):
+    return over_tls(shop, connect(shop, "Bearer " + token), server_hostname)
+
+
+def over_tls(shop, peer, server_hostname="api.stripe.com"):
     context = ssl.create_default_context(cafile=shop.ca)
     return context.wrap_socket(peer, server_hostname=server_hostname)
 
 
-def ask(peer, host, path="/v1/charges/ch_1"):
-    peer.sendall(("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (path, host)).encode())
+def ask(peer, host, path="/v1/charges/ch_1", more=""):
+    peer.sendall(("GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (path, host, more)).encode())
     answer = b""
     while b"}" not in answer:
         chunk = peer.recv(65536)
@@ -198,7 +217,119 @@ def test_T66_a_revoked_token_is_of_no_use_in_an_open_tunnel(shop):
         assert "token_revoked" in ask(peer, "api.stripe.com")
 
 
-def test_the_authority_outlives_the_host_and_its_key_is_nowhere_in_the_clear(shop):
+def test_T61_what_connect_was_given_is_judged_in_the_tunnel(shop):
+    """A token of another provider, one that is none, two of them: CONNECT does not look, and no
+    request passes by them, whatever else the client sends."""
+    good, other = shop.issue(), shop.issue("elsewhere")
+    also = "Authorization: Bearer %s\r\n" % good
+    for values, code, words in (
+            (["Bearer " + other], "key_not_in_scope", "key"),
+            (["Bearer spt_" + "a" * 64], "token_invalid", ""),
+            (["Basic !"], "token_invalid", "Proxy-Authorization"),
+            (["Negotiate abc"], "token_invalid", "Proxy-Authorization"),
+            (["Bearer " + good, "Bearer " + other], "token_invalid", ""),
+            (["Bearer " + other, "Bearer " + good], "token_invalid", ""),
+            (["Bearer " + good, "Bearer " + good], "token_invalid", "")):
+        with over_tls(shop, connect(shop, *values)) as peer:
+            answer = ask(peer, "api.stripe.com", more=also)
+        body = json.loads(answer.partition("\r\n\r\n")[2])
+        assert body["code"] == code and words in body["reason"], (values, body)
+    assert shop.recorder.requests() == []
+    with over_tls(shop, connect(shop)) as peer:
+        assert ask(peer, "api.stripe.com", more=also).startswith("HTTP/1.1 200")
+
+
+def test_the_token_may_be_the_password_of_the_proxys_address(shop):
+    token = shop.issue()
+    for user in ("x-access-token", ""):
+        assert shop.curl("https://" + CHARGE, proxy="%s:%s@%s" % (user, token, shop.at))[1] == 200
+    assert shop.curl("https://" + CHARGE, proxy="%s:%s@%s" % (token, token, shop.at))[1] == 401
+
+
+def test_T29_a_slow_connect_and_a_slow_handshake_end_by_time(tmp_path, recorder):
+    shop = Shop(tmp_path, recorder, {**SETTINGS, "limits": {"http_grace": "1s"}})
+    host, port = shop.at.rsplit(":", 1)
+    head = b"CONNECT api.stripe.com:443 HTTP/1.1\r\nHost: api.stripe.com:443\r\n\r\n"
+    hello = bytes.fromhex("1603010200010001fc0303") + b"a" * 64
+
+    def drip(peer, data):
+        """How long it takes until the other side ends it, and what it said."""
+        began, said = time.monotonic(), b""
+        peer.settimeout(0.05)
+        for at in range(200):
+            try:
+                peer.sendall(data[at:at + 1])
+                chunk = peer.recv(65536)
+                if not chunk:
+                    break
+                said += chunk
+            except socket.timeout:
+                pass
+            except OSError:
+                break
+        peer.close()
+        return time.monotonic() - began, said
+
+    try:
+        peers = [socket.create_connection((host, int(port))) for _ in range(2)]
+        with ThreadPoolExecutor() as pool:
+            ended = list(pool.map(drip, peers + [connect(shop), connect(shop)],
+                                  (head[:20], head, b"", hello)))
+        assert all(0.8 < took < 6 for took, _ in ended), ended
+        assert all(said.startswith(b"HTTP/1.1 408 ") for _, said in ended[:2]), ended
+        assert not any(b"HTTP/" in said for _, said in ended[2:]), ended
+        assert shop.curl("https://" + CHARGE, proxy=shop.issue() + "@" + shop.at)[1] == 200
+    finally:
+        shop.host.stop()
+
+
+def test_a_certificate_is_for_one_name_and_one_day(shop):
+    with tunnel(shop, shop.issue()) as peer:
+        given = peer.getpeercert()
+    assert given["subjectAltName"] == (("DNS", "api.stripe.com"),)
+    begins, ends = (ssl.cert_time_to_seconds(given[name]) for name in ("notBefore", "notAfter"))
+    assert begins < time.time() < ends and ends - begins <= 25 * 3600
+    # There is no key for an address, so there is no certificate for one.
+    with pytest.raises(Refused) as refusal:
+        shop.host.key_add("k", "rest", {"host": "127.0.0.1"}, {"api_key": canary()})
+    assert "address" in str(refusal.value)
+
+
+# A P-256 key as PKCS #8 and as SEC 1 begins with these bytes, whatever the key is.
+PRIVATE_KEYS = [bytes.fromhex(text) for text in (
+    "308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420",
+    "30770201010420", "306b0201010420")]
+
+
+def private_keys(data):
+    """The forms in which a P-256 key stands in these bytes: PEM, DER, hex, or DER in base64."""
+    found = [b"PRIVATE KEY"] if b"PRIVATE KEY" in data else []
+    for der in PRIVATE_KEYS:
+        found += [form for form in (der, der.hex().encode(), der.hex().upper().encode())
+                  if form in data]
+        for shift in range(3):  # at each alignment; the characters that depend on neighbours are cut
+            text = base64.b64encode(b"\0" * shift + der)[(0, 2, 3)[shift]:]
+            text = text[:(len(der) + shift) // 3 * 4 - (0, 2, 3)[shift]]
+            found += [text] if text in data else []
+    return found
+
+
+def test_a_private_key_is_found_in_every_form(tmp_path):
+    """What the next test searches with finds what is planted."""
+    path = tmp_path / "key.pem"
+    for form in ([], ["-traditional"]):
+        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-out", path], check=True, timeout=30)
+        pem = subprocess.run(["openssl", "pkey", "-in", path, *form], check=True, timeout=30,
+                             capture_output=True).stdout
+        body = base64.b64decode(b"".join(pem.splitlines()[1:-1]))
+        for planted in (pem, b"".join(pem.splitlines()[1:-1]), body, body.hex().encode(),
+                        base64.b64encode(b"x" + body), base64.b64encode(b"xy" + body)):
+            assert private_keys(b"abc" + planted + b"def"), (form, planted)
+    assert private_keys(os.urandom(1 << 20)) == []
+
+
+def test_T58_the_authority_outlives_the_host_and_its_key_is_nowhere_in_the_clear(shop):
     with open(shop.ca, "rb") as file:
         before = file.read()
     assert b"PRIVATE" not in before
@@ -211,7 +342,7 @@ def test_the_authority_outlives_the_host_and_its_key_is_nowhere_in_the_clear(sho
             path = os.path.join(folder, name)
             if os.path.isfile(path):
                 with open(path, "rb") as file:
-                    assert b"PRIVATE KEY" not in file.read(), path
+                    assert private_keys(file.read()) == [], path
 
 
 def test_a_sealed_host_opens_no_tunnel(shop):
@@ -305,59 +436,3 @@ def test_run_hears_of_the_end_where_children_are_ignored(shop):
                         preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
     assert process.wait(20) == 7
     process.stdout.close()
-
-
-# ---- an MCP server whose host is hard-coded ----
-
-MCP = """sallyport 1
-
-scope triage {
-  key bot
-  ttl 1h
-
-  @issues allow {GET POST} https://api.github.com/repos/acme/site/issues
-}
-
-principal desk {
-  curve "%s"
-  may issue triage for 1h
-}
-"""
-GITHUB_KEY = "ghp_sallyportLoopbackToken000000000000"
-
-
-def test_an_mcp_server_with_a_hard_coded_host_runs_unmodified(tmp_path):
-    log = tmp_path / "github.log"
-    modules = os.path.join(upstreams.HERE, "..", "node", "node_modules")
-    with upstreams.github(GITHUB_KEY, log) as github, \
-            Host(tmp_path / "state", settings=SETTINGS) as host:
-        desk = Curve()
-        desk.write(tmp_path / "desk.key")
-        host.write_policy("mcp.scope", MCP % desk.public)
-        host.start()
-        host.key_add("bot", "github", {"upstream": github.url}, {"token": GITHUB_KEY})
-        host.reload()
-        args = ["--dir", host.dir, "--endpoint", host.endpoint, "--key-file",
-                str(tmp_path / "desk.key"), "run", "--scope", "triage", "--proxy",
-                host.http_at("proxy")[len("http://"):], "--token-in",
-                "GITHUB_PERSONAL_ACCESS_TOKEN", "--", upstreams.NODE,
-                os.path.join(modules, "@modelcontextprotocol", "server-github", "dist",
-                             "index.js")]
-        done = subprocess.run(
-            [upstreams.NODE, os.path.join(os.path.dirname(__file__), "node", "mcp_github.mjs")],
-            input=json.dumps({"command": build_file("host", "sallyport"), "args": args}).encode(),
-            capture_output=True, timeout=90, check=False)
-        assert done.returncode == 0, done.stderr.decode()
-        out = json.loads(done.stdout)
-        assert out["tools"] > 20
-        assert not out["made"]["failed"] and "from an MCP server" in out["made"]["text"]
-        assert not out["listed"]["failed"] and "from an MCP server" in out["listed"]["text"]
-        assert out["refused"]["failed"]
-        seen = log.read_text().splitlines()
-        assert any(line.startswith("POST /repos/acme/site/issues 201") for line in seen)
-        assert not any("commits" in line for line in seen)
-        assert GITHUB_KEY not in done.stdout.decode() + done.stderr.decode() + host.log()
-        end = time.monotonic() + 5
-        with host.admin() as admin:  # the run is over, and so is its token
-            while not all(t.get("revoked") for t in admin.ok("token.list")["tokens"]):
-                assert time.monotonic() < end

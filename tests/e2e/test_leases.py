@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.parse
+import urllib.request
 
 import msgpack
 import pytest
@@ -354,7 +355,8 @@ class Crm:
     def __init__(self, folder, recorder, secrets=None, **settings):
         self.recorder = recorder
         self.minted(3600)
-        self.host = Host(folder / "state")
+        self.host = Host(folder / "state", settings={"http health": {"listen": "127.0.0.1:0",
+                                                                     "mode": "health"}})
         self.desk = Curve()
         self.secret = canary("cs-")
         self.host.write_policy("crm.scope", OAUTH % self.desk.public)
@@ -434,6 +436,9 @@ def test_a_lease_is_renewed_ahead_of_its_end_and_the_old_one_revoked(crm):
     assert len(crm.seen("/oauth/token")) == 2
     (revoked,) = crm.seen("/oauth/revoke")
     assert first in revoked["body"].decode() and crm.access not in revoked["body"].decode()
+    with urllib.request.urlopen(crm.host.http_at("health") + "/metrics", timeout=20) as answer:
+        figures = answer.read().decode()
+    assert 'sallyport_lease_events_total{event="renewed"} 1\n' in figures
 
 
 def test_an_unused_lease_is_not_renewed_but_minted_at_the_next_call(crm):

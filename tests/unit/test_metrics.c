@@ -61,15 +61,66 @@ static void times_fall_into_their_buckets(void **state)
     call(metrics, "a\"b", SP_CODE_UPSTREAM_TIMEOUT, 60000000); /* no answer, no time */
     sp_buf_init(&buf, 1 << 16);
     sp_metrics_put_calls(&buf, metrics);
-    assert_non_null(strstr(buf.ptr, "upstream_seconds_bucket{le=\"0.005\"} 1\n"));
-    assert_non_null(strstr(buf.ptr, "upstream_seconds_bucket{le=\"0.01\"} 2\n"));
-    assert_non_null(strstr(buf.ptr, "upstream_seconds_bucket{le=\"+Inf\"} 3\n"));
-    assert_non_null(strstr(buf.ptr, "upstream_seconds_sum 3600.010001\n"));
-    assert_non_null(strstr(buf.ptr, "added_seconds_bucket{le=\"0.0001\"} 3\n"));
     assert_non_null(
-        strstr(buf.ptr, "{provider=\"p\",scope=\"s\",rule=\"a\\\"b\",code=\"ok\"} 3\n"));
+        strstr(buf.ptr, "upstream_seconds_bucket{provider=\"p\",le=\"0.005\"} 1\n"));
+    assert_non_null(strstr(buf.ptr, "upstream_seconds_bucket{provider=\"p\",le=\"0.01\"} 2\n"));
+    assert_non_null(strstr(buf.ptr, "upstream_seconds_bucket{provider=\"p\",le=\"+Inf\"} 3\n"));
+    assert_non_null(strstr(buf.ptr, "upstream_seconds_sum{provider=\"p\"} 3600.010001\n"));
+    assert_non_null(strstr(buf.ptr, "added_seconds_bucket{provider=\"p\",verdict=\"allowed\","
+                                    "le=\"0.0001\"} 3\n"));
+    assert_non_null(strstr(buf.ptr, "{provider=\"p\",scope=\"s\",rule=\"a\\\"b\",verdict="
+                                    "\"allowed\",code=\"ok\"} 3\n"));
+    assert_non_null(strstr(buf.ptr, "verdict=\"failed\",code=\"upstream_timeout\"} 1\n"));
     sp_buf_done(&buf);
     free(metrics);
+}
+
+static void a_denied_call_added_all_the_time_that_it_took(void **state)
+{
+    struct sp_metrics *metrics = calloc(1, sizeof *metrics);
+    (void)state;
+    call(metrics, "r", SP_CODE_DENIED, 5000); /* and 70 */
+    const struct sp_metrics_provider *p = &metrics->providers[0];
+    assert_int_equal(p->added[METRICS_DENIED].sum_us, 5070);
+    assert_int_equal(p->upstream.n, 0);
+    free(metrics);
+}
+
+static void times_of_ever_more_providers_come_together_under_one(void **state)
+{
+    struct sp_metrics *metrics = calloc(1, sizeof *metrics);
+    struct sp_decision decision = {.code = SP_CODE_OK};
+    uint64_t n = 0;
+    char name[16];
+    (void)state;
+    for (unsigned i = 0; i < 100; i++) {
+        (void)snprintf(name, sizeof name, "p%u", i % 50);
+        sp_metrics_call(metrics, &(struct sp_metrics_call){.provider = sp_text_of(name),
+                                                           .decision = &decision,
+                                                           .upstream_us = 1,
+                                                           .total_us = 2});
+    }
+    assert_int_equal(metrics->n_providers, METRICS_PROVIDERS_MAX);
+    for (size_t i = 0; i < metrics->n_providers; i++) {
+        n += metrics->providers[i].upstream.n;
+    }
+    assert_int_equal(n, 100);
+    assert_string_equal(metrics->providers[METRICS_PROVIDERS_MAX - 1].name, "other");
+    assert_int_equal(metrics->providers[0].upstream.n, 2);
+    free(metrics);
+}
+
+static void each_code_is_one_of_three_verdicts(void **state)
+{
+    unsigned n[METRICS_VERDICTS] = {0};
+    (void)state;
+    for (int code = SP_CODE_OK; code < SP_CODE_COUNT; code++) {
+        n[sp_metrics_verdict_of((enum sp_code)code)]++;
+    }
+    assert_int_equal(n[METRICS_ALLOWED], 1);
+    assert_int_equal(sp_metrics_verdict_of(SP_CODE_RATE_LIMITED), METRICS_DENIED);
+    assert_int_equal(sp_metrics_verdict_of(SP_CODE_SEALED), METRICS_FAILED);
+    assert_int_equal(n[METRICS_DENIED] + n[METRICS_FAILED], SP_CODE_COUNT - 1);
 }
 
 int main(void)
@@ -77,6 +128,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_call_is_counted_once_however_many_rules_there_are),
         cmocka_unit_test(times_fall_into_their_buckets),
+        cmocka_unit_test(a_denied_call_added_all_the_time_that_it_took),
+        cmocka_unit_test(times_of_ever_more_providers_come_together_under_one),
+        cmocka_unit_test(each_code_is_one_of_three_verdicts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,6 +79,20 @@ def github(token="ghp_sallyportLoopbackToken000000000000", log=None, pem=None, s
     return Upstream("github", argv + ([str(pem)] if pem else []) + ([str(seen)] if seen else []))
 
 
+def mcp(key, log, cert, cert_key):
+    """npm @modelcontextprotocol/server-everything over streamable HTTP and TLS, /mcp: 401 to every
+    key but this one. log: a file for one JSON line for each request and event, see mcp.mjs."""
+    up = Upstream("mcp", [NODE, os.path.join(HERE, "mcp.mjs"), "0", key, str(log), cert, cert_key])
+    up.url = "https://localhost:%d" % up.port
+    return up
+
+
+def git(root, key, log):
+    """git's own http-backend for the bare repositories in root: 401 to every password but this one.
+    log: a file for "METHOD TARGET STATUS" of each request."""
+    return Upstream("git", [PYTHON, os.path.join(HERE, "git.py"), str(root), key, str(log)])
+
+
 class Recorder(Upstream):
     """recorder.py, and what it recorded."""
 
