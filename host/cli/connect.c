@@ -1,51 +1,18 @@
 #include "cli.h"
 
-#include "client_link.h"
 #include "config.h"
 
-#include <sodium.h>
+#include <sallyport.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_MAX_BYTES = 64 << 20 };
+enum { MESSAGE_MAX_BYTES = 64 << 20, CONNECT_MS = 5000 };
 
 const char *cli_path(const struct cli *cli, const char *name, char *buffer, size_t room)
 {
     (void)snprintf(buffer, room, "%s/%s", cli->dir, name);
     return buffer;
-}
-
-/* The host's public key: given as Z85, or as a file that holds it. */
-static int host_key(const struct cli *cli, char ret_z85[SP_CURVE_Z85_BYTES + 1])
-{
-    char path[SP_PATH_MAX_BYTES];
-    const char *given = cli->host_key;
-    uint8_t key[32];
-    if (given && sp_curve_decode(given, key) == SP_OK) {
-        memcpy(ret_z85, given, SP_CURVE_Z85_BYTES + 1);
-        return CLI_YES;
-    }
-    if (!given) {
-        given = cli_path(cli, "host.pub", path, sizeof path);
-    }
-    struct sp_buf buf;
-    sp_buf_init(&buf, 1024);
-    int result = CLI_USAGE;
-    if (cli_read(given, &buf)) {
-        char *end = buf.ptr ? strpbrk(buf.ptr, "\r\n") : NULL;
-        if (end) {
-            *end = '\0';
-        }
-        if (buf.ptr && sp_curve_decode(buf.ptr, key) == SP_OK) {
-            memcpy(ret_z85, buf.ptr, SP_CURVE_Z85_BYTES + 1);
-            result = CLI_YES;
-        } else {
-            (void)cli_error(CLI_USAGE, "%s: is no host key (40 characters of Z85)", given);
-        }
-    }
-    sp_buf_done(&buf);
-    return result;
 }
 
 /* Print an error reply and choose the exit status. */
@@ -86,40 +53,61 @@ static int show_refusal(const struct cli *cli, const struct cli_answer *answer)
                                                                              : CLI_NO;
 }
 
+/* What went wrong on the way, as an exit status. */
+static int show_failure(const struct sallyport_error *err)
+{
+    switch (err->status) {
+    case SALLYPORT_E_SETTINGS:
+        return cli_error(CLI_USAGE, "%s", err->text);
+    case SALLYPORT_E_NOT_CONNECTED:
+    case SALLYPORT_E_NO_ANSWER:
+        return cli_error(CLI_UNREACHABLE, "%s", err->text);
+    default:
+        return cli_error(CLI_INTERNAL, "%s", err->text);
+    }
+}
+
+int cli_open(const struct cli *cli, const char *endpoint, const char *key_path,
+             struct sallyport_client **ret_client)
+{
+    struct sallyport_settings settings = SALLYPORT_SETTINGS_INIT;
+    struct sallyport_error err;
+    settings.dir = cli->dir;
+    settings.endpoint = endpoint;
+    settings.host_key = cli->host_key;
+    settings.key_file = key_path;
+    settings.timeout_ms = (uint32_t)cli->timeout_ms;
+    settings.connect_timeout_ms =
+        (uint32_t)(cli->timeout_ms < CONNECT_MS ? cli->timeout_ms : CONNECT_MS);
+    return sallyport_open(&settings, ret_client, &err) ? show_failure(&err) : CLI_YES;
+}
+
 static int ask(const struct cli *cli, const char *endpoint, const char *key_path,
                struct sp_text request, struct cli_answer *answer)
 {
-    struct sp_error err = {""};
-    struct sp_curve_pair pair;
-    char host_z85[SP_CURVE_Z85_BYTES + 1];
-    struct sp_link *link = NULL;
-    int result = host_key(cli, host_z85);
+    struct sp_error why = {""};
+    struct sallyport_error err;
+    struct sallyport_client *client = NULL;
+    int result = cli_open(cli, endpoint, key_path, &client);
     if (result) {
         return result;
     }
-    if (sp_curve_read(key_path, &pair, &err)) {
-        return cli_error(CLI_USAGE, "%s", err.text);
+    if (sallyport_ask(client, request.ptr, request.len, &answer->reply, &err)) {
+        sallyport_close(client);
+        return show_failure(&err);
     }
-    sp_status status = sp_link_open(endpoint, host_z85, &pair, &link, &err);
-    sodium_memzero(&pair, sizeof pair);
-    if (status) {
-        return cli_error(CLI_USAGE, "%s", err.text);
-    }
-    status = sp_link_ask(link, request, cli->timeout_ms, &answer->bytes, &err);
-    sp_link_close(link);
-    if (status) {
-        return cli_error(CLI_UNREACHABLE, "%s", err.text);
-    }
-    if (sp_wire_read_reply(&answer->arena, sp_buf_text(&answer->bytes), &answer->map, &err) ||
-        answer->map.kind != SP_WIRE_MAP) {
-        return cli_error(CLI_INTERNAL, "the host's answer cannot be read: %s", err.text);
+    sallyport_close(client);
+    struct sp_text bytes = {NULL, 0};
+    bytes.ptr = sallyport_reply_bytes(answer->reply, &bytes.len);
+    if (sp_wire_read_reply(&answer->arena, bytes, &answer->map, &why)) {
+        return cli_error(CLI_INTERNAL, "the host's answer cannot be read: %s", why.text);
     }
     return cli_bool(&answer->map, "ok") ? CLI_YES : show_refusal(cli, answer);
 }
 
 static void answer_init(struct cli_answer *answer)
 {
-    sp_buf_init(&answer->bytes, MESSAGE_MAX_BYTES);
+    answer->reply = NULL;
     sp_arena_init(&answer->arena, MESSAGE_MAX_BYTES);
     memset(&answer->map, 0, sizeof answer->map);
 }
@@ -127,7 +115,7 @@ static void answer_init(struct cli_answer *answer)
 void cli_answer_done(struct cli_answer *answer)
 {
     sp_arena_done(&answer->arena);
-    cli_wipe(&answer->bytes);
+    sallyport_reply_free(answer->reply);
 }
 
 /* The endpoint that the state folder's configuration names. */

@@ -1,0 +1,225 @@
+"""The C library: installed into an empty prefix, built against from an empty folder, and run against a
+real host. The sallyport command is built on the same objects."""
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+from client_world import (CLIENTS, SLOW, client_world, codes_of_the_protocol, example, free_port,
+                          mute_host, not_status, vectors)
+from lib import Curve
+from lib.host import BUILD, build_file
+from world import CHARGE, REFUNDS
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REFUSED, NOT_CONNECTED, NO_ANSWER, SETTINGS = -25, -22, -23, -21
+NO_HOST, HOST_KEY, CLIENT_KEY, SILENT = 1, 2, 3, 4
+STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+
+
+def run(argv, expect=0, **options):
+    done = subprocess.run([str(word) for word in argv], capture_output=True, timeout=60, check=False,
+                          **options)
+    assert done.returncode == expect, (argv, done.stdout.decode(), done.stderr.decode())
+    return done.stdout.decode()
+
+
+def cached(name):
+    with open(os.path.join(BUILD, "CMakeCache.txt"), encoding="utf-8") as file:
+        return (re.findall(r"^%s:\w+=(.*)$" % name, file.read(), re.M) or [""])[0]
+
+
+class Installed:
+    """The library in a prefix of its own, and what it takes to build against it."""
+
+    def __init__(self, folder):
+        build_file("host", "clients", "c", "libsallyport.so")
+        self.prefix, self.folder = folder / "prefix", folder
+        run(["cmake", "--install", BUILD, "--component", "client-c", "--prefix", self.prefix])
+        self.libs = str(next(self.prefix.glob("**/libsallyport.so")).parent)
+        self.env = {**os.environ, "PKG_CONFIG_PATH": self.libs + "/pkgconfig",
+                    "LD_LIBRARY_PATH": self.libs}
+        kinds = cached("SALLYPORT_SANITIZE").replace(";", ",")
+        self.flags = ["-fsanitize=" + kinds] if kinds else []
+        self.cc = cached("CMAKE_C_COMPILER")
+
+    def pkg_config(self, *what):
+        return run(["pkg-config", *what, "sallyport"], env=self.env).split()
+
+    def build(self, source, name, flags=("-std=c99", *STRICT), libs=None, cc=None):
+        out = self.folder / name
+        run([cc or self.cc, *flags, *self.flags, *self.pkg_config("--cflags"), source, "-o", out,
+             *(libs or self.pkg_config("--libs"))], cwd=self.folder)
+        return out
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    return Installed(tmp_path_factory.mktemp("c"))
+
+
+@pytest.fixture(scope="module")
+def w(tmp_path_factory):
+    with client_world(tmp_path_factory.mktemp("world")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def ask(installed, w):
+    """ask(OPERATION, ARGUMENTS…): what the program printed, as a dict."""
+    program = installed.build(os.path.join(HERE, "c", "ask.c"), "ask")
+
+    def asked(*args, key=None, timeout=20000, endpoint="-", host_key="-", expect=0):
+        out = run([program, w.host.dir, key or w.env["SALLYPORT_KEY_FILE"], timeout, endpoint, host_key,
+                   *args], expect=expect, env=installed.env)
+        lines = dict(line.split(" ", 1) for line in out.splitlines())
+        return {name: int(value) if re.fullmatch(r"-?\d+", value) else value
+                for name, value in lines.items()}
+    return asked
+
+
+def effects(w, path):
+    return sum(request["target"] == path for request in w.recorder.requests())
+
+
+def test_the_example_of_the_readme_builds_and_runs_from_the_installed_package_alone(installed, w):
+    source = installed.folder / "example.c"
+    source.write_text(example("c", "c"))
+    shared = installed.build(source, "shared")
+    linked = run(["ldd", shared], env=installed.env)
+    assert installed.libs + "/libsallyport.so.0" in linked
+    static = installed.build(source, "static", libs=[installed.libs + "/libsallyport.a",
+                                                     "-lzmq", "-lsodium", "-linih"])
+    assert "libsallyport" not in run(["ldd", static], env=installed.env)
+    for program in (shared, static):
+        out = run([program, w.host.dir, w.env["SALLYPORT_KEY_FILE"]], env=installed.env)
+        assert out.startswith('200 {"id": "ch_1"}\nnot_allowed: '), out
+
+
+def test_the_cmake_package_is_enough(installed):
+    folder = installed.folder / "by-cmake"
+    folder.mkdir()
+    (folder / "main.c").write_text(example("c", "c"))
+    (folder / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.16)\nproject(mine LANGUAGES C)\n"
+        "find_package(Sallyport 0.1 REQUIRED)\nadd_executable(mine main.c)\n"
+        "target_link_libraries(mine PRIVATE Sallyport::Client)\n")
+    run(["cmake", "-S", folder, "-B", folder / "b", "-DCMAKE_PREFIX_PATH=%s" % installed.prefix,
+         "-DCMAKE_C_COMPILER=" + installed.cc, "-DCMAKE_C_FLAGS=" + " ".join(installed.flags)])
+    run(["cmake", "--build", folder / "b"])
+    assert "which client is asking?" in run([folder / "b" / "mine"])
+
+
+@pytest.mark.parametrize("words", ["-xc -std=c99", "-xc -std=c11", "-xc -std=c17", "-xc++ -std=c++11",
+                                   "-xc++ -std=c++17"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_header_compiles_without_a_warning(installed, words, compiler):
+    if not shutil.which(compiler):
+        pytest.skip("no " + compiler)
+    source = ("#include <sallyport.h>\nstatic struct sallyport_settings s = SALLYPORT_SETTINGS_INIT;\n"
+              "static struct sallyport_call c = SALLYPORT_CALL_INIT;\n"
+              "static struct sallyport_want i = SALLYPORT_WANT_INIT;\n"
+              "int main(void) { return (int)(s.size + c.size + i.size) == 0; }\n")
+    run([compiler, *words.split(), *STRICT, "-Wshadow", "-fsyntax-only",
+         *installed.pkg_config("--cflags"), "-"], input=source.encode())
+
+
+def test_the_library_shows_its_own_names_and_needs_few_others(installed):
+    names = run(["nm", "-D", "--defined-only", installed.libs + "/libsallyport.so"])
+    assert {line.split()[-1].split("@")[0] for line in names.splitlines()} - {"SALLYPORT_0"} == set(
+        re.findall(r"\b(sallyport_\w+)\(", re.sub(r"/\*.*?\*/", "", open(
+            os.path.join(CLIENTS, "c", "include", "sallyport.h"), encoding="utf-8").read(),
+            flags=re.S)))
+    in_archive = run(["nm", "-g", "--defined-only", installed.libs + "/libsallyport.a"])
+    assert not re.search(r" [TDBR] (?!sallyport_)(?!__(odr_)?asan)\w", in_archive)
+    needed = run(["readelf", "-d", installed.libs + "/libsallyport.so"])
+    wanted = set(re.findall(r"Shared library: \[lib(\w+)", needed))
+    assert wanted <= {"inih", "sodium", "zmq", "c", "m", "asan", "ubsan", "tsan", "clang_rt"}, wanted
+    assert "soname: [libsallyport.so.0]" in needed
+
+
+def test_every_operation_answers_what_the_protocol_says(ask, w):
+    status = ask("status")
+    assert status["state"] == "ready" and status["ready"] == 1
+    issued = ask("issue", "support", "10m")
+    assert issued["scope"] == "support" and 0 < issued["expires_in_ms"] <= 600000
+    token = ask("narrow", issued["token"], "allow GET https://api.stripe.com/v1/charges/*")["token"]
+    answer = ask("proxy", token, "GET", CHARGE)
+    assert (answer["http"], answer["body"]) == (200, '{"id": "ch_1"}')
+    assert answer["type"] == answer["header-content-type"] == "application/json"
+    assert ask("check", token, "GET", CHARGE)["allowed"] == 1
+    assert ask("check", token, "POST", REFUNDS)["allowed"] == 0
+    assert ask("inspect", token)["principal"] == "desk"
+    assert ask("revoke", issued["root"])["root"] == issued["root"]
+    refused = ask("proxy", token, "GET", CHARGE, expect=1)
+    assert (refused["status"], refused["code"], refused["retryable"]) == (REFUSED, "token_revoked", 0)
+    other = ask("issue", "open")
+    assert ask("revoke", other["token"])["root"] == other["root"]
+
+
+def test_a_refusal_says_which_rule_and_a_wrong_argument_sends_nothing(ask):
+    token = ask("issue", "support")["token"]
+    refused = ask("proxy", token, "POST", REFUNDS, "{}", expect=1)
+    assert refused["status"] == REFUSED and refused["code"] == "not_allowed" and refused["id"]
+    assert ask("proxy", token, "GET", CHARGE, "", "x" * 65, expect=1)["status"] == SETTINGS
+    assert ask("narrow", "spt_nonsense", "allow", expect=1)["status"] == SETTINGS
+    assert ask("narrow", token, "allow nonsense", expect=1)["status"] == SETTINGS
+    assert ask("status", key="-", expect=1)["status"] == SETTINGS
+
+
+def test_narrowing_gives_what_the_vectors_say(ask):
+    for one in vectors()["good"]:
+        assert ask("narrow", one["token"], one["caveat"])["token"] == one["narrowed"], one
+    for one in vectors()["bad"]:
+        if "\0" not in one["token"] + one["caveat"]:
+            assert ask("narrow", one["token"], one["caveat"], expect=1)["status"] == SETTINGS, one
+
+
+def test_T9_a_repeated_id_has_one_effect_and_another_request_is_a_conflict(ask, w):
+    token, path = ask("issue", "open")["token"], "/v1/charges/c-1"
+    url = "https://api.stripe.com" + path
+    assert ask("proxy", token, "GET", url, "", "c-1")["replayed"] == 0
+    assert ask("proxy", token, "GET", url, "", "c-1")["replayed"] == 1
+    assert effects(w, path) == 1
+    assert ask("proxy", token, "GET", CHARGE, "", "c-1", expect=1)["code"] == "conflict"
+
+
+def test_T9_a_time_out_is_repeated_under_one_id_with_one_effect(ask, w):
+    token, before = ask("issue", "open")["token"], effects(w, "/v1/slow")
+    answer = ask("proxy", token, "POST", SLOW, "a=1", timeout=700)
+    assert answer["body"] == '{"id": "slow"}' and effects(w, "/v1/slow") == before + 1
+
+
+def test_nothing_is_sent_where_nobody_is_and_the_cause_is_told(ask, w, installed, tmp_path):
+    def cause(**options):
+        failed = ask("status", timeout=800, expect=1, **options)
+        assert failed["status"] == NOT_CONNECTED and "Nothing was sent" in failed["text"]
+        return failed["cause"]
+    stranger = Curve().write(tmp_path / "stranger.key")
+    assert cause(endpoint="tcp://127.0.0.1:%d" % free_port()) == NO_HOST
+    assert cause(host_key=Curve().public) == HOST_KEY
+    assert cause(key=stranger) == CLIENT_KEY
+    # The command says the same.
+    done = subprocess.run([build_file("host", "sallyport"), "--dir", w.host.dir, "--key-file", stranger,
+                           "--timeout", "1", "token", "issue", "--scope", "open"],
+                          capture_output=True, timeout=60, check=False)
+    assert done.returncode == 3 and b"not registered" in done.stderr
+
+
+def test_what_was_sent_and_not_answered_is_told_from_what_was_not_sent(ask):
+    with mute_host() as (endpoint, host_key, asked):
+        failed = ask("issue", "open", timeout=300, endpoint=endpoint, host_key=host_key, expect=1)
+        assert failed["status"] == NO_ANSWER and failed["id"]
+        assert len(not_status(asked)) == 1
+        failed = ask("proxy", "spt_x", "GET", CHARGE, timeout=300, endpoint=endpoint,
+                     host_key=host_key, expect=1)
+        assert failed["status"] == NO_ANSWER
+        sent = not_status(asked)[1:]
+        assert len(sent) == 2 and sent[0] == sent[1]
+
+
+def test_the_longest_code_of_the_protocol_has_room():
+    with open(os.path.join(CLIENTS, "c", "include", "sallyport.h"), encoding="utf-8") as file:
+        room = int(re.search(r"char code\[(\d+)\]", file.read()).group(1))
+    assert max(map(len, codes_of_the_protocol())) < room
