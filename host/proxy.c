@@ -132,6 +132,12 @@ static void finish_stream(struct flight *flight, const struct sp_reply *reply)
                                                   .code = reply->code,
                                                   .streamed = true});
     }
+    if (flight->call->broken) {
+        flight->decision.code = reply->code;
+        (void)snprintf(flight->decision.reason, sizeof flight->decision.reason, "%s",
+                       reply->reason);
+        flight->call->why = &flight->decision;
+    }
     struct sp_outcome outcome = {.kind = SP_OUTCOME_ANSWERED,
                                  .http_status = reply->http_status,
                                  .code = reply->code,
