@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 struct sallyport_client; /* sallyport.h: the library that asks the host */
+struct sallyport_error;
 struct sallyport_reply;
 
 enum cli_exit {
@@ -86,9 +87,11 @@ struct cli_answer {
     struct sp_arena arena;
     struct sp_wire_value map; /* the reply */
 };
-/* A client of that socket, as this key; message and exit status on failure. */
-int cli_open(const struct cli *cli, const char *endpoint, const char *key_path,
-             struct sallyport_client **ret_client);
+/* The library's client of the client socket, for what is more than a question; message and exit
+ * status on failure. */
+int cli_open_client(const struct cli *cli, struct sallyport_client **ret_client);
+/* Print a refusal, or why there is no answer; its exit status. */
+int cli_show_failure(const struct sallyport_error *err);
 /* Ask the administration socket, or the client socket. ok:true replies give CLI_YES; error
  * replies are printed (as JSON where asked) and give 1, 2 or 3. */
 int cli_ask_admin(const struct cli *cli, struct sp_text request, struct cli_answer *ret_answer);

@@ -15,48 +15,44 @@ const char *cli_path(const struct cli *cli, const char *name, char *buffer, size
     return buffer;
 }
 
-/* Print an error reply and choose the exit status. */
-static int show_refusal(const struct cli *cli, const struct cli_answer *answer)
+/* A refusal, for people. */
+static void print_refusal(const struct sallyport_error *err)
 {
-    const struct sp_wire_value *error = cli_get(&answer->map, "error");
-    if (!error || error->kind != SP_WIRE_MAP) {
-        return cli_error(CLI_INTERNAL, "the host's answer is not a reply of this protocol");
+    (void)printf("%s: ", err->code);
+    cli_print_text(sp_text_of(err->text));
+    if (*err->rule) {
+        (void)printf(" [rule ");
+        cli_print_text(sp_text_of(err->rule));
+        (void)printf("]");
     }
-    if (cli->json) {
-        cli_print_json(&answer->map);
-    } else {
-        struct sp_text code = cli_text(error, "code"), rule = cli_text(error, "rule");
-        struct sp_text hint = cli_text(error, "hint");
-        (void)printf("%.*s: ", (int)code.len, code.ptr);
-        cli_print_text(cli_text(error, "reason"));
-        if (rule.len) {
-            (void)printf(" [rule ");
-            cli_print_text(rule);
-            (void)printf("]");
-        }
-        int64_t wait_ms = cli_int(error, "retry_after_ms");
-        if (wait_ms > 0) {
-            (void)printf(" (try again in %.1f s)", (double)wait_ms / 1000);
-        }
+    if (err->retry_after_ms > 0) {
+        (void)printf(" (try again in %.1f s)", (double)err->retry_after_ms / 1000);
+    }
+    (void)printf("\n");
+    if (*err->hint) {
+        (void)printf("  ");
+        cli_print_text(sp_text_of(err->hint));
         (void)printf("\n");
-        if (hint.len) {
-            (void)printf("  ");
-            cli_print_text(hint);
-            (void)printf("\n");
-        }
     }
-    struct sp_text code = cli_text(error, "code");
-    if (sp_text_is(code, "sealed") || sp_text_is(code, "shutting_down")) {
-        return CLI_UNREACHABLE;
-    }
-    return sp_text_is(code, "bad_request") || sp_text_is(code, "unknown_op") ? CLI_USAGE
-                                                                             : CLI_NO;
 }
 
-/* What went wrong on the way, as an exit status. */
-static int show_failure(const struct sallyport_error *err)
+static int refusal_status(const struct sallyport_error *err)
+{
+    if (strcmp(err->code, "sealed") == 0 || strcmp(err->code, "shutting_down") == 0) {
+        return CLI_UNREACHABLE;
+    }
+    return strcmp(err->code, "bad_request") == 0 || strcmp(err->code, "unknown_op") == 0
+               ? CLI_USAGE
+               : CLI_NO;
+}
+
+int cli_show_failure(const struct sallyport_error *err)
 {
     switch (err->status) {
+    case SALLYPORT_E_REFUSED:
+    case SALLYPORT_E_OUTCOME_UNKNOWN:
+        print_refusal(err);
+        return refusal_status(err);
     case SALLYPORT_E_SETTINGS:
         return cli_error(CLI_USAGE, "%s", err->text);
     case SALLYPORT_E_NOT_CONNECTED:
@@ -67,8 +63,8 @@ static int show_failure(const struct sallyport_error *err)
     }
 }
 
-int cli_open(const struct cli *cli, const char *endpoint, const char *key_path,
-             struct sallyport_client **ret_client)
+static int open_as(const struct cli *cli, const char *endpoint, const char *key_path,
+                   struct sallyport_client **ret_client)
 {
     struct sallyport_settings settings = SALLYPORT_SETTINGS_INIT;
     struct sallyport_error err;
@@ -79,7 +75,7 @@ int cli_open(const struct cli *cli, const char *endpoint, const char *key_path,
     settings.timeout_ms = (uint32_t)cli->timeout_ms;
     settings.connect_timeout_ms =
         (uint32_t)(cli->timeout_ms < CONNECT_MS ? cli->timeout_ms : CONNECT_MS);
-    return sallyport_open(&settings, ret_client, &err) ? show_failure(&err) : CLI_YES;
+    return sallyport_open(&settings, ret_client, &err) ? cli_show_failure(&err) : CLI_YES;
 }
 
 static int ask(const struct cli *cli, const char *endpoint, const char *key_path,
@@ -88,13 +84,13 @@ static int ask(const struct cli *cli, const char *endpoint, const char *key_path
     struct sp_error why = {""};
     struct sallyport_error err;
     struct sallyport_client *client = NULL;
-    int result = cli_open(cli, endpoint, key_path, &client);
+    int result = open_as(cli, endpoint, key_path, &client);
     if (result) {
         return result;
     }
     if (sallyport_ask(client, request.ptr, request.len, &answer->reply, &err)) {
         sallyport_close(client);
-        return show_failure(&err);
+        return cli_show_failure(&err);
     }
     sallyport_close(client);
     struct sp_text bytes = {NULL, 0};
@@ -102,7 +98,12 @@ static int ask(const struct cli *cli, const char *endpoint, const char *key_path
     if (sp_wire_read_reply(&answer->arena, bytes, &answer->map, &why)) {
         return cli_error(CLI_INTERNAL, "the host's answer cannot be read: %s", why.text);
     }
-    return cli_bool(&answer->map, "ok") ? CLI_YES : show_refusal(cli, answer);
+    int status = sallyport_reply_check(answer->reply, &err);
+    if (cli->json && (status == SALLYPORT_E_REFUSED || status == SALLYPORT_E_OUTCOME_UNKNOWN)) {
+        cli_print_json(&answer->map);
+        return refusal_status(&err);
+    }
+    return status ? cli_show_failure(&err) : CLI_YES;
 }
 
 static void answer_init(struct cli_answer *answer)
@@ -142,24 +143,38 @@ int cli_ask_admin(const struct cli *cli, struct sp_text request, struct cli_answ
                         request, ret_answer);
 }
 
-int cli_ask_client(const struct cli *cli, struct sp_text request, struct cli_answer *ret_answer)
+/* Who asks, and where: the client socket. */
+static int find_client(const struct cli *cli, struct sp_config *config,
+                       const char **ret_endpoint)
 {
-    struct sp_config config;
-    answer_init(ret_answer);
+    *ret_endpoint = cli->endpoint;
     if (!cli->key_file) {
         return cli_error(CLI_USAGE,
                          "which client is asking? Give --key-file FILE or set "
                          "SALLYPORT_KEY_FILE (`sallyport client keygen FILE` makes one)");
     }
-    const char *endpoint = cli->endpoint;
-    if (!endpoint) {
-        int result = read_config(cli, &config);
-        if (result) {
-            return result;
-        }
-        endpoint = config.client_endpoint;
+    if (cli->endpoint) {
+        return CLI_YES;
     }
-    return ask(cli, endpoint, cli->key_file, request, ret_answer);
+    *ret_endpoint = config->client_endpoint;
+    return read_config(cli, config);
+}
+
+int cli_open_client(const struct cli *cli, struct sallyport_client **ret_client)
+{
+    struct sp_config config;
+    const char *endpoint;
+    int result = find_client(cli, &config, &endpoint);
+    return result ? result : open_as(cli, endpoint, cli->key_file, ret_client);
+}
+
+int cli_ask_client(const struct cli *cli, struct sp_text request, struct cli_answer *ret_answer)
+{
+    struct sp_config config;
+    const char *endpoint;
+    answer_init(ret_answer);
+    int result = find_client(cli, &config, &endpoint);
+    return result ? result : ask(cli, endpoint, cli->key_file, request, ret_answer);
 }
 
 void cli_request(struct sp_buf *buf, const char *op, size_t n_fields)

@@ -4,11 +4,12 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 from client_world import (CLIENTS, SLOW, client_world, codes_of_the_protocol, example, free_port,
                           mute_host, not_status, vectors)
-from lib import Curve
+from lib import Curve, is_sanitized
 from lib.host import BUILD, build_file
 from world import CHARGE, REFUNDS
 
@@ -217,6 +218,92 @@ def test_what_was_sent_and_not_answered_is_told_from_what_was_not_sent(ask):
         assert failed["status"] == NO_ANSWER
         sent = not_status(asked)[1:]
         assert len(sent) == 2 and sent[0] == sent[1]
+
+
+EVENTS = [["content-type", "text/event-stream"]]
+
+
+@pytest.fixture
+def upstream(w):
+    """The recorder, which answers as ever afterwards."""
+    yield w.recorder
+    w.answer()
+
+
+@pytest.fixture(params=["library", "command"])
+def streaming(request, ask, installed, w, tmp_path):
+    """start(TOKEN): a process that writes the answer to a GET as it comes."""
+    started = []
+
+    def start(token):
+        key = w.env["SALLYPORT_KEY_FILE"]
+        if request.param == "library":
+            argv = [installed.folder / "ask", w.host.dir, key, 20000, "-", "-", "stream", token, "GET",
+                    CHARGE]
+        else:
+            (tmp_path / "token").write_text(token + "\n")
+            argv = [build_file("host", "sallyport"), "--dir", w.host.dir, "--key-file", key, "call",
+                    "--token-file", tmp_path / "token", "GET", CHARGE]
+        started.append(subprocess.Popen([str(word) for word in argv], env=installed.env,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        return started[-1]
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_events_are_written_as_they_are_sent(ask, streaming, upstream):
+    upstream.answer({"*": {"headers": EVENTS, "chunks": [[100, "data: NOW\n\n"]] * 12}})
+    process, late = streaming(ask("issue", "open")["token"]), []
+    for _ in range(12):
+        late.append(time.time() - float(process.stdout.readline().split()[1]))
+        assert process.stdout.readline() == b"\n"
+    assert sorted(late)[6] < 0.05, late
+    assert process.stdout.read() == b"" and process.wait(10) == 0
+
+
+def test_a_large_download_takes_little_memory_of_the_client(ask, streaming, upstream):
+    size = (16 if is_sanitized() else 256) << 20
+    upstream.answer({"*": {"fill": size}})
+    process, n = streaming(ask("issue", "open")["token"]), 0
+    while data := process.stdout.read1(1 << 20):
+        if n < size // 2 <= n + len(data):
+            with open("/proc/%d/status" % process.pid, encoding="ascii") as file:
+                peak_kib = int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1))
+        n += len(data)
+    assert n == size and process.wait(10) == 0
+    assert is_sanitized() or peak_kib < 24 << 10
+
+
+def test_a_stream_that_is_cut_is_an_error_of_its_own(ask, streaming, upstream, request):
+    upstream.answer({"*": {"headers": EVENTS, "chunks": [[50, "data: 1\n\n"]] * 200}})
+    issued = ask("issue", "open")
+    process = streaming(issued["token"])
+    assert process.stdout.readline() == b"data: 1\n"
+    ask("revoke", issued["root"])
+    out, err = process.communicate(timeout=5)
+    assert process.returncode == 1 and b"token_revoked" in out + err
+    assert (b"status -28" in out) == (b"broke off" not in err)
+
+
+def test_a_stream_whose_host_dies_ends(ask, streaming, upstream, w):
+    upstream.answer({"*": {"headers": EVENTS, "chunks": [[50, "data: 1\n\n"]] * 600}})
+    process = streaming(ask("issue", "open")["token"])
+    assert process.stdout.readline() == b"data: 1\n"
+    w.host.kill9()
+    try:
+        out, err = process.communicate(timeout=3)
+        assert process.returncode in (1, 3) and b"status -28" in out or b"broke off" in err
+    finally:
+        w.host.start()
+
+
+def test_a_refused_stream_and_a_short_one(ask, streaming, upstream):
+    process = streaming(ask("issue", "open")["token"])
+    assert process.communicate(timeout=10)[0] == b'{"id": "ch_1"}' and process.returncode == 0
+    process = streaming("spt_nonsense")
+    assert b"token_invalid" in process.communicate(timeout=10)[0] and process.returncode == 1
 
 
 def test_the_longest_code_of_the_protocol_has_room():

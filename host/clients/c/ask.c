@@ -91,6 +91,10 @@ int client_connect(struct sallyport_client *client, struct sp_link **ret_link,
     struct sp_error why = {""};
     struct sp_link *link = client->link;
     client->link = NULL;
+    if (link && sp_link_lost(link)) {
+        sp_link_close(link);
+        link = NULL;
+    }
     if (!link) {
         sp_status opened = sp_link_open(client->context, client->endpoint, client->host_z85,
                                         &client->pair, &link, &why);
@@ -107,39 +111,44 @@ int client_connect(struct sallyport_client *client, struct sp_link **ret_link,
 
 /* Whether it is this request's: a host that is too busy to read one refuses it without its id.
  */
-static bool is_answer(const struct sallyport_reply *reply, const char *id)
+bool client_is_answer(const struct sallyport_reply *reply, const char *id)
 {
     struct sp_text given = reply_text(reply, "id");
     return !id || (given.ptr ? sp_text_is(given, id) : !sallyport_reply_flag(reply, "ok"));
 }
 
-/* One attempt. *ret_sent: it may have happened. */
+int client_receive(struct sallyport_client *client, struct sp_link *link, uint32_t timeout_ms,
+                   struct sallyport_reply **ret_reply, struct sallyport_error *err)
+{
+    struct sp_error why = {""};
+    struct sp_buf bytes;
+    sp_buf_init(&bytes, CLIENT_MESSAGE_MAX_BYTES);
+    sp_status got = sp_link_receive(link, sp_link_now() + timeout_ms, &bytes, &why);
+    if (!got) {
+        return reply_read(&bytes, ret_reply, err);
+    }
+    sp_buf_done(&bytes);
+    return client_fail(
+        err, got == SP_EBUSY || got == SP_EIO ? SALLYPORT_E_NO_ANSWER : SALLYPORT_E_BAD_REPLY,
+        "%s from %s (waiting %.1f s): it may have been carried out", why.text, client->endpoint,
+        (double)timeout_ms / 1000);
+}
+
+/* One attempt. */
 static int attempt(struct sallyport_client *client, struct sp_text request, const char *id,
-                   bool *ret_sent, struct sallyport_reply **ret_reply,
-                   struct sallyport_error *err)
+                   struct sallyport_reply **ret_reply, struct sallyport_error *err)
 {
     struct sp_link *link = NULL;
     struct sp_error why = {""};
-    struct sp_buf bytes;
     struct sallyport_reply *reply = NULL;
     int status = client_connect(client, &link, err);
     if (status) {
         return status;
     }
-    sp_buf_init(&bytes, CLIENT_MESSAGE_MAX_BYTES);
-    *ret_sent = true;
-    sp_status got = sp_link_send(link, request, &why);
-    if (!got) {
-        got = sp_link_receive(link, sp_link_now() + client->timeout_ms, &bytes, &why);
-    }
-    if (got) {
-        sp_buf_done(&bytes);
-        status = client_fail(err,
-                             got == SP_EBUSY || got == SP_EIO ? SALLYPORT_E_NO_ANSWER
-                                                              : SALLYPORT_E_BAD_REPLY,
-                             "%s from %s in %.1f s: it may have been carried out", why.text,
-                             client->endpoint, (double)client->timeout_ms / 1000);
-    } else if (!(status = reply_read(&bytes, &reply, err)) && !is_answer(reply, id)) {
+    status = sp_link_send(link, request, &why)
+                 ? client_fail(err, SALLYPORT_E_NO_ANSWER, "%s", why.text)
+                 : client_receive(client, link, client->timeout_ms, &reply, err);
+    if (!status && !client_is_answer(reply, id)) {
         status = client_fail(err, SALLYPORT_E_BAD_REPLY, "the answer is to another request");
     }
     if (status) {
@@ -158,11 +167,10 @@ int client_exchange(struct sallyport_client *client, struct sp_text request, con
 {
     struct sallyport_reply *reply = NULL;
     struct sallyport_error later;
-    bool sent = false;
-    int status = attempt(client, request, id, &sent, &reply, err);
+    int status = attempt(client, request, id, &reply, err);
     /* What the first attempt says stands: that a later one found no host does not undo it. */
     for (uint32_t n = 1; status == SALLYPORT_E_NO_ANSWER && n < attempts; n++) {
-        int again = attempt(client, request, id, &sent, &reply, &later);
+        int again = attempt(client, request, id, &reply, &later);
         if (again != SALLYPORT_E_NO_ANSWER && again != SALLYPORT_E_NOT_CONNECTED) {
             status = again;
             if (again && err) {

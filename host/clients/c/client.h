@@ -56,9 +56,20 @@ int client_put_call(struct sp_buf *request, const char *op, const char *id,
                     const struct sallyport_call *call, size_t n_more,
                     struct sallyport_error *err);
 
+/* A buffer that held a token, or a body. */
+void client_wipe(struct sp_buf *request);
+
+/* ask.c: wait that long for a reply; wiped and freed where it is none. */
+int client_receive(struct sallyport_client *client, struct sp_link *link, uint32_t timeout_ms,
+                   struct sallyport_reply **ret_reply, struct sallyport_error *err);
+/* Whether the reply is to the request of that id. */
+bool client_is_answer(const struct sallyport_reply *reply, const char *id);
+
 /* reply.c: takes the bytes over, whatever comes of it. */
 int reply_read(struct sp_buf *bytes, struct sallyport_reply **ret_reply,
                struct sallyport_error *err);
+/* The bytes of a bin field, the text of a str; .ptr NULL: there is none. */
+struct sp_text reply_bytes(const struct sallyport_reply *reply, const char *name);
 struct sp_text reply_text(const struct sallyport_reply *reply, const char *name);
 
 #endif

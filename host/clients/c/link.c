@@ -14,6 +14,7 @@ enum { REPLY_MAX_BYTES = 64 << 20, UNKNOWN_KEY = 400 /* of ZAP, RFC 27 */ };
 struct sp_link {
     void *socket, *monitor;
     enum sp_link_state state;
+    bool lost; /* after it was good: whatever was asked for is not to come */
 };
 
 int64_t sp_link_now(void)
@@ -105,7 +106,9 @@ static void note_events(struct sp_link *link)
         memcpy(&event, frame, sizeof event);
         memcpy(&value, frame + sizeof event, sizeof value);
         (void)zmq_recv(link->monitor, NULL, 0, ZMQ_DONTWAIT);
-        if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        if (event == ZMQ_EVENT_DISCONNECTED && link->state == SP_LINK_GOOD) {
+            link->lost = true;
+        } else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             link->state = SP_LINK_GOOD;
         } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH && value == UNKNOWN_KEY) {
             link->state = SP_LINK_UNKNOWN_CLIENT;
@@ -148,6 +151,7 @@ static sp_status take(struct sp_link *link, struct sp_buf *ret_message, struct s
 sp_status sp_link_receive(struct sp_link *link, int64_t until_ms, struct sp_buf *ret_message,
                           struct sp_error *err)
 {
+    bool last_look = false; /* what came before the end is read before the end */
     for (;;) {
         zmq_pollitem_t items[] = {{link->socket, 0, ZMQ_POLLIN, 0},
                                   {link->monitor, 0, ZMQ_POLLIN, 0}};
@@ -163,10 +167,22 @@ sp_status sp_link_receive(struct sp_link *link, int64_t until_ms, struct sp_buf 
         if (n > 0 && items[0].revents) {
             return take(link, ret_message, err);
         }
-        if (link->state == SP_LINK_UNKNOWN_CLIENT || sp_link_now() >= until_ms) {
+        if (last_look) {
+            return sp_fail(err, SP_EIO, "the connection was lost, no answer");
+        }
+        if (link->lost) {
+            last_look = true;
+            until_ms = 0;
+        } else if (link->state == SP_LINK_UNKNOWN_CLIENT || sp_link_now() >= until_ms) {
             return sp_fail(err, SP_EBUSY, "no answer");
         }
     }
+}
+
+bool sp_link_lost(struct sp_link *link)
+{
+    note_events(link);
+    return link->lost;
 }
 
 enum sp_link_state sp_link_state(const struct sp_link *link)

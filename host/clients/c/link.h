@@ -30,9 +30,13 @@ sp_status sp_link_open(void *context, const char *endpoint, const char *host_z85
 sp_status sp_link_send(struct sp_link *link, struct sp_text message, struct sp_error *err);
 /* The next message replaces what is in ret_message. SP_EBUSY where none came until `until_ms`
  * of sp_link_now, or, before the handshake, at once where the host does not know the key;
- * SP_EIO, SP_ETOOBIG, SP_EINVAL for a message of another shape. */
+ * SP_EIO, at once, where the connection is lost; SP_ETOOBIG, SP_EINVAL for a message of another
+ * shape. */
 sp_status sp_link_receive(struct sp_link *link, int64_t until_ms, struct sp_buf *ret_message,
                           struct sp_error *err);
+/* Whether a connection that was good has ended since. ZeroMQ makes another, which knows nothing
+ * of what was asked on this one. */
+bool sp_link_lost(struct sp_link *link);
 enum sp_link_state sp_link_state(const struct sp_link *link);
 void sp_link_close(struct sp_link *link);
 

@@ -49,6 +49,12 @@ struct sp_text reply_text(const struct sallyport_reply *reply, const char *name)
     return value && value->kind == SP_WIRE_STR ? value->as.text : (struct sp_text){NULL, 0};
 }
 
+struct sp_text reply_bytes(const struct sallyport_reply *reply, const char *name)
+{
+    const struct sp_wire_value *value = sp_wire_get(&reply->map, name);
+    return value && value->kind == SP_WIRE_BIN ? value->as.text : (struct sp_text){NULL, 0};
+}
+
 const char *sallyport_reply_text(struct sallyport_reply *reply, const char *name)
 {
     struct sp_text text = reply_text(reply, name);
@@ -75,10 +81,9 @@ int sallyport_reply_status(const struct sallyport_reply *reply)
 
 const char *sallyport_reply_body(const struct sallyport_reply *reply, size_t *ret_bytes)
 {
-    const struct sp_wire_value *value = sp_wire_get(&reply->map, "body");
-    bool there = value && value->kind == SP_WIRE_BIN;
-    *ret_bytes = there ? value->as.text.len : 0;
-    return there ? value->as.text.ptr : "";
+    struct sp_text body = reply_bytes(reply, "body");
+    *ret_bytes = body.len;
+    return body.ptr ? body.ptr : "";
 }
 
 /* The header at that place: name and value, or false. */

@@ -23,8 +23,7 @@ static void put_given(struct sp_buf *request, const char *name, const char *text
     }
 }
 
-/* It held a token, or a body. */
-static void wipe(struct sp_buf *request)
+void client_wipe(struct sp_buf *request)
 {
     if (request->ptr) {
         sodium_memzero(request->ptr, request->room);
@@ -40,7 +39,7 @@ static int send_request(struct sallyport_client *client, struct sp_buf *request,
         request->failed
             ? client_fail(err, SALLYPORT_E_SETTINGS, "the request is too large")
             : client_exchange(client, sp_buf_text(request), id, attempts, ret_reply, err);
-    wipe(request);
+    client_wipe(request);
     return status;
 }
 
@@ -87,7 +86,7 @@ static int call_op(struct sallyport_client *client, const char *op,
         status = client_put_call(&request, op, id, call, 0, err);
     }
     if (status) {
-        wipe(&request);
+        client_wipe(&request);
         return status;
     }
     return send_request(client, &request, id, client->attempts, ret_reply, err);
@@ -198,7 +197,7 @@ int sallyport_narrow(const char *token, const char *caveat, char *ret_token, siz
         }
     }
     sodium_memzero(&parsed, sizeof parsed);
-    wipe(&out);
+    client_wipe(&out);
     sp_arena_done(&arena);
     return status;
 }

@@ -44,6 +44,22 @@ static void print_answer(struct sallyport_reply *reply)
     printf("body %.*s\n", (int)n, body);
 }
 
+/* The body to standard output, each piece as it comes. */
+static int copy_out(struct sallyport_stream *stream, struct sallyport_error *err)
+{
+    const void *data;
+    size_t n = 1;
+    while (n > 0) {
+        int status = sallyport_stream_read(stream, &data, &n, err);
+        if (status) {
+            return status;
+        }
+        fwrite(data, 1, n, stdout);
+        fflush(stdout);
+    }
+    return sallyport_stream_read(stream, &data, &n, err) || n; /* the end stays the end */
+}
+
 /* argv: DIR KEY-FILE TIMEOUT-MS ENDPOINT|- HOST-KEY|- OPERATION ARGUMENTS… */
 int main(int argc, char **argv)
 {
@@ -95,6 +111,17 @@ int main(int argc, char **argv)
         call.id = argc > 11 ? argv[11] : NULL;
         call.headers = &header;
         call.n_headers = 1;
+        if (strcmp(op, "stream") == 0) {
+            struct sallyport_stream *stream = NULL;
+            status = sallyport_stream_open(client, &call, &stream, &err);
+            if (!status) {
+                fprintf(stderr, "%d\n", sallyport_reply_status(sallyport_stream_head(stream)));
+                status = copy_out(stream, &err);
+            }
+            sallyport_stream_close(stream);
+            sallyport_close(client);
+            return status ? failed(&err) : 0;
+        }
         status = strcmp(op, "check") == 0 ? sallyport_check(client, &call, &reply, &err)
                                           : sallyport_proxy(client, &call, &reply, &err);
         if (!status && strcmp(op, "proxy") == 0) {

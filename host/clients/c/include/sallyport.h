@@ -50,6 +50,9 @@ extern "C" {
  * upstream, then use a fresh id. */
 #define SALLYPORT_E_OUTCOME_UNKNOWN (-26)
 #define SALLYPORT_E_MEMORY (-27)
+/* A stream ended before its end: what was read is not the whole. `code` says why where the host
+ * did (token_revoked, response_blocked, upstream_failed, …); empty: the host was lost. */
+#define SALLYPORT_E_BROKEN (-28)
 
 /* Why no connection came about, as well as can be told: a host answers strangers nothing. */
 #define SALLYPORT_CAUSE_UNKNOWN 0u
@@ -155,6 +158,25 @@ SALLYPORT_API int sallyport_proxy(struct sallyport_client *client,
                                   const struct sallyport_call *call,
                                   struct sallyport_reply **ret_reply,
                                   struct sallyport_error *err);
+
+/* The same call, whose body is read as it comes: server-sent events, large answers. Its memory
+ * is a few parts of 64 KiB, however long it is. Sent once: the host does not keep what
+ * streamed, and a second time under the same id is the refusal answer_dropped. Gives the stream
+ * once the head is there; close it before its client. */
+struct sallyport_stream;
+SALLYPORT_API int sallyport_stream_open(struct sallyport_client *client,
+                                        const struct sallyport_call *call,
+                                        struct sallyport_stream **ret_stream,
+                                        struct sallyport_error *err);
+/* Its status and headers; the stream's own, until it is closed. */
+SALLYPORT_API struct sallyport_reply *sallyport_stream_head(struct sallyport_stream *stream);
+/* Wait for the next bytes of the body: *ret_data is valid until the next read. *ret_bytes is 0
+ * at the end, which is the proper one. SALLYPORT_E_BROKEN otherwise, and then every time. */
+SALLYPORT_API int sallyport_stream_read(struct sallyport_stream *stream, const void **ret_data,
+                                        size_t *ret_bytes, struct sallyport_error *err);
+/* Before its end, too: the host then breaks off the call. */
+SALLYPORT_API void sallyport_stream_close(struct sallyport_stream *stream);
+
 /* Whether sallyport_proxy would be allowed; nothing goes upstream. The reply has the flag
  * allowed and the texts code, reason, rule, hint, key. */
 SALLYPORT_API int sallyport_check(struct sallyport_client *client,
