@@ -55,6 +55,23 @@ def example(library, language):
         return re.search(r"^```%s\n(.*?)^```$" % language, file.read(), re.M | re.S).group(1)
 
 
+EVENTS = [["content-type", "text/event-stream"]]
+
+
+@contextlib.contextmanager
+def upstream(w, answer):
+    """The recorder gives this answer for a while."""
+    w.recorder.answer({"*": answer})
+    try:
+        yield
+    finally:
+        w.answer()
+
+
+def events(n, every_ms):
+    return {"headers": EVENTS, "chunks": [[every_ms, "data: NOW\n\n"]] * n}
+
+
 STATUS = {"ok": True, "version": "0.1.0", "protocol": 1, "state": "ready", "ready": True}
 
 
@@ -107,5 +124,5 @@ def codes_of_the_protocol():
     return {code: word == "yes" for code, word in re.findall(r"^\| `(\w+)` \| (yes|no) \|", rows, re.M)}
 
 
-__all__ = ["CLIENTS", "SLOW", "client_world", "codes_of_the_protocol", "example",
-           "free_port", "mute_host", "not_status", "vectors"]
+__all__ = ["CLIENTS", "EVENTS", "SLOW", "client_world", "codes_of_the_protocol", "events", "example",
+           "free_port", "mute_host", "not_status", "upstream", "vectors"]
