@@ -3,7 +3,7 @@
 #define SP_CLIENT_CLIENT_H
 
 #include "arena.h"
-#include "link.h"
+#include "client_link.h"
 #include "wire.h"
 
 #include "include/sallyport.h"

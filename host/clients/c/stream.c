@@ -10,7 +10,7 @@
 
 enum {
     WINDOW = 32,          /* parts under way */
-    SILENCE_MS = 5000,   /* a host says every second that a call lives */
+    SILENCE_MS = 5000,    /* a host says every second that a call lives */
     SMALL_MESSAGE = 1024, /* of a request without a body */
 };
 

@@ -77,7 +77,7 @@ int main(int argc, char **argv)
     }
     settings.dir = argv[1];
     settings.key_file = strcmp(argv[2], "-") != 0 ? argv[2] : NULL;
-    settings.timeout_ms = (uint32_t)atoi(argv[3]);
+    settings.timeout_ms = (uint32_t)strtoul(argv[3], NULL, 10);
     settings.connect_timeout_ms = settings.timeout_ms < 5000 ? settings.timeout_ms : 5000;
     settings.endpoint = strcmp(argv[4], "-") != 0 ? argv[4] : NULL;
     settings.host_key = strcmp(argv[5], "-") != 0 ? argv[5] : NULL;

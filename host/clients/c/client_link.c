@@ -1,4 +1,4 @@
-#include "link.h"
+#include "client_link.h"
 
 #include <errno.h>
 #include <sodium.h>
