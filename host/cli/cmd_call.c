@@ -5,10 +5,9 @@
 
 #include <sallyport.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { BODY_MAX_BYTES = 15 << 20 };
+enum { BODY_MAX_BYTES = 15 << 20, HEADERS_MAX_BYTES = 1 << 20 };
 
 struct call_options {
     const char *token_file, *data_file, *key, *id;
@@ -16,16 +15,18 @@ struct call_options {
     bool include;
 };
 
-/* "NAME: VALUE" as it stands in argv, apart; names are to be freed. */
-static bool split_headers(const struct cli_list *headers, struct sallyport_pair *ret_pairs)
+/* "NAME: VALUE" as it stands in argv, apart. */
+static bool split_headers(struct sp_arena *arena, const struct cli_list *headers,
+                          struct sallyport_pair ret_pairs[CLI_LIST_MAX])
 {
     for (size_t i = 0; i < headers->n; i++) {
-        const char *colon = strchr(headers->items[i], ':');
-        if (!colon || colon == headers->items[i]) {
-            (void)cli_error(CLI_USAGE, "'%s' is not NAME: VALUE", headers->items[i]);
+        const char *item = headers->items[i], *colon = strchr(item, ':');
+        if (!colon || colon == item) {
+            (void)cli_error(CLI_USAGE, "'%s' is not NAME: VALUE", item);
             return false;
         }
-        ret_pairs[i].name = strndup(headers->items[i], (size_t)(colon - headers->items[i]));
+        struct sp_text name = {item, (size_t)(colon - item)};
+        ret_pairs[i].name = sp_arena_copy(arena, name).ptr;
         ret_pairs[i].value = colon + 1 + strspn(colon + 1, " ");
         if (!ret_pairs[i].name) {
             (void)cli_error(CLI_INTERNAL, "out of memory");
@@ -35,17 +36,12 @@ static bool split_headers(const struct cli_list *headers, struct sallyport_pair 
     return true;
 }
 
-static void free_headers(struct sallyport_pair *pairs)
-{
-    for (size_t i = 0; i < CLI_LIST_MAX; i++) {
-        free((void *)(uintptr_t)pairs[i].name);
-    }
-}
-
 static bool put_headers(struct sp_buf *request, const struct cli_list *headers)
 {
-    struct sallyport_pair pairs[CLI_LIST_MAX] = {{NULL, NULL}};
-    bool good = split_headers(headers, pairs);
+    struct sallyport_pair pairs[CLI_LIST_MAX];
+    struct sp_arena arena;
+    sp_arena_init(&arena, HEADERS_MAX_BYTES);
+    bool good = split_headers(&arena, headers, pairs);
     sp_wire_put_str(request, SP_TEXT("headers"));
     sp_wire_put_array(request, headers->n);
     for (size_t i = 0; good && i < headers->n; i++) {
@@ -53,7 +49,7 @@ static bool put_headers(struct sp_buf *request, const struct cli_list *headers)
         sp_wire_put_str(request, sp_text_of(pairs[i].name));
         sp_wire_put_str(request, sp_text_of(pairs[i].value));
     }
-    free_headers(pairs);
+    sp_arena_done(&arena);
     return good;
 }
 
@@ -149,15 +145,17 @@ static int run_stream(struct cli *cli, const struct sallyport_call *call, bool i
 static int stream_call(struct cli *cli, const struct call_options *o,
                        const struct cli_list *args)
 {
-    struct sallyport_pair headers[CLI_LIST_MAX] = {{NULL, NULL}};
+    struct sallyport_pair headers[CLI_LIST_MAX];
+    struct sp_arena arena;
     struct sallyport_call call = SALLYPORT_CALL_INIT;
     struct sp_buf token, body;
     sp_buf_init(&token, SP_TOKEN_MAX_BYTES + 2);
     sp_buf_init(&body, BODY_MAX_BYTES);
+    sp_arena_init(&arena, HEADERS_MAX_BYTES);
     int result = CLI_USAGE;
     if (cli_read_secret(o->token_file, "Token", &token) &&
         (!o->data_file || cli_read(o->data_file, &body)) &&
-        split_headers(&o->headers, headers)) {
+        split_headers(&arena, &o->headers, headers)) {
         call.token = token.ptr;
         call.method = args->items[0];
         call.url = args->items[1];
@@ -168,7 +166,7 @@ static int stream_call(struct cli *cli, const struct call_options *o,
         call.body_bytes = body.len;
         result = run_stream(cli, &call, o->include);
     }
-    free_headers(headers);
+    sp_arena_done(&arena);
     cli_wipe(&token);
     sp_buf_done(&body);
     return result;

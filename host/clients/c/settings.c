@@ -65,35 +65,38 @@ static int find_host_key(const char *given, const char *dir,
     return read_host_key(given ? given : path, ret_z85, err);
 }
 
+static int keep_endpoint(const char *endpoint, char ret[CLIENT_ENDPOINT_BYTES],
+                         struct sallyport_error *err)
+{
+    size_t len = strlen(endpoint);
+    if (len >= CLIENT_ENDPOINT_BYTES) {
+        return client_fail(err, SALLYPORT_E_SETTINGS, "the endpoint is too long");
+    }
+    memcpy(ret, endpoint, len + 1);
+    return SALLYPORT_OK;
+}
+
 static int find_endpoint(const char *given, const char *dir, char ret[CLIENT_ENDPOINT_BYTES],
                          struct sallyport_error *err)
 {
     char path[SP_PATH_MAX_BYTES];
     struct sp_error why = {""};
-    if (!given && !dir) {
+    if (given) {
+        return keep_endpoint(given, ret, err);
+    }
+    if (!dir) {
         return client_fail(err, SALLYPORT_E_SETTINGS,
                            "where is the host? Set endpoint, or dir, its state folder");
     }
-    struct sp_config *config = given ? NULL : malloc(sizeof *config);
-    int status = SALLYPORT_OK;
-    if (!given && !config) {
+    struct sp_config *config = malloc(sizeof *config);
+    if (!config) {
         return client_fail(err, SALLYPORT_E_MEMORY, "out of memory");
     }
-    if (config) {
-        (void)snprintf(path, sizeof path, "%s/sallyport.conf", dir);
-        if (sp_config_read(path, config, &why)) {
-            status = client_fail(err, SALLYPORT_E_SETTINGS, "%s (dir names the state folder)",
-                                 why.text);
-        } else {
-            given = config->client_endpoint;
-        }
-    }
-    if (!status && strlen(given) >= CLIENT_ENDPOINT_BYTES) {
-        status = client_fail(err, SALLYPORT_E_SETTINGS, "the endpoint is too long");
-    }
-    if (!status) {
-        memcpy(ret, given, strlen(given) + 1);
-    }
+    (void)snprintf(path, sizeof path, "%s/sallyport.conf", dir);
+    int status = sp_config_read(path, config, &why)
+                     ? client_fail(err, SALLYPORT_E_SETTINGS, "%s (dir names the state folder)",
+                                   why.text)
+                     : keep_endpoint(config->client_endpoint, ret, err);
     free(config);
     return status;
 }
