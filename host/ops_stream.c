@@ -3,7 +3,7 @@
 #include "message.h"
 
 enum {
-    PART_MAX_BYTES = 64 << 10,
+    PART_MAX_BYTES = 16 << 10, /* a queue of a thousand is 16 MiB, whoever does not read it */
     PENDING_MAX_BYTES = 16 << 20,
     MESSAGE_ROOM_BYTES = PART_MAX_BYTES + 1024,
     SIGN_OF_LIFE_MS = 1000,

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 
+import msgpack
 import pytest
 from client_world import (CLIENTS, SLOW, client_world, codes_of_the_protocol, example, free_port,
                           mute_host, not_status, vectors)
@@ -15,6 +16,7 @@ from world import CHARGE, REFUNDS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REFUSED, NOT_CONNECTED, NO_ANSWER, SETTINGS = -25, -22, -23, -21
+BAD_REPLY, BROKEN = -24, -28
 NO_HOST, HOST_KEY, CLIENT_KEY, SILENT = 1, 2, 3, 4
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 
@@ -218,6 +220,34 @@ def test_what_was_sent_and_not_answered_is_told_from_what_was_not_sent(ask):
         assert failed["status"] == NO_ANSWER
         sent = not_status(asked)[1:]
         assert len(sent) == 2 and sent[0] == sent[1]
+
+
+HEAD = {"v": 1, "ok": True, "id": "i", "status": 200, "headers": [], "stream": True}
+PART = {"v": 1, "ok": True, "id": "i", "seq": 0, "data": b"x 1\n"}
+
+
+@pytest.mark.parametrize("answers", [[{**PART, "seq": 1}], [{**PART, "id": "j"}], [PART, PART],
+                                     [PART, {"v": 1, "ok": True, "id": "i", "seq": 2, "end": True}],
+                                     [PART, {"v": 1, "ok": False, "id": "i"}], [b"\xc1"], [HEAD]])
+def test_a_host_that_breaks_the_protocol_of_streams_is_a_broken_stream(ask, answers):
+    packed = [one if isinstance(one, bytes) else msgpack.packb(one) for one in [HEAD, *answers]]
+    with mute_host(packed) as (endpoint, host_key, _):
+        failed = ask("stream", "t", "GET", CHARGE, "", "i", endpoint=endpoint, host_key=host_key, expect=1)
+        assert failed["status"] == BROKEN and failed["code"] == ""
+
+
+def test_a_host_that_breaks_the_protocol_is_a_bad_reply(ask):
+    good = {"v": 1, "ok": True, "id": "i", "status": 200, "headers": [], "body": b""}
+    changes = [{"v": 2}, {"v": True}, {"ok": 1}, {"id": "j"}, {"status": True}, {"body": "text"},
+               {"headers": {"a": "b"}}, {"x": msgpack.ExtType(1, b"a")}, {"ok": False}, {"error": 1, "ok": False}]
+    none = {name: value for name, value in good.items() if name != "id"}
+    for bad in [*({**good, **change} for change in changes), none, [1], b"", b"\x83",
+                {**HEAD, "stream": 1}]:
+        packed = bad if isinstance(bad, bytes) else msgpack.packb(bad)
+        with mute_host([packed]) as (endpoint, host_key, _):
+            for op in ("proxy", "stream"):
+                failed = ask(op, "t", "GET", CHARGE, "", "i", endpoint=endpoint, host_key=host_key, expect=1)
+                assert failed["status"] == BAD_REPLY, (bad, failed)
 
 
 EVENTS = [["content-type", "text/event-stream"]]

@@ -65,6 +65,10 @@ int client_receive(struct sallyport_client *client, struct sp_link *link, uint32
 /* Whether the reply is to the request of that id. */
 bool client_is_answer(const struct sallyport_reply *reply, const char *id);
 
+/* reply.c: that the fields which the protocol promises of this operation are there. */
+int reply_expect(const struct sallyport_reply *reply, const char *op,
+                 struct sallyport_error *err);
+
 /* reply.c: takes the bytes over, whatever comes of it. */
 int reply_read(struct sp_buf *bytes, struct sallyport_reply **ret_reply,
                struct sallyport_error *err);

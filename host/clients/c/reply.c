@@ -30,6 +30,37 @@ int reply_read(struct sp_buf *bytes, struct sallyport_reply **ret_reply,
     return SALLYPORT_OK;
 }
 
+int reply_expect(const struct sallyport_reply *reply, const char *op,
+                 struct sallyport_error *err)
+{
+    static const struct {
+        const char *op, *name;
+        enum sp_wire_kind kind;
+    } promised[] = {
+        {"issue", "token", SP_WIRE_STR},     {"issue", "root", SP_WIRE_STR},
+        {"issue", "expires", SP_WIRE_INT},   {"proxy", "status", SP_WIRE_INT},
+        {"proxy", "headers", SP_WIRE_ARRAY}, {"proxy", "body", SP_WIRE_BIN},
+        {"head", "status", SP_WIRE_INT},     {"head", "headers", SP_WIRE_ARRAY},
+        {"check", "allowed", SP_WIRE_BOOL},  {"check", "code", SP_WIRE_STR},
+        {"inspect", "root", SP_WIRE_STR},    {"inspect", "scope", SP_WIRE_STR},
+        {"revoke", "root", SP_WIRE_STR},     {"status", "state", SP_WIRE_STR},
+        {"status", "ready", SP_WIRE_BOOL},
+    };
+    for (size_t i = 0; i < sizeof promised / sizeof *promised; i++) {
+        if (strcmp(op, promised[i].op) != 0) {
+            continue;
+        }
+        const struct sp_wire_value *value = sp_wire_get(&reply->map, promised[i].name);
+        if (!value || value->kind != promised[i].kind) {
+            return client_fail(err, SALLYPORT_E_BAD_REPLY,
+                               "the answer is no reply of this protocol: %s is missing, or of "
+                               "another type",
+                               promised[i].name);
+        }
+    }
+    return SALLYPORT_OK;
+}
+
 void sallyport_reply_free(struct sallyport_reply *reply)
 {
     if (!reply) {

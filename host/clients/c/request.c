@@ -31,16 +31,26 @@ void client_wipe(struct sp_buf *request)
     sp_buf_done(request);
 }
 
-static int send_request(struct sallyport_client *client, struct sp_buf *request, const char *id,
-                        uint32_t attempts, struct sallyport_reply **ret_reply,
+static int send_request(struct sallyport_client *client, const char *op, struct sp_buf *request,
+                        const char *id, struct sallyport_reply **ret_reply,
                         struct sallyport_error *err)
 {
-    int status =
-        request->failed
-            ? client_fail(err, SALLYPORT_E_SETTINGS, "the request is too large")
-            : client_exchange(client, sp_buf_text(request), id, attempts, ret_reply, err);
+    struct sallyport_reply *reply = NULL;
+    /* A second issue would be a second token. */
+    uint32_t attempts = strcmp(op, "issue") == 0 ? 1 : client->attempts;
+    int status = request->failed
+                     ? client_fail(err, SALLYPORT_E_SETTINGS, "the request is too large")
+                     : client_exchange(client, sp_buf_text(request), id, attempts, &reply, err);
     client_wipe(request);
-    return status;
+    if (!status) {
+        status = reply_expect(reply, op, err);
+    }
+    if (status) {
+        sallyport_reply_free(reply);
+        return status;
+    }
+    *ret_reply = reply;
+    return SALLYPORT_OK;
 }
 
 int client_put_call(struct sp_buf *request, const char *op, const char *id,
@@ -89,7 +99,7 @@ static int call_op(struct sallyport_client *client, const char *op,
         client_wipe(&request);
         return status;
     }
-    return send_request(client, &request, id, client->attempts, ret_reply, err);
+    return send_request(client, op, &request, id, ret_reply, err);
 }
 
 int sallyport_proxy(struct sallyport_client *client, const struct sallyport_call *call,
@@ -132,7 +142,7 @@ int sallyport_issue(struct sallyport_client *client, const struct sallyport_want
     put_given(&request, "ttl", want->ttl);
     put_given(&request, "narrow", want->narrow);
     put_given(&request, "bind", want->bind);
-    return send_request(client, &request, id, 1, ret_reply, err);
+    return send_request(client, "issue", &request, id, ret_reply, err);
 }
 
 /* An operation with one text. */
@@ -149,7 +159,7 @@ static int small_op(struct sallyport_client *client, const char *op, const char 
     sp_buf_init(&request, ROOM_FOR_FIELDS);
     put_head(&request, op, id, text != NULL);
     put_given(&request, name, text);
-    return send_request(client, &request, id, client->attempts, ret_reply, err);
+    return send_request(client, op, &request, id, ret_reply, err);
 }
 
 int sallyport_inspect(struct sallyport_client *client, const char *token,

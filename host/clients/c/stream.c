@@ -112,6 +112,10 @@ int sallyport_stream_open(struct sallyport_client *client, const struct sallypor
         status = name_request(
             stream, next_message(stream, client->timeout_ms, &stream->head, err), err);
     }
+    if (!status) {
+        status = reply_expect(
+            stream->head, sallyport_reply_flag(stream->head, "stream") ? "head" : "proxy", err);
+    }
     if (status) {
         if (status == SALLYPORT_E_REFUSED || status == SALLYPORT_E_OUTCOME_UNKNOWN) {
             give_back(stream);
