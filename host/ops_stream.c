@@ -90,6 +90,7 @@ static void pump(struct sp_ops_stream *stream)
         stream->credit--;
         stream->n_bytes += part.len;
         stream->taken += part.len;
+        stream->moved_ms = now_ms();
         stream->stalled_ms = 0;
         left = pending(stream);
     }
@@ -233,6 +234,39 @@ static void show_life(struct sp_ops_stream *stream)
     sp_buf_done(&message);
 }
 
+/* It has something for its client for too long. One that has credit waits for room in the queue
+ * of the connection: that another of its streams may have taken is no fault of the client's. */
+static bool stalls(struct sp_ops_stream *stream, uint64_t now)
+{
+    if (stream->stalled_ms == 0 || now - stream->stalled_ms <= stream->streams->stall_ms) {
+        return false;
+    }
+    struct sp_ops_stream *other = stream->credit > 0 ? stream->streams->first : NULL;
+    while (other && (other->moved_ms < stream->stalled_ms ||
+                     !sp_exchange_same_peer(other->exchange, stream->exchange))) {
+        other = other->next;
+    }
+    stream->stalled_ms = other ? now : stream->stalled_ms;
+    return !other;
+}
+
+/* Who was first is last the next time: room goes round. */
+static void rotate(struct sp_streams *streams)
+{
+    struct sp_ops_stream *first = streams->first, **end = &streams->first;
+    if (!first || !first->next) {
+        return;
+    }
+    streams->first = first->next;
+    first->next->place = &streams->first;
+    while (*end) {
+        end = &(*end)->next;
+    }
+    *end = first;
+    first->place = end;
+    first->next = NULL;
+}
+
 void sp_ops_streams_tick(struct sp_streams *streams)
 {
     uint64_t now = now_ms();
@@ -241,13 +275,13 @@ void sp_ops_streams_tick(struct sp_streams *streams)
         if (now - stream->said_ms >= SIGN_OF_LIFE_MS && !stream->gone) {
             show_life(stream);
         }
-        bool stalls = stream->stalled_ms > 0 && now - stream->stalled_ms > streams->stall_ms;
-        if (stream->gone || stalls || stream->cancelled) {
+        if (stream->gone || stream->cancelled || stalls(stream, now)) {
             cancel(stream, "the client took nothing for too long");
         } else if (stream->waits || stream->over) {
             go_on(stream);
         }
     }
+    rotate(streams);
 }
 
 void sp_ops_streams_stop(struct sp_streams *streams)

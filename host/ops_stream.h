@@ -30,7 +30,7 @@ struct sp_ops_stream { /* the members are ops_stream.c's */
     struct sp_proxy_call *call;
     struct sp_buf pending; /* what came and is not sent; from `taken` on */
     size_t taken;
-    uint64_t seq, n_bytes, said_ms, stalled_ms;
+    uint64_t seq, n_bytes, said_ms, moved_ms, stalled_ms;
     uint32_t credit;
     bool head_due, begun, waits, gone, over;
     const char *cancelled; /* why; NULL: it is not */

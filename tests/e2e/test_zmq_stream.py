@@ -238,14 +238,16 @@ def test_a_queue_that_is_full_loses_nothing(w):
         assert n == ends == {"q1": size, "q2": size} and sum(seqs.values()) > 1500
 
 
-def test_T29_a_client_that_grants_nothing_is_cut_off(w):
-    w.recorder.answer({"*": {"fill": 16 << 20}})
-    with Dealer(w) as dealer:
+def test_T29_a_client_that_grants_nothing_and_one_that_reads_nothing_are_cut_off(w):
+    w.recorder.answer({"*": {"fill": 48 << 20}})
+    with Dealer(w) as dealer, Dealer(w, w.desk) as deaf:
+        deaf.proxy("d", credit=4096)
         dealer.proxy("t", credit=1)
         assert dealer.next()["stream"] and dealer.next()["seq"] == 0
+        wait_until(lambda: in_flight(w) == 2)
         end = dealer.next(8)
         assert end["error"]["code"] == "upstream_failed" and "too long" in end["error"]["reason"]
-    assert in_flight(w) == 0
+        wait_until(lambda: in_flight(w) == 0)
 
 
 def test_a_client_that_cancels_is_told_the_end_and_the_upstream_call_ends(w):
