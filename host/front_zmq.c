@@ -155,6 +155,34 @@ void sp_exchange_reply(struct sp_exchange *public)
     exchange_end(exchange);
 }
 
+enum sp_sent sp_exchange_send(struct sp_exchange *public, struct sp_text message)
+{
+    struct exchange *exchange = (struct exchange *)public;
+    void *socket = exchange->front->socket;
+    /* Only the first frame asks for room; the rest of a message is taken with it. */
+    if (zmq_send(socket, exchange->routing_id, exchange->routing_id_len,
+                 ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+        return zmq_errno() == EAGAIN ? SP_SENT_FULL : SP_SENT_GONE;
+    }
+    return zmq_send(socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+                   zmq_send(socket, message.ptr, message.len, ZMQ_DONTWAIT) < 0
+               ? SP_SENT_GONE
+               : SP_SENT;
+}
+
+void sp_exchange_end(struct sp_exchange *public)
+{
+    exchange_end((struct exchange *)public);
+}
+
+bool sp_exchange_same_peer(const struct sp_exchange *a, const struct sp_exchange *b)
+{
+    const struct exchange *one = (const struct exchange *)a, *two = (const struct exchange *)b;
+    return one->front == two->front && one->peer == two->peer &&
+           one->routing_id_len == two->routing_id_len &&
+           memcmp(one->routing_id, two->routing_id, one->routing_id_len) == 0;
+}
+
 /* A message as received: its three frames, and whether they were three. */
 struct frames {
     uint8_t routing_id[ROUTING_ID_MAX];
@@ -216,10 +244,12 @@ static void accept_message(struct sp_front *front, struct frames *frames)
         message_wipe(&frames->body);
         return;
     }
-    struct peer *peer =
-        front->n_open < front->config.exchanges_max ? peer_open(front, curve) : NULL;
+    bool helps = zmq_msg_size(&frames->body) <= front->config.over_max_bytes;
+    bool full = front->n_open >= front->config.exchanges_max;
+    struct peer *peer = full && !helps ? NULL : peer_open(front, curve);
     struct exchange *exchange = NULL;
-    if (peer && peer->n_open < front->config.exchanges_max_per_peer) {
+    full = full || (peer && peer->n_open >= front->config.exchanges_max_per_peer);
+    if (peer && (!full || helps)) {
         exchange = exchange_take(front);
     }
     if (!exchange) {
@@ -232,9 +262,12 @@ static void accept_message(struct sp_front *front, struct frames *frames)
         message_wipe(&frames->body);
         return;
     }
+    const char *type = zmq_msg_gets(&frames->body, "Socket-Type");
     peer->n_open++;
     front->n_open++;
     exchange->peer = peer;
+    exchange->public.over = full;
+    exchange->public.many = type && strcmp(type, "DEALER") == 0 && frames->routing_id[0] == 0;
     memcpy(exchange->public.curve, peer->curve, sizeof exchange->public.curve);
     memcpy(exchange->routing_id, frames->routing_id, frames->routing_id_len);
     exchange->routing_id_len = frames->routing_id_len;

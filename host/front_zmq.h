@@ -3,8 +3,9 @@
  * A message is [routing id, empty, body] and nothing else; anything else is dropped and
  * counted. Each good one becomes an exchange, which its handler answers exactly once, now or
  * later. The peer is who CURVE and ZAP proved (the message's User-Id), never what a frame
- * claims. Bounded: past the configured number of exchanges, over all or for one peer, the front
- * answers `busy` itself. Loop thread only.
+ * claims. A DEALER can be sent several messages before an exchange ends. Bounded: past the
+ * configured number of exchanges, over all or for one peer, the front answers `busy` itself.
+ * Loop thread only.
  */
 #ifndef SP_FRONT_ZMQ_H
 #define SP_FRONT_ZMQ_H
@@ -24,6 +25,10 @@ struct sp_exchange {
     struct sp_arena arena; /* for whatever the request needs; reset when the exchange ends */
     struct sp_buf reply;   /* the handler writes the answer here */
     void *user;            /* the handler's */
+    /* The peer can take several messages for one: a DEALER, under a routing id that is the
+     * socket's own choice. (One that a peer chose could be another's when the peer is gone.) */
+    bool many;
+    bool over; /* past the limits: only to be answered at once */
 };
 
 struct sp_front_config {
@@ -34,6 +39,9 @@ struct sp_front_config {
     const uint8_t *secret_key; /* the host's CURVE key, 32 bytes */
     size_t message_max_bytes;
     size_t exchanges_max, exchanges_max_per_peer;
+    /* A message of at most so many bytes becomes an exchange even past them, with `over` set:
+     * it may be one that helps another to its end. 0: none does. */
+    size_t over_max_bytes;
     /* Called for every request. Ends with sp_exchange_reply on the same exchange. */
     void (*handle)(void *user, struct sp_exchange *exchange);
     /* Appends the answer `busy` for a request that no exchange could be had for. */
@@ -48,6 +56,13 @@ sp_status sp_front_new(const struct sp_front_config *config, struct sp_front **r
 const char *sp_front_endpoint(const struct sp_front *front);
 /* Send exchange->reply and end the exchange. A peer that is gone gets nothing (T8). */
 void sp_exchange_reply(struct sp_exchange *exchange);
+/* Send one more message; the exchange stays open. */
+enum sp_sent { SP_SENT, SP_SENT_FULL /* try again later */, SP_SENT_GONE /* for ever */ };
+enum sp_sent sp_exchange_send(struct sp_exchange *exchange, struct sp_text message);
+/* End the exchange without (another) answer. */
+void sp_exchange_end(struct sp_exchange *exchange);
+/* Whether both came over one connection. */
+bool sp_exchange_same_peer(const struct sp_exchange *a, const struct sp_exchange *b);
 /* Take no more requests; what is open may still be answered. */
 void sp_front_stop(struct sp_front *front);
 size_t sp_front_n_open(const struct sp_front *front);

@@ -289,6 +289,7 @@ static void on_tick(uv_timer_t *timer)
         sp_proxy_cut(&host->proxy);
     }
     sp_leases_tick(host->leases);
+    sp_ops_streams_tick(&host->streams);
     if (!sp_zap_healthy(host->zap)) {
         SP_LOG(&host->log, SP_LOG_ERROR, "zap.dead",
                {"effect", SP_TEXT("nobody can connect; restart the host")});
@@ -437,6 +438,7 @@ static sp_status start_fronts(struct sp_host *host, struct sp_error *err)
     }
     (void)sp_curve_decode(pair.secret_z85, secret_key);
     sodium_memzero(&pair, sizeof pair);
+    host->streams.stall_ms = host->config.upstream_idle_ms;
     struct sp_front_config config = {
         .loop = &host->loop,
         .zmq_context = host->zmq_context,
@@ -446,6 +448,7 @@ static sp_status start_fronts(struct sp_host *host, struct sp_error *err)
         .message_max_bytes = host->config.message_max_bytes,
         .exchanges_max = host->config.calls_max,
         .exchanges_max_per_peer = host->config.calls_max_per_client,
+        .over_max_bytes = SP_OPS_STEER_MAX_BYTES,
         .handle = sp_ops_client,
         .busy = on_busy,
         .refused = on_refused,
@@ -456,6 +459,7 @@ static sp_status start_fronts(struct sp_host *host, struct sp_error *err)
         config.domain = SP_ZAP_ADMIN_DOMAIN;
         config.endpoint = host->config.admin_endpoint;
         config.exchanges_max = config.exchanges_max_per_peer = 64;
+        config.over_max_bytes = 0;
         config.handle = sp_ops_admin;
         status = sp_front_new(&config, &host->admin_front, err);
     }
@@ -613,6 +617,7 @@ void sp_host_stop(struct sp_host *host)
         sp_engine_close(host->engine);
         host->engine = NULL;
     }
+    sp_ops_streams_stop(&host->streams);
     sp_leases_free(host->leases);
     sp_ca_free(host->ca);
     sp_front_free(host->client_front);

@@ -15,6 +15,7 @@
 #include "log.h"
 #include "message.h"
 #include "metrics.h"
+#include "ops_stream.h"
 #include "providers.h"
 #include "proxy.h"
 #include "zap.h"
@@ -45,6 +46,7 @@ struct sp_host {
     struct sp_ca *ca;                 /* NULL: no forward proxy, or sealed */
     uint64_t messages_refused;
     struct sp_metrics metrics;
+    struct sp_streams streams; /* of the client socket */
     int64_t started_ms;
     bool draining;
     char policy_error[2048]; /* why the last reload was refused; empty: it was not */

@@ -19,11 +19,15 @@ enum {
     SP_PROTOCOL_VERSION = 1,
     SP_MESSAGE_ID_MAX_BYTES = 64,
     SP_MESSAGE_FIELDS_MAX = 16, /* of one operation, the common ones included */
+    SP_MESSAGE_CREDIT = 16,     /* of a stream whose client named none */
+    SP_MESSAGE_CREDIT_MAX = 4096,
 };
 
 enum sp_op {
     SP_OP_ISSUE,
     SP_OP_PROXY,
+    SP_OP_CREDIT, /* of a stream, which `proxy` began; answered by the stream itself */
+    SP_OP_CANCEL,
     SP_OP_CHECK,
     SP_OP_INSPECT,
     SP_OP_REVOKE,
@@ -86,6 +90,8 @@ extern const struct sp_message_field sp_message_scope_fields[6];
 struct sp_message_call { /* proxy, check */
     struct sp_text token, key;
     struct sp_raw_request raw;
+    bool stream;     /* the answer may come in several messages; then there is an id */
+    uint32_t credit; /* how many of them to begin with */
 };
 struct sp_message_token { /* inspect, revoke, token.revoke */
     struct sp_text token; /* .ptr NULL: root is given */
@@ -120,6 +126,7 @@ struct sp_message {
         struct sp_message_key key;
         struct sp_message_client client;
         struct sp_message_lease lease;
+        uint32_t credit;       /* credit: how many more */
         struct sp_text secret; /* unseal */
         struct sp_text path;   /* backup */
     } as;
@@ -155,6 +162,16 @@ void sp_message_put_check(struct sp_buf *buf, struct sp_text id,
  * empty id this is the form to store where the id is not known. */
 void sp_message_put_proxied(struct sp_buf *buf, struct sp_text id,
                             const struct sp_proxied *result);
+/* An answer in several messages: its head (result->reply; no body), parts numbered from 0, and
+ * the end: how many parts and bytes there were. It breaks off with sp_message_put_error.
+ * `alive` says that there is nothing to say: seq is the next part's number. */
+void sp_message_put_stream_head(struct sp_buf *buf, struct sp_text id,
+                                const struct sp_proxied *result);
+void sp_message_put_stream_part(struct sp_buf *buf, struct sp_text id, uint64_t seq,
+                                struct sp_text bytes);
+void sp_message_put_stream_alive(struct sp_buf *buf, struct sp_text id, uint64_t seq);
+void sp_message_put_stream_end(struct sp_buf *buf, struct sp_text id, uint64_t seq,
+                               uint64_t n_bytes);
 /* A stored answer (of sp_message_put_proxied) for a repeated request: with this id and
  * replayed:true. SP_ECORRUPT, with buf untouched, where stored is none of ours. */
 sp_status sp_message_put_stored(struct sp_buf *buf, struct sp_text id, struct sp_text stored);

@@ -42,13 +42,26 @@ static const struct sp_message_field issue_fields[] = {
     {"bind", STR, false, CURVE, CURVE, "Z85 CURVE key: only this client may use the token"},
 };
 
-static const struct sp_message_field call_fields[] = {
-    {"token", STR, true, 0, 0, "the token"},
-    {"method", STR, true, 1, 16, "HTTP method, in upper case"},
-    {"url", STR, true, 1, SP_URL_MAX_BYTES, "absolute https URL"},
-    {"key", STR, false, 1, NAME, "key id, where the scope has two for this host"},
-    {"headers", MAP | ARRAY, false, 0, 0, "name to value (str), or array of such pairs"},
-    {"body", BIN | STR, false, 0, 0, "sent byte for byte"},
+/* clang-format off */
+#define CALL_FIELDS                                                                            \
+    {"token", STR, true, 0, 0, "the token"},                                                   \
+    {"method", STR, true, 1, 16, "HTTP method, in upper case"},                                \
+    {"url", STR, true, 1, SP_URL_MAX_BYTES, "absolute https URL"},                             \
+    {"key", STR, false, 1, NAME, "key id, where the scope has two for this host"},             \
+    {"headers", MAP | ARRAY, false, 0, 0, "name to value (str), or array of such pairs"},      \
+    {"body", BIN | STR, false, 0, 0, "sent byte for byte"}
+/* clang-format on */
+
+static const struct sp_message_field call_fields[] = {CALL_FIELDS};
+
+static const struct sp_message_field proxy_fields[] = {
+    CALL_FIELDS,
+    {"stream", BOOL, false, 0, 0, "the answer may come in several messages; needs `id`"},
+    {"credit", INT, false, 0, 0, "of a stream: how many parts may come unasked; unset: 16"},
+};
+
+static const struct sp_message_field credit_fields[] = {
+    {"credit", INT, true, 0, 0, "how many parts more may come, 1 to 4096"},
 };
 
 static const struct sp_message_field inspect_fields[] = {
@@ -126,8 +139,14 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
     [SP_OP_ISSUE] = {"issue", SP_DOOR_CLIENT, "Get a token. Principals only.",
                      FIELDS(issue_fields), "token, root, scope, expires, expires_in_ms"},
     [SP_OP_PROXY] = {"proxy", SP_DOOR_CLIENT, "Make one HTTP call with the key.",
-                     FIELDS(call_fields),
-                     "status, headers, body, dropped_headers?, observed?, replayed?"},
+                     FIELDS(proxy_fields),
+                     "status, headers, body, dropped_headers?, observed?, replayed?, stream?, "
+                     "seq?, data?, end?, bytes?"},
+    [SP_OP_CREDIT] = {"credit", SP_DOOR_CLIENT, "Let more parts of the stream `id` come.",
+                      FIELDS(credit_fields), ""},
+    [SP_OP_CANCEL] = {"cancel", SP_DOOR_CLIENT,
+                      "Break off the stream `id`, or the call that has not answered yet.",
+                      NO_FIELDS, ""},
     [SP_OP_CHECK] = {"check", SP_DOOR_CLIENT,
                      "Ask whether `proxy` would let a call through; sends and takes nothing.",
                      FIELDS(call_fields),

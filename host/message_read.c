@@ -343,6 +343,36 @@ static bool read_headers(struct request *r, struct sp_raw_request *raw)
     return true;
 }
 
+static bool read_credit(struct request *r, uint32_t *ret_credit)
+{
+    const struct sp_wire_value *credit = get(r, "credit");
+    if (!credit) {
+        return true;
+    }
+    if (credit->as.integer < 1 || credit->as.integer > SP_MESSAGE_CREDIT_MAX) {
+        return bad(r, "credit", "must be from 1 to 4096");
+    }
+    *ret_credit = (uint32_t)credit->as.integer;
+    return true;
+}
+
+/* A stream's messages are told from others by the request's id. */
+static bool need_id(struct request *r)
+{
+    return r->message->id.len > 0 || bad(r, "id", "has to be given: it names the stream");
+}
+
+static bool read_stream(struct request *r, struct sp_message_call *call)
+{
+    const struct sp_wire_value *stream = get(r, "stream");
+    call->stream = stream && stream->as.boolean;
+    call->credit = SP_MESSAGE_CREDIT;
+    if (!call->stream && get(r, "credit")) {
+        return bad(r, "credit", "is for streams: set 'stream' too");
+    }
+    return !call->stream || (need_id(r) && read_credit(r, &call->credit));
+}
+
 static bool read_call(struct request *r)
 {
     struct sp_message_call *call = &r->message->as.call;
@@ -351,7 +381,7 @@ static bool read_call(struct request *r)
     call->raw.method = text(r, "method");
     call->raw.url = text(r, "url");
     call->raw.body = text(r, "body");
-    return read_headers(r, &call->raw);
+    return read_headers(r, &call->raw) && read_stream(r, call);
 }
 
 static bool read_token(struct request *r)
@@ -418,6 +448,10 @@ static bool read_op(struct request *r)
     case SP_OP_PROXY:
     case SP_OP_CHECK:
         return read_call(r);
+    case SP_OP_CREDIT:
+        return need_id(r) && read_credit(r, &r->message->as.credit);
+    case SP_OP_CANCEL:
+        return need_id(r);
     case SP_OP_INSPECT:
     case SP_OP_REVOKE:
     case SP_OP_TOKEN_REVOKE:
@@ -508,7 +542,8 @@ static bool find_op(enum sp_door door, const struct sp_wire_value *map, enum sp_
     }
     return refuse(refusal, SP_CODE_UNKNOWN_OP, "no such operation",
                   door == SP_DOOR_CLIENT
-                      ? "operations: issue, proxy, check, inspect, revoke, status"
+                      ? "operations: issue, proxy, credit, cancel, check, inspect, revoke, "
+                        "status"
                       : "docs/protocol.md lists the operations");
 }
 

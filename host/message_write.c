@@ -161,7 +161,8 @@ void sp_message_put_check(struct sp_buf *buf, struct sp_text id,
     }
 }
 
-static void put_answer(struct sp_buf *buf, struct sp_text id, const struct sp_proxied *result)
+static void put_answer(struct sp_buf *buf, struct sp_text id, const struct sp_proxied *result,
+                       bool streams)
 {
     const struct sp_reply *reply = result->reply;
     bool observed = result->decision && result->decision->observed;
@@ -174,8 +175,12 @@ static void put_answer(struct sp_buf *buf, struct sp_text id, const struct sp_pr
         sp_wire_put_words(buf, reply->headers[i].name);
         sp_wire_put_text(buf, reply->headers[i].value);
     }
-    put_name(buf, "body");
-    sp_wire_put_bin(buf, reply->body);
+    if (streams) {
+        sp_wire_pair_bool(buf, "stream", true);
+    } else {
+        put_name(buf, "body");
+        sp_wire_put_bin(buf, reply->body);
+    }
     if (result->n_dropped > 0) {
         pair_texts(buf, "dropped_headers", result->dropped, result->n_dropped);
     }
@@ -190,12 +195,42 @@ void sp_message_put_proxied(struct sp_buf *buf, struct sp_text id,
     if (result->refusal) {
         sp_message_put_error(buf, id, result->refusal);
     } else if (result->reply) {
-        put_answer(buf, id, result);
+        put_answer(buf, id, result, false);
     } else if (sp_message_put_stored(buf, id, result->stored)) {
         sp_message_put_failure(buf, id, SP_CODE_INTERNAL,
                                "the stored answer to this request cannot be read", "",
                                (struct sp_text){NULL, 0});
     }
+}
+
+void sp_message_put_stream_head(struct sp_buf *buf, struct sp_text id,
+                                const struct sp_proxied *result)
+{
+    put_answer(buf, id, result, true);
+}
+
+void sp_message_put_stream_part(struct sp_buf *buf, struct sp_text id, uint64_t seq,
+                                struct sp_text bytes)
+{
+    put_head(buf, id, true, 2);
+    pair_count(buf, "seq", seq);
+    put_name(buf, "data");
+    sp_wire_put_bin(buf, bytes);
+}
+
+void sp_message_put_stream_alive(struct sp_buf *buf, struct sp_text id, uint64_t seq)
+{
+    put_head(buf, id, true, 1);
+    pair_count(buf, "seq", seq);
+}
+
+void sp_message_put_stream_end(struct sp_buf *buf, struct sp_text id, uint64_t seq,
+                               uint64_t n_bytes)
+{
+    put_head(buf, id, true, 3);
+    pair_count(buf, "seq", seq);
+    sp_wire_pair_bool(buf, "end", true);
+    pair_count(buf, "bytes", n_bytes);
 }
 
 /* The id that a stored answer begins with, cut off *rest; true also where it has none. */

@@ -359,6 +359,8 @@ static void dispatch(struct op *op)
         break;
     case SP_OP_ISSUE:
     case SP_OP_PROXY:
+    case SP_OP_CREDIT:
+    case SP_OP_CANCEL:
     case SP_OP_CHECK:
     case SP_OP_INSPECT:
     case SP_OP_REVOKE:

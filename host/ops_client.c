@@ -1,6 +1,8 @@
 /* The operations of the client socket. Each ends its exchange exactly once. */
 #include "host.h"
 
+#include "ops_stream.h"
+
 #include <stdio.h>
 
 /* One request on its way; in the exchange's arena. */
@@ -10,6 +12,7 @@ struct op {
     struct sp_message message;
     struct sp_request request;
     struct sp_proxy_call proxy;
+    struct sp_ops_stream stream; /* where the answer may come in several messages */
     uint8_t root[SP_TOKEN_ID_BYTES];
 };
 
@@ -45,8 +48,29 @@ static void encode_proxied(void *user, const struct sp_proxied *result,
 static void on_proxied(void *user)
 {
     struct op *op = user;
+    if (op->proxy.streamed) {
+        sp_ops_stream_over(&op->stream);
+        return;
+    }
+    if (op->proxy.stream) {
+        sp_ops_stream_leave(&op->stream);
+    }
     sp_exchange_reply(op->exchange);
 }
+
+static bool on_stream_head(void *user, const struct sp_proxied *result)
+{
+    struct op *op = user;
+    return sp_ops_stream_head(&op->stream, result);
+}
+
+static enum sp_stream on_stream_data(void *user, struct sp_text bytes)
+{
+    struct op *op = user;
+    return sp_ops_stream_data(&op->stream, bytes);
+}
+
+static const struct sp_proxy_stream stream = {on_stream_head, on_stream_data};
 
 /* False: the request is refused, and answered. */
 static bool canonicalise(struct op *op, struct sp_call *ret_call)
@@ -82,6 +106,11 @@ static void op_proxy(struct op *op)
     op->proxy.done = on_proxied;
     op->proxy.answer = &op->exchange->reply;
     op->proxy.user = op;
+    if (op->message.as.call.stream && op->exchange->many) {
+        op->proxy.stream = &stream;
+        sp_ops_stream_enter(&op->host->streams, &op->stream, op->exchange, &op->proxy,
+                            op->message.as.call.credit);
+    }
     sp_proxy_start(&op->host->proxy, &op->proxy);
 }
 
@@ -173,9 +202,25 @@ static void op_status(struct op *op)
 /* ---- dispatch ------------------------------------------------------------------------------
  */
 
+/* What it does is told by the stream itself, or by nothing, where that has just ended. */
+static void op_stream(struct op *op)
+{
+    if (op->message.op == SP_OP_CREDIT) {
+        sp_ops_stream_credit(&op->host->streams, op->exchange, op->message.id,
+                             op->message.as.credit);
+    } else {
+        sp_ops_stream_cancel(&op->host->streams, op->exchange, op->message.id);
+    }
+    sp_exchange_end(op->exchange);
+}
+
 static void dispatch(struct op *op)
 {
     switch ((int)op->message.op) {
+    case SP_OP_CREDIT:
+    case SP_OP_CANCEL:
+        op_stream(op);
+        break;
     case SP_OP_ISSUE:
         op_issue(op);
         break;
@@ -223,7 +268,13 @@ void sp_ops_client(void *user, struct sp_exchange *exchange)
         answer_refusal(op, &refusal);
         return;
     }
-    if (host->draining && op->message.op != SP_OP_STATUS) {
+    bool steers = op->message.op == SP_OP_CREDIT || op->message.op == SP_OP_CANCEL;
+    if (exchange->over && !steers) {
+        sp_ops_fail(exchange, op->message.id, SP_CODE_BUSY,
+                    "the host has its full number of calls", "try again in a moment");
+        return;
+    }
+    if (host->draining && op->message.op != SP_OP_STATUS && !steers) {
         sp_ops_fail(exchange, op->message.id, SP_CODE_SHUTTING_DOWN,
                     "the host is shutting down", "try again in a moment");
         return;

@@ -171,6 +171,12 @@ static void finish_stream(struct flight *flight, const struct sp_reply *reply)
     flight->call->streamed = true;
     flight->call->broken = reply->code != SP_CODE_OK;
     note(flight, &flight->decision, reply->code, reply);
+    if (flight->call->broken) {
+        flight->decision.code = reply->code;
+        (void)snprintf(flight->decision.reason, sizeof flight->decision.reason, "%s",
+                       reply->reason);
+        flight->call->why = &flight->decision;
+    }
     struct sp_outcome outcome = {.kind = SP_OUTCOME_ANSWERED,
                                  .http_status = reply->http_status,
                                  .code = reply->code,

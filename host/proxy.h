@@ -52,7 +52,8 @@ struct sp_proxy_call {
     void *user;
     /* Set before done: the answer went by stream, not by encode; and it broke off. */
     bool streamed, broken;
-    struct flight *flight; /* proxy.c's */
+    const struct sp_decision *why; /* with broken: what ended it */
+    struct flight *flight;         /* proxy.c's */
 };
 
 /* call, its request, its arena and its answer must live until done. */

@@ -15,6 +15,10 @@
 
 #include <stdbool.h>
 
+struct sallyport_client; /* sallyport.h: the library that asks the host */
+struct sallyport_error;
+struct sallyport_reply;
+
 enum cli_exit {
     CLI_YES = 0,
     CLI_NO = 1,
@@ -80,10 +84,15 @@ void cli_wipe(struct sp_buf *buf);
  */
 
 struct cli_answer {
-    struct sp_buf bytes;
+    struct sallyport_reply *reply; /* whose bytes map borrows; NULL: none came */
     struct sp_arena arena;
     struct sp_wire_value map; /* the reply */
 };
+/* The library's client of the client socket, for what is more than a question; message and exit
+ * status on failure. */
+int cli_open_client(const struct cli *cli, struct sallyport_client **ret_client);
+/* Print a refusal, or why there is no answer; its exit status. */
+int cli_show_failure(const struct sallyport_error *err);
 /* Ask the administration socket, or the client socket. ok:true replies give CLI_YES; error
  * replies are printed (as JSON where asked) and give 1, 2 or 3. */
 int cli_ask_admin(const struct cli *cli, struct sp_text request, struct cli_answer *ret_answer);

@@ -3,10 +3,11 @@
 
 #include "token.h"
 
+#include <sallyport.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { BODY_MAX_BYTES = 15 << 20 };
+enum { BODY_MAX_BYTES = 15 << 20, HEADERS_MAX_BYTES = 1 << 20 };
 
 struct call_options {
     const char *token_file, *data_file, *key, *id;
@@ -14,23 +15,42 @@ struct call_options {
     bool include;
 };
 
-static bool put_headers(struct sp_buf *request, const struct cli_list *headers)
+/* "NAME: VALUE" as it stands in argv, apart. */
+static bool split_headers(struct sp_arena *arena, const struct cli_list *headers,
+                          struct sallyport_pair ret_pairs[CLI_LIST_MAX])
 {
-    sp_wire_put_str(request, SP_TEXT("headers"));
-    sp_wire_put_array(request, headers->n);
     for (size_t i = 0; i < headers->n; i++) {
-        const char *colon = strchr(headers->items[i], ':');
-        if (!colon || colon == headers->items[i]) {
-            (void)cli_error(CLI_USAGE, "'%s' is not NAME: VALUE", headers->items[i]);
+        const char *item = headers->items[i], *colon = strchr(item, ':');
+        if (!colon || colon == item) {
+            (void)cli_error(CLI_USAGE, "'%s' is not NAME: VALUE", item);
             return false;
         }
-        const char *value = colon + 1 + strspn(colon + 1, " ");
-        sp_wire_put_array(request, 2);
-        sp_wire_put_str(
-            request, (struct sp_text){headers->items[i], (size_t)(colon - headers->items[i])});
-        sp_wire_put_str(request, sp_text_of(value));
+        struct sp_text name = {item, (size_t)(colon - item)};
+        ret_pairs[i].name = sp_arena_copy(arena, name).ptr;
+        ret_pairs[i].value = colon + 1 + strspn(colon + 1, " ");
+        if (!ret_pairs[i].name) {
+            (void)cli_error(CLI_INTERNAL, "out of memory");
+            return false;
+        }
     }
     return true;
+}
+
+static bool put_headers(struct sp_buf *request, const struct cli_list *headers)
+{
+    struct sallyport_pair pairs[CLI_LIST_MAX];
+    struct sp_arena arena;
+    sp_arena_init(&arena, HEADERS_MAX_BYTES);
+    bool good = split_headers(&arena, headers, pairs);
+    sp_wire_put_str(request, SP_TEXT("headers"));
+    sp_wire_put_array(request, headers->n);
+    for (size_t i = 0; good && i < headers->n; i++) {
+        sp_wire_put_array(request, 2);
+        sp_wire_put_str(request, sp_text_of(pairs[i].name));
+        sp_wire_put_str(request, sp_text_of(pairs[i].value));
+    }
+    sp_arena_done(&arena);
+    return good;
 }
 
 static bool put_call(struct sp_buf *request, const char *op, const struct call_options *o,
@@ -63,26 +83,93 @@ static bool put_call(struct sp_buf *request, const char *op, const struct call_o
     return good && !request->failed;
 }
 
-/* The upstream's answer: with --include its status and headers first, as curl prints them. */
-static void print_reply(const struct cli_answer *answer, bool include)
+/* The upstream's, as curl prints them. */
+static void print_head(struct sallyport_reply *head)
 {
-    const struct sp_wire_value *headers = cli_get(&answer->map, "headers");
-    if (include) {
-        (void)printf("HTTP %d\n", (int)cli_int(&answer->map, "status"));
-        for (size_t i = 0; headers && headers->kind == SP_WIRE_ARRAY && i < headers->as.array.n;
-             i++) {
-            const struct sp_wire_value *pair = &headers->as.array.items[i];
-            if (pair->kind == SP_WIRE_ARRAY && pair->as.array.n == 2) {
-                cli_print_text(pair->as.array.items[0].as.text);
-                (void)printf(": ");
-                cli_print_text(pair->as.array.items[1].as.text);
-                (void)printf("\n");
-            }
-        }
+    const char *name, *value;
+    (void)printf("HTTP %d\n", sallyport_reply_status(head));
+    for (size_t i = 0; (value = sallyport_reply_header_at(head, i, &name)); i++) {
+        cli_print_text(sp_text_of(name));
+        (void)printf(": ");
+        cli_print_text(sp_text_of(value));
         (void)printf("\n");
     }
-    struct sp_text body = cli_text(&answer->map, "body");
-    (void)fwrite(body.ptr, 1, body.len, stdout);
+    (void)printf("\n");
+}
+
+/* ---- an answer as it comes -----------------------------------------------------------------
+ */
+
+/* To standard output, each piece at once; the stream's end, or why there was none. */
+static int copy_out(struct sallyport_stream *stream)
+{
+    struct sallyport_error err;
+    for (;;) {
+        const void *data;
+        size_t n;
+        if (sallyport_stream_read(stream, &data, &n, &err)) {
+            (void)fflush(stdout);
+            return cli_error(*err.code ? CLI_NO : CLI_UNREACHABLE,
+                             "the answer broke off: %s%s%s", err.code, *err.code ? ": " : "",
+                             err.text);
+        }
+        if (n == 0) {
+            return CLI_YES;
+        }
+        if (fwrite(data, 1, n, stdout) != n || fflush(stdout)) {
+            return cli_error(CLI_INTERNAL, "standard output takes no more");
+        }
+    }
+}
+
+static int run_stream(struct cli *cli, const struct sallyport_call *call, bool include)
+{
+    struct sallyport_client *client = NULL;
+    struct sallyport_stream *stream = NULL;
+    struct sallyport_error err;
+    int result = cli_open_client(cli, &client);
+    if (!result && sallyport_stream_open(client, call, &stream, &err)) {
+        result = cli_show_failure(&err);
+    }
+    if (!result) {
+        if (include) {
+            print_head(sallyport_stream_head(stream));
+        }
+        result = copy_out(stream);
+    }
+    sallyport_stream_close(stream);
+    sallyport_close(client);
+    return result;
+}
+
+static int stream_call(struct cli *cli, const struct call_options *o,
+                       const struct cli_list *args)
+{
+    struct sallyport_pair headers[CLI_LIST_MAX];
+    struct sp_arena arena;
+    struct sallyport_call call = SALLYPORT_CALL_INIT;
+    struct sp_buf token, body;
+    sp_buf_init(&token, SP_TOKEN_MAX_BYTES + 2);
+    sp_buf_init(&body, BODY_MAX_BYTES);
+    sp_arena_init(&arena, HEADERS_MAX_BYTES);
+    int result = CLI_USAGE;
+    if (cli_read_secret(o->token_file, "Token", &token) &&
+        (!o->data_file || cli_read(o->data_file, &body)) &&
+        split_headers(&arena, &o->headers, headers)) {
+        call.token = token.ptr;
+        call.method = args->items[0];
+        call.url = args->items[1];
+        call.key = o->key;
+        call.headers = headers;
+        call.n_headers = (uint32_t)o->headers.n;
+        call.body = o->data_file ? sp_buf_text(&body).ptr : NULL;
+        call.body_bytes = body.len;
+        result = run_stream(cli, &call, o->include);
+    }
+    sp_arena_done(&arena);
+    cli_wipe(&token);
+    sp_buf_done(&body);
+    return result;
 }
 
 static int call(struct cli *cli, int argc, char **argv, bool check)
@@ -102,6 +189,9 @@ static int call(struct cli *cli, int argc, char **argv, bool check)
         return cli_error(CLI_USAGE,
                          "which token? Give --token-file FILE (- is standard input)");
     }
+    if (!check && !cli->json && !o.id) { /* a stream is not kept for a second time */
+        return stream_call(cli, &o, &args);
+    }
     struct sp_buf request;
     struct cli_answer answer;
     sp_buf_init(&request, 2 * BODY_MAX_BYTES);
@@ -112,7 +202,12 @@ static int call(struct cli *cli, int argc, char **argv, bool check)
             cli_show(cli, &answer, NULL, NULL, 0);
             result = !check || cli_bool(&answer.map, "allowed") ? CLI_YES : CLI_NO;
         } else if (result == CLI_YES) {
-            print_reply(&answer, o.include);
+            if (o.include) {
+                print_head(answer.reply);
+            }
+            size_t n;
+            const char *body = sallyport_reply_body(answer.reply, &n);
+            (void)fwrite(body, 1, n, stdout);
         }
         cli_answer_done(&answer);
     }
@@ -135,9 +230,11 @@ static int run_check(struct cli *cli, int argc, char **argv)
 
 const struct cli_command cli_call_commands[] = {
     {"call", NULL, CALL_USAGE " [--include]", "Make one call through the host",
-     "Prints the answer's body; with --include its status and headers first. With --id the "
-     "call\n"
-     "has one effect upstream however often it is repeated.\n"
+     "Prints the answer's body as it comes; with --include its status and headers first. With\n"
+     "--id the call has one effect upstream however often it is repeated, and its answer "
+     "comes\n"
+     "whole, as it does with --json. An answer that breaks off ends with exit status 1, or 3\n"
+     "where the host is lost.\n"
      "  sallyport call --token-file t POST https://api.stripe.com/v1/refunds \\\n"
      "      --header 'Content-Type: application/x-www-form-urlencoded' --data refund.txt\n",
      run_call},

@@ -5,6 +5,8 @@
 #include "policy.h"
 #include "token.h"
 
+#include <sallyport.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -186,28 +188,16 @@ static int run_revoke(struct cli *cli, int argc, char **argv)
 /* ---- narrow: offline, the host is not asked ------------------------------------------------
  */
 
-static int narrow(struct sp_text text, struct sp_text caveat)
+static int narrow(const char *text, const char *caveat)
 {
-    struct sp_arena arena;
-    struct sp_buf out;
-    struct sp_token token;
-    struct sp_error err = {""};
-    sp_arena_init(&arena, 1 << 20);
-    sp_buf_init(&out, SP_TOKEN_MAX_BYTES + 1);
-    int result = CLI_USAGE;
-    if (sp_token_parse(&arena, text, &token)) {
-        (void)cli_error(CLI_USAGE, "that is no token");
-    } else if (sp_token_narrow(&token, caveat, &err)) {
-        (void)cli_error(CLI_USAGE, "%s", err.text);
-    } else {
-        sp_token_print(&token, &out);
-        (void)printf("%s\n", sp_buf_text(&out).ptr);
-        result = CLI_YES;
+    struct sallyport_error err;
+    char narrowed[SALLYPORT_TOKEN_BYTES];
+    if (sallyport_narrow(text, caveat, narrowed, sizeof narrowed, &err)) {
+        return cli_error(CLI_USAGE, "%s", err.text);
     }
-    sodium_memzero(&token, sizeof token);
-    cli_wipe(&out);
-    sp_arena_done(&arena);
-    return result;
+    (void)printf("%s\n", narrowed);
+    sodium_memzero(narrowed, sizeof narrowed);
+    return CLI_YES;
 }
 
 static int run_narrow(struct cli *cli, int argc, char **argv)
@@ -228,7 +218,7 @@ static int run_narrow(struct cli *cli, int argc, char **argv)
     sp_buf_init(&token, SP_TOKEN_MAX_BYTES + 2);
     int result = CLI_USAGE;
     if (cli_read_secret(path, "Token", &token)) {
-        result = narrow(sp_buf_text(&token), sp_text_of(with));
+        result = narrow(sp_buf_text(&token).ptr, with);
     }
     cli_wipe(&token);
     return result;

@@ -1,14 +1,13 @@
 #include "cli.h"
 
-#include "client_link.h"
 #include "config.h"
 
-#include <sodium.h>
+#include <sallyport.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_MAX_BYTES = 64 << 20 };
+enum { MESSAGE_MAX_BYTES = 64 << 20, CONNECT_MS = 5000 };
 
 const char *cli_path(const struct cli *cli, const char *name, char *buffer, size_t room)
 {
@@ -16,110 +15,100 @@ const char *cli_path(const struct cli *cli, const char *name, char *buffer, size
     return buffer;
 }
 
-/* The host's public key: given as Z85, or as a file that holds it. */
-static int host_key(const struct cli *cli, char ret_z85[SP_CURVE_Z85_BYTES + 1])
+/* A refusal, for people. */
+static void print_refusal(const struct sallyport_error *err)
 {
-    char path[SP_PATH_MAX_BYTES];
-    const char *given = cli->host_key;
-    uint8_t key[32];
-    if (given && sp_curve_decode(given, key) == SP_OK) {
-        memcpy(ret_z85, given, SP_CURVE_Z85_BYTES + 1);
-        return CLI_YES;
+    (void)printf("%s: ", err->code);
+    cli_print_text(sp_text_of(err->text));
+    if (*err->rule) {
+        (void)printf(" [rule ");
+        cli_print_text(sp_text_of(err->rule));
+        (void)printf("]");
     }
-    if (!given) {
-        given = cli_path(cli, "host.pub", path, sizeof path);
+    if (err->retry_after_ms > 0) {
+        (void)printf(" (try again in %.1f s)", (double)err->retry_after_ms / 1000);
     }
-    struct sp_buf buf;
-    sp_buf_init(&buf, 1024);
-    int result = CLI_USAGE;
-    if (cli_read(given, &buf)) {
-        char *end = buf.ptr ? strpbrk(buf.ptr, "\r\n") : NULL;
-        if (end) {
-            *end = '\0';
-        }
-        if (buf.ptr && sp_curve_decode(buf.ptr, key) == SP_OK) {
-            memcpy(ret_z85, buf.ptr, SP_CURVE_Z85_BYTES + 1);
-            result = CLI_YES;
-        } else {
-            (void)cli_error(CLI_USAGE, "%s: is no host key (40 characters of Z85)", given);
-        }
+    (void)printf("\n");
+    if (*err->hint) {
+        (void)printf("  ");
+        cli_print_text(sp_text_of(err->hint));
+        (void)printf("\n");
     }
-    sp_buf_done(&buf);
-    return result;
 }
 
-/* Print an error reply and choose the exit status. */
-static int show_refusal(const struct cli *cli, const struct cli_answer *answer)
+static int refusal_status(const struct sallyport_error *err)
 {
-    const struct sp_wire_value *error = cli_get(&answer->map, "error");
-    if (!error || error->kind != SP_WIRE_MAP) {
-        return cli_error(CLI_INTERNAL, "the host's answer is not a reply of this protocol");
-    }
-    if (cli->json) {
-        cli_print_json(&answer->map);
-    } else {
-        struct sp_text code = cli_text(error, "code"), rule = cli_text(error, "rule");
-        struct sp_text hint = cli_text(error, "hint");
-        (void)printf("%.*s: ", (int)code.len, code.ptr);
-        cli_print_text(cli_text(error, "reason"));
-        if (rule.len) {
-            (void)printf(" [rule ");
-            cli_print_text(rule);
-            (void)printf("]");
-        }
-        int64_t wait_ms = cli_int(error, "retry_after_ms");
-        if (wait_ms > 0) {
-            (void)printf(" (try again in %.1f s)", (double)wait_ms / 1000);
-        }
-        (void)printf("\n");
-        if (hint.len) {
-            (void)printf("  ");
-            cli_print_text(hint);
-            (void)printf("\n");
-        }
-    }
-    struct sp_text code = cli_text(error, "code");
-    if (sp_text_is(code, "sealed") || sp_text_is(code, "shutting_down")) {
+    if (strcmp(err->code, "sealed") == 0 || strcmp(err->code, "shutting_down") == 0) {
         return CLI_UNREACHABLE;
     }
-    return sp_text_is(code, "bad_request") || sp_text_is(code, "unknown_op") ? CLI_USAGE
-                                                                             : CLI_NO;
+    return strcmp(err->code, "bad_request") == 0 || strcmp(err->code, "unknown_op") == 0
+               ? CLI_USAGE
+               : CLI_NO;
+}
+
+int cli_show_failure(const struct sallyport_error *err)
+{
+    switch (err->status) {
+    case SALLYPORT_E_REFUSED:
+    case SALLYPORT_E_OUTCOME_UNKNOWN:
+        print_refusal(err);
+        return refusal_status(err);
+    case SALLYPORT_E_SETTINGS:
+        return cli_error(CLI_USAGE, "%s", err->text);
+    case SALLYPORT_E_NOT_CONNECTED:
+    case SALLYPORT_E_NO_ANSWER:
+        return cli_error(CLI_UNREACHABLE, "%s", err->text);
+    default:
+        return cli_error(CLI_INTERNAL, "%s", err->text);
+    }
+}
+
+static int open_as(const struct cli *cli, const char *endpoint, const char *key_path,
+                   struct sallyport_client **ret_client)
+{
+    struct sallyport_settings settings = SALLYPORT_SETTINGS_INIT;
+    struct sallyport_error err;
+    settings.dir = cli->dir;
+    settings.endpoint = endpoint;
+    settings.host_key = cli->host_key;
+    settings.key_file = key_path;
+    settings.timeout_ms = (uint32_t)cli->timeout_ms;
+    settings.connect_timeout_ms =
+        (uint32_t)(cli->timeout_ms < CONNECT_MS ? cli->timeout_ms : CONNECT_MS);
+    return sallyport_open(&settings, ret_client, &err) ? cli_show_failure(&err) : CLI_YES;
 }
 
 static int ask(const struct cli *cli, const char *endpoint, const char *key_path,
                struct sp_text request, struct cli_answer *answer)
 {
-    struct sp_error err = {""};
-    struct sp_curve_pair pair;
-    char host_z85[SP_CURVE_Z85_BYTES + 1];
-    struct sp_link *link = NULL;
-    int result = host_key(cli, host_z85);
+    struct sp_error why = {""};
+    struct sallyport_error err;
+    struct sallyport_client *client = NULL;
+    int result = open_as(cli, endpoint, key_path, &client);
     if (result) {
         return result;
     }
-    if (sp_curve_read(key_path, &pair, &err)) {
-        return cli_error(CLI_USAGE, "%s", err.text);
+    if (sallyport_ask(client, request.ptr, request.len, &answer->reply, &err)) {
+        sallyport_close(client);
+        return cli_show_failure(&err);
     }
-    sp_status status = sp_link_open(endpoint, host_z85, &pair, &link, &err);
-    sodium_memzero(&pair, sizeof pair);
-    if (status) {
-        return cli_error(CLI_USAGE, "%s", err.text);
+    sallyport_close(client);
+    struct sp_text bytes = {NULL, 0};
+    bytes.ptr = sallyport_reply_bytes(answer->reply, &bytes.len);
+    if (sp_wire_read_reply(&answer->arena, bytes, &answer->map, &why)) {
+        return cli_error(CLI_INTERNAL, "the host's answer cannot be read: %s", why.text);
     }
-    status = sp_link_ask(link, request, cli->timeout_ms, &answer->bytes, &err);
-    sp_link_close(link);
-    if (status) {
-        return cli_error(CLI_UNREACHABLE, "%s", err.text);
+    int status = sallyport_reply_check(answer->reply, &err);
+    if (cli->json && (status == SALLYPORT_E_REFUSED || status == SALLYPORT_E_OUTCOME_UNKNOWN)) {
+        cli_print_json(&answer->map);
+        return refusal_status(&err);
     }
-    if (sp_wire_read_reply(&answer->arena, sp_buf_text(&answer->bytes), &answer->map, &err) ||
-        answer->map.kind != SP_WIRE_MAP) {
-        return cli_error(CLI_INTERNAL, "the host's answer cannot be read: %s", err.text);
-    }
-    return cli_bool(&answer->map, "ok") ? CLI_YES : show_refusal(cli, answer);
+    return status ? cli_show_failure(&err) : CLI_YES;
 }
 
 static void answer_init(struct cli_answer *answer)
 {
-    sp_buf_init(&answer->bytes, MESSAGE_MAX_BYTES);
+    answer->reply = NULL;
     sp_arena_init(&answer->arena, MESSAGE_MAX_BYTES);
     memset(&answer->map, 0, sizeof answer->map);
 }
@@ -127,7 +116,7 @@ static void answer_init(struct cli_answer *answer)
 void cli_answer_done(struct cli_answer *answer)
 {
     sp_arena_done(&answer->arena);
-    cli_wipe(&answer->bytes);
+    sallyport_reply_free(answer->reply);
 }
 
 /* The endpoint that the state folder's configuration names. */
@@ -154,24 +143,38 @@ int cli_ask_admin(const struct cli *cli, struct sp_text request, struct cli_answ
                         request, ret_answer);
 }
 
-int cli_ask_client(const struct cli *cli, struct sp_text request, struct cli_answer *ret_answer)
+/* Who asks, and where: the client socket. */
+static int find_client(const struct cli *cli, struct sp_config *config,
+                       const char **ret_endpoint)
 {
-    struct sp_config config;
-    answer_init(ret_answer);
+    *ret_endpoint = cli->endpoint;
     if (!cli->key_file) {
         return cli_error(CLI_USAGE,
                          "which client is asking? Give --key-file FILE or set "
                          "SALLYPORT_KEY_FILE (`sallyport client keygen FILE` makes one)");
     }
-    const char *endpoint = cli->endpoint;
-    if (!endpoint) {
-        int result = read_config(cli, &config);
-        if (result) {
-            return result;
-        }
-        endpoint = config.client_endpoint;
+    if (cli->endpoint) {
+        return CLI_YES;
     }
-    return ask(cli, endpoint, cli->key_file, request, ret_answer);
+    *ret_endpoint = config->client_endpoint;
+    return read_config(cli, config);
+}
+
+int cli_open_client(const struct cli *cli, struct sallyport_client **ret_client)
+{
+    struct sp_config config;
+    const char *endpoint;
+    int result = find_client(cli, &config, &endpoint);
+    return result ? result : open_as(cli, endpoint, cli->key_file, ret_client);
+}
+
+int cli_ask_client(const struct cli *cli, struct sp_text request, struct cli_answer *ret_answer)
+{
+    struct sp_config config;
+    const char *endpoint;
+    answer_init(ret_answer);
+    int result = find_client(cli, &config, &endpoint);
+    return result ? result : ask(cli, endpoint, cli->key_file, request, ret_answer);
 }
 
 void cli_request(struct sp_buf *buf, const char *op, size_t n_fields)

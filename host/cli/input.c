@@ -63,7 +63,7 @@ bool cli_read_secret(const char *path, const char *prompt, struct sp_buf *buf)
     bool good = strcmp(path, "-") == 0 && isatty(STDIN_FILENO) ? read_hidden(prompt, buf)
                                                                : cli_read(path, buf);
     if (good && buf->len > 0 && buf->ptr[buf->len - 1] == '\n') {
-        buf->len--;
+        buf->ptr[--buf->len] = '\0';
     }
     if (good && buf->len == 0) {
         (void)cli_error(CLI_USAGE, "%s: the secret is empty", prompt);

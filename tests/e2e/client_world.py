@@ -55,12 +55,30 @@ def example(library, language):
         return re.search(r"^```%s\n(.*?)^```$" % language, file.read(), re.M | re.S).group(1)
 
 
+EVENTS = [["content-type", "text/event-stream"]]
+
+
+@contextlib.contextmanager
+def upstream(w, answer):
+    """The recorder gives this answer for a while."""
+    w.recorder.answer({"*": answer})
+    try:
+        yield
+    finally:
+        w.answer()
+
+
+def events(n, every_ms):
+    return {"headers": EVENTS, "chunks": [[every_ms, "data: NOW\n\n"]] * n}
+
+
 STATUS = {"ok": True, "version": "0.1.0", "protocol": 1, "state": "ready", "ready": True}
 
 
 @contextlib.contextmanager
-def mute_host():
-    """A peer under CURVE that answers status and nothing else: (endpoint, host key, what was asked)."""
+def mute_host(answers=()):
+    """A peer under CURVE that answers status and nothing else, or these bytes: (endpoint, host key, what
+    was asked)."""
     keys, asked, stop = Curve(), [], threading.Event()
     context = zmq.Context()
     router = context.socket(zmq.ROUTER)
@@ -78,6 +96,9 @@ def mute_host():
                 if message["op"] == "status":
                     given = {"id": message["id"]} if "id" in message else {}
                     router.send_multipart([peer, b"", msgpack.packb({"v": 1, **STATUS, **given})])
+                elif "token" in message:
+                    for answer in answers:
+                        router.send_multipart([peer, b"", answer])
         router.close()
 
     thread = threading.Thread(target=serve)
@@ -107,5 +128,5 @@ def codes_of_the_protocol():
     return {code: word == "yes" for code, word in re.findall(r"^\| `(\w+)` \| (yes|no) \|", rows, re.M)}
 
 
-__all__ = ["CLIENTS", "SLOW", "client_world", "codes_of_the_protocol", "example",
-           "free_port", "mute_host", "not_status", "vectors"]
+__all__ = ["CLIENTS", "EVENTS", "SLOW", "client_world", "codes_of_the_protocol", "events", "example",
+           "free_port", "mute_host", "not_status", "upstream", "vectors"]

@@ -12,14 +12,15 @@ import time
 import msgpack
 import pytest
 import upstreams
-from client_world import (CLIENTS, SLOW, client_world, codes_of_the_protocol, example, free_port,
-                          mute_host, not_status, vectors)
-from lib import Curve
+from client_world import (CLIENTS, SLOW, client_world, codes_of_the_protocol, events, example, free_port,
+                          mute_host, not_status, upstream, vectors)
+from lib import Curve, is_sanitized
 from lib.host import ROOT
 from test_clients_python import BAD, GOOD, effects, run
 from world import CHARGE, FORM, REFUNDS
 
 DRIVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "node", "library.mjs")
+STREAM = os.path.join(os.path.dirname(DRIVER), "stream.mjs")
 MODULES = os.path.join(ROOT, "tests", "node", "node_modules")
 # What the package depends on, and what that depends on; no registry is asked.
 DEPENDENCIES = ("zeromq", "cmake-ts", "node-addon-api")
@@ -106,6 +107,55 @@ def test_a_refusal_is_a_typed_error(package, w):
     assert (over["name"], over["code"], over["rule"], over["retryable"]) == (
         "Refused", "not_allowed", "refund", False)
     assert "5001" in over["reason"] and over["ours"] and none["code"] in ("scope_unknown", "not_granted")
+
+
+def stream(package, w, token, **given):
+    """The lines of tests/e2e/node/stream.mjs, as they come."""
+    given = {"token": token, "url": CHARGE, "options": {"env": w.env, "timeoutMs": 20000}, **given}
+    with subprocess.Popen([upstreams.NODE, STREAM, package, json.dumps(given)],
+                          stdout=subprocess.PIPE) as process:
+        try:
+            for line in process.stdout:
+                yield json.loads(line)
+        finally:
+            process.kill()
+
+
+def test_events_come_as_they_are_sent(package, w):
+    with upstream(w, events(12, 100)):
+        head, *pieces, end = stream(package, w, w.issue("open"))
+    assert (head["status"], head["type"]) == (200, "text/event-stream") and end["end"]
+    late = sorted(piece["at"] - float(piece["text"].split()[1]) for piece in pieces)
+    assert len(late) == 12 and late[6] < 0.05, late
+
+
+def test_a_large_download_takes_little_memory(package, w):
+    size = (16 if is_sanitized() else 128) << 20
+    with upstream(w, {"fill": size}):
+        *_, end = stream(package, w, w.issue("open"), large=True)
+    # What its collector has not come round to yet is not kept.
+    assert end["bytes"] == size and (is_sanitized() or end["grownKib"] < 96 << 10), end
+
+
+def test_a_stream_that_is_cut_is_a_typed_error(package, w):
+    token = w.issue("open")
+    with upstream(w, events(200, 50)):
+        lines = stream(package, w, token)
+        assert next(lines)["status"] == 200 and "text" in next(lines)
+        with w.host.client(w.desk) as desk:
+            desk.ok("revoke", token=token)
+        *_, last = lines
+    assert last == {"error": "StreamBroken", "code": "token_revoked", "broken": True}
+
+
+def test_streams_that_are_short_refused_or_left(package, w):
+    head, piece, end = stream(package, w, w.issue("open"))
+    assert head["status"] == 200 and piece["text"] == '{"id": "ch_1"}' and end["bytes"] == 14
+    assert list(stream(package, w, "spt_nonsense")) == [
+        {"error": "Refused", "code": "token_invalid", "broken": False}]
+    with upstream(w, events(400, 50)):
+        *_, end = stream(package, w, w.issue("open"), stopAfter=2)
+    assert end["end"]
 
 
 def test_another_request_under_the_same_id_is_a_conflict(package, w):

@@ -11,9 +11,9 @@ import time
 
 import msgpack
 import pytest
-from client_world import (CLIENTS, SLOW, client_world, codes_of_the_protocol, example, free_port,
-                          mute_host, not_status, vectors)
-from lib import Curve
+from client_world import (CLIENTS, SLOW, client_world, codes_of_the_protocol, events, example, free_port,
+                          mute_host, not_status, upstream, vectors)
+from lib import Curve, is_sanitized
 from world import CHARGE, FORM, REFUNDS
 
 BUILD_WHEEL = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
@@ -249,6 +249,92 @@ def test_T14_narrowing_offline_agrees_with_the_command(sallyport, w, desk):
     token = sallyport.narrow(desk.issue("open").token, "allow GET https://api.stripe.com/v1/balance")
     assert desk.check(token, "GET", "https://api.stripe.com/v1/balance").allowed
     assert not desk.check(token, "GET", CHARGE).allowed
+
+
+def lateness(piece):
+    return time.time() - float(piece.split()[1])
+
+
+def test_events_come_as_they_are_sent(sallyport, w, desk):
+    token = desk.issue("open").token
+    with upstream(w, events(12, 100)), desk.stream(token, "GET", CHARGE) as stream:
+        assert stream.status == 200 and stream.header("Content-Type") == "text/event-stream"
+        late = [lateness(piece) for piece in stream]
+        assert len(late) == 12 and sorted(late)[6] < 0.05, late
+        assert list(stream) == []
+
+    async def main():
+        async with sallyport.AsyncClient(env=w.env, timeout=20) as client:
+            async with await client.stream(token, "GET", CHARGE) as stream:
+                return [lateness(piece) async for piece in stream]
+
+    with upstream(w, events(12, 100)):
+        late = asyncio.run(main())
+    assert len(late) == 12 and sorted(late)[6] < 0.05, late
+
+
+def test_a_large_download_takes_little_memory(venv, w, desk):
+    """In a process of its own: the peak is of this download."""
+    program = """if True:
+        import resource, sallyport, sys
+        with sallyport.Client() as desk, desk.stream(sys.argv[1], "GET", sys.argv[2]) as stream:
+            first = len(next(stream))
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            n = first + sum(len(piece) for piece in stream)
+            print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    size = (16 if is_sanitized() else 128) << 20
+    with upstream(w, {"fill": size}):
+        out = run([venv, "-c", program, desk.issue("open").token, CHARGE], env={**os.environ, **w.env})
+    n, grown_kib = map(int, out.split())
+    assert n == size and grown_kib < 12 << 10
+
+
+def test_a_stream_that_is_cut_raises_a_typed_error_every_time(sallyport, w, desk):
+    issued = desk.issue("open")
+    with upstream(w, events(200, 50)), desk.stream(issued.token, "GET", CHARGE) as stream:
+        next(stream)
+        desk.revoke(root=issued.root)
+        with pytest.raises(sallyport.StreamBroken) as cut:
+            list(stream)
+        assert cut.value.code == "token_revoked" and cut.value.request_id == stream.request_id
+        with pytest.raises(sallyport.StreamBroken):
+            next(stream)
+
+
+def test_a_stream_whose_host_dies_is_cut(sallyport, w, desk):
+    with upstream(w, events(400, 50)), desk.stream(desk.issue("open").token, "GET", CHARGE) as stream:
+        next(stream)
+        w.host.kill9()
+        try:
+            with pytest.raises(sallyport.StreamBroken) as cut:
+                list(stream)
+        finally:
+            w.host.start()
+        assert cut.value.code is None
+
+
+def test_streams_that_are_short_refused_left_or_repeated(sallyport, w, desk):
+    token = desk.issue("open").token
+    assert list(desk.stream(token, "GET", CHARGE)) == [b'{"id": "ch_1"}']
+    with pytest.raises(sallyport.Refused) as refused:
+        desk.stream("spt_nonsense", "GET", CHARGE)
+    assert refused.value.code == "token_invalid"
+    with upstream(w, events(400, 50)):
+        with desk.stream(token, "GET", CHARGE, id="left") as stream:
+            next(stream)
+        with w.host.admin() as admin:
+            end = time.monotonic() + 3
+            while admin.ok("status")["calls_in_flight"]:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+        with pytest.raises(sallyport.Refused) as again:
+            desk.stream(token, "GET", CHARGE, id="left")
+        assert again.value.code == "answer_dropped"
+    with sallyport.Client(env=w.env, endpoint="tcp://127.0.0.1:%d" % free_port(),
+                          connect_timeout=0.3) as nobody:
+        with pytest.raises(sallyport.NotConnected):
+            nobody.stream(token, "GET", CHARGE)
 
 
 GOOD = {"v": 1, "ok": True, "id": "i", "status": 200, "headers": [["a", "b"]], "body": b""}

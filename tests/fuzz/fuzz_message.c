@@ -31,6 +31,20 @@ static void check_refusal(const struct sp_message *message, const struct sp_deci
     sp_buf_done(&buf);
 }
 
+/* A stream that nothing could name, or whose credit is none or without bound, is refused. */
+static void check_stream(const struct sp_message *message)
+{
+    bool streams = message->op == SP_OP_PROXY && message->as.call.stream;
+    uint32_t credit = streams                       ? message->as.call.credit
+                      : message->op == SP_OP_CREDIT ? message->as.credit
+                                                    : 1;
+    bool named = message->id.len > 0;
+    if (credit < 1 || credit > SP_MESSAGE_CREDIT_MAX || (streams && !named) ||
+        ((message->op == SP_OP_CREDIT || message->op == SP_OP_CANCEL) && !named)) {
+        abort();
+    }
+}
+
 /* The store's answers are authentic when they come here; this is for the day they are not. */
 static void check_stored(struct sp_text stored)
 {
@@ -69,6 +83,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_refusal(&message, &refusal);
     } else if (message.op >= SP_OP_COUNT || refusal.code != SP_CODE_OK) {
         abort();
+    } else {
+        check_stream(&message);
     }
     sp_arena_done(&arena);
     check_stored(bytes);

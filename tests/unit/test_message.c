@@ -169,6 +169,11 @@ static const struct {
      "{v:1, op:'proxy', token:'" TOKEN
      "', method:'GET', url:'https://api.stripe.com/v1/charges', "
      "headers:[['accept','application/json'],['if-match','x']]}"},
+    {SP_OP_PROXY, SP_DOOR_CLIENT,
+     "{v:1, op:'proxy', id:'s-1', token:'" TOKEN
+     "', method:'GET', url:'https://api.stripe.com/v1/events', stream:true, credit:32}"},
+    {SP_OP_CREDIT, SP_DOOR_CLIENT, "{v:1, op:'credit', id:'s-1', credit:16}"},
+    {SP_OP_CANCEL, SP_DOOR_CLIENT, "{v:1, op:'cancel', id:'s-1'}"},
     {SP_OP_CHECK, SP_DOOR_CLIENT,
      "{v:1, op:'check', token:'" TOKEN "', method:'GET', "
      "url:'https://api.stripe.com/v1/charges/ch_1'}"},
@@ -400,6 +405,38 @@ static void more_than_64_headers_are_refused(void **state)
         reading_free(r);
         sp_buf_done(&buf);
     }
+}
+
+static void a_stream_has_an_id_and_a_credit_in_bounds(void **state)
+{
+    (void)state;
+#define CALL(more) "{v:1, op:'proxy', token:'t', method:'GET', url:'u'" more "}"
+    struct reading *r = good(SP_DOOR_CLIENT, CALL(", id:'s', stream:true, credit:4096"));
+    assert_true(r->message.as.call.stream);
+    assert_int_equal(r->message.as.call.credit, SP_MESSAGE_CREDIT_MAX);
+    reading_free(r);
+    r = good(SP_DOOR_CLIENT, CALL(", id:'s', stream:true"));
+    assert_int_equal(r->message.as.call.credit, SP_MESSAGE_CREDIT);
+    reading_free(r);
+    r = good(SP_DOOR_CLIENT, CALL(", stream:false"));
+    assert_false(r->message.as.call.stream);
+    reading_free(r);
+    r = good(SP_DOOR_CLIENT, "{v:1, op:'credit', id:'s', credit:1}");
+    assert_int_equal(r->message.as.credit, 1);
+    reading_free(r);
+    static const char id[] = "proxy: field 'id' has to be given: it names the stream";
+    bad(CALL(", stream:true"), id);
+    bad(CALL(", id:'s', credit:4"), "proxy: field 'credit' is for streams: set 'stream' too");
+    bad(CALL(", id:'s', stream:true, credit:0"),
+        "proxy: field 'credit' must be from 1 to 4096");
+    bad(CALL(", id:'s', stream:true, credit:4097"),
+        "proxy: field 'credit' must be from 1 to 4096");
+    bad(CALL(", id:'s', stream:true, credit:-1"),
+        "proxy: field 'credit' must be from 1 to 4096");
+    bad("{v:1, op:'credit', credit:1}",
+        "credit: field 'id' has to be given: it names the stream");
+    bad("{v:1, op:'cancel'}", "cancel: field 'id' has to be given: it names the stream");
+#undef CALL
 }
 
 static void revoke_takes_a_token_or_a_root_and_not_both(void **state)
@@ -656,6 +693,7 @@ int main(void)
         cmocka_unit_test(headers_may_be_a_map_or_pairs),
         cmocka_unit_test(headers_of_another_shape_are_refused),
         cmocka_unit_test(more_than_64_headers_are_refused),
+        cmocka_unit_test(a_stream_has_an_id_and_a_credit_in_bounds),
         cmocka_unit_test(revoke_takes_a_token_or_a_root_and_not_both),
         cmocka_unit_test(secrets_may_be_bin_or_str_and_settings_only_str),
         cmocka_unit_test(a_path_for_a_backup_is_absolute),

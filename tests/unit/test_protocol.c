@@ -268,9 +268,11 @@ static void examples_of_replies_are_what_the_host_sends(void **state)
     struct sp_proxied proxied = {.reply = &upstream};
     struct sp_engine_status engine = {.state = SP_ENGINE_READY, .writes = true};
     struct sp_message_status status = {.version = "0.1.0", .engine = &engine};
-    struct sp_buf replies[5];
-    static const char *const ops[] = {"issue", "error", "proxy", "revoke", "status"};
-    for (unsigned i = 0; i < 5; i++) {
+    enum { N_REPLIES = 8 };
+    struct sp_buf replies[N_REPLIES];
+    static const char *const ops[N_REPLIES] = {"issue",  "error", "proxy", "revoke",
+                                               "status", "proxy", "proxy", "proxy"};
+    for (unsigned i = 0; i < N_REPLIES; i++) {
         sp_buf_init(&replies[i], DOC_CAP);
     }
     sp_message_put_issued(&replies[0], SP_TEXT("r-1"), &issued, 1795416000000);
@@ -278,8 +280,11 @@ static void examples_of_replies_are_what_the_host_sends(void **state)
     sp_message_put_proxied(&replies[2], SP_TEXT("r-2"), &proxied);
     sp_message_put_revoked(&replies[3], SP_TEXT(""), issued.root);
     sp_message_put_status(&replies[4], SP_TEXT(""), SP_DOOR_CLIENT, &status);
+    sp_message_put_stream_head(&replies[5], SP_TEXT("s-1"), &proxied);
+    sp_message_put_stream_part(&replies[6], SP_TEXT("s-1"), 0, SP_TEXT("data: 1\n\n"));
+    sp_message_put_stream_end(&replies[7], SP_TEXT("s-1"), 1, 9);
     struct sp_buf doc = read_doc();
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < N_REPLIES; i++) {
         struct example example;
         const char *at = doc.ptr;
         bool found = false;

@@ -38,6 +38,13 @@ export class Refused extends SallyportError {
   readonly detail: string;
   readonly requestId: string;
 }
+/** A stream ended before its end: what was read is not the whole. */
+export class StreamBroken extends SallyportError {
+  /** Why, where the host said so; undefined: the host was lost. */
+  readonly code?: Code | (string & {});
+  readonly reason: string;
+  readonly requestId: string;
+}
 /** The call was begun before the host crashed: look at the upstream, then use a fresh id. */
 export class OutcomeUnknown extends Refused {}
 
@@ -124,6 +131,18 @@ export class Answer {
   text(): string;
   json(): any;
 }
+/** An answer whose body is read as it comes: `for await (const piece of stream)`. */
+export class Stream implements AsyncIterable<Buffer> {
+  readonly status: number;
+  readonly headers: [string, string | Buffer][];
+  readonly droppedHeaders: string[];
+  readonly observed: boolean;
+  readonly requestId: string;
+  header(name: string): string | Buffer | undefined;
+  [Symbol.asyncIterator](): AsyncIterator<Buffer>;
+  /** Before its end, too; so does leaving the loop. */
+  close(): void;
+}
 export interface Checked {
   allowed: boolean;
   code: "ok" | Code | (string & {});
@@ -159,6 +178,9 @@ export class Client {
   /** One HTTP call with the key; after a time-out repeated under its id, with one effect at most. */
   proxy(token: string, method: string, url: string,
         options?: CallOptions & { id?: string }): Promise<Answer>;
+  /** As proxy(), but the body is read as it comes. Sent once. */
+  stream(token: string, method: string, url: string,
+         options?: CallOptions & { id?: string }): Promise<Stream>;
   /** Whether proxy() would be allowed; nothing is sent upstream. */
   check(token: string, method: string, url: string, options?: CallOptions): Promise<Checked>;
   inspect(token: string): Promise<Inspected>;

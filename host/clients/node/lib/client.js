@@ -3,15 +3,13 @@
 // Each request has a socket of its own while it is under way; idle ones are kept. A new one asks
 // `status` first: that tells within connectTimeoutMs whether a connection comes about at all, before
 // anything that has an effect is sent.
-//
-// Streaming over multi-part replies belongs here, as an operation of its own beside proxy(): a socket
-// kept until the last part, and closed rather than kept where the reader stops early.
 import { randomUUID } from "node:crypto";
-import { Request } from "zeromq";
+import { Dealer, Request } from "zeromq";
 import { BadReply, NoAnswer, NotConnected } from "./errors.js";
 import { encode } from "./msgpack.js";
 import { expectReply, read } from "./replies.js";
 import { findSettings } from "./settings.js";
+import { STREAM_FIELDS, Stream, receive } from "./streams.js";
 
 const IDLE_MAX = 8;
 const REPLY_MAX = 64 * 2 ** 20;
@@ -34,6 +32,28 @@ export class Client {
     return this.#ask("proxy", { token, method, url, key, headers: pairs(headers), body }, id);
   }
 
+  // Sent once: the host does not keep what streamed.
+  async stream(token, method, url, { headers, body, key, id = randomUUID() } = {}) {
+    if (this.#closed) throw new NotConnected("the client is closed");
+    const data = encode({ v: 1, op: "proxy", id, token, method, url, key, headers: pairs(headers),
+                          body, ...STREAM_FIELDS });
+    const socket = this.#open(Dealer);
+    const stream = new Stream(socket, id);
+    let begun = false;
+    try {
+      await socket.send(["", PROBE]);
+      const probed = await receive(socket, this.#options.connectTimeoutMs);
+      if (!probed) throw this.#notConnected();
+      expectReply(probed);
+      await socket.send(["", data]);
+      begun = await stream.begin(this.#options.timeoutMs);
+      if (!begun) throw this.#noAnswer("proxy", id);
+      return stream;
+    } finally {
+      if (!begun) stream.close();
+    }
+  }
+
   check(token, method, url, { headers, body, key } = {}) {
     return this.#ask("check", { token, method, url, key, headers: pairs(headers), body });
   }
@@ -49,10 +69,10 @@ export class Client {
     for (const socket of this.#idle.splice(0)) socket.close();
   }
 
-  #open() {
+  #open(Kind = Request) {
     const { endpoint, hostKey, keys } = this.#settings;
-    const socket = new Request({ linger: 0, maxMessageSize: REPLY_MAX, curveServerKey: hostKey,
-                                 curvePublicKey: keys.public, curveSecretKey: keys.secret });
+    const socket = new Kind({ linger: 0, maxMessageSize: REPLY_MAX, curveServerKey: hostKey,
+                              curvePublicKey: keys.public, curveSecretKey: keys.secret });
     socket.connect(endpoint);
     return socket;
   }
@@ -98,14 +118,20 @@ export class Client {
       const { sent, reply } = await this.#attempt(data);
       wasSent ||= sent;
       if (reply) return read(reply, op, id);
-      if (!wasSent) {
-        throw new NotConnected(`no answer from ${this.#settings.endpoint} in `
-          + `${this.#options.connectTimeoutMs} ms: no host is listening there, the host key is another `
-          + "one, or this client key is not registered (a host refuses unknown keys without a word). "
-          + "Nothing was sent");
-      }
+      if (!wasSent) throw this.#notConnected();
     }
-    throw new NoAnswer(`no answer from ${this.#settings.endpoint} to '${op}': it may have been carried `
+    throw this.#noAnswer(op, id);
+  }
+
+  #notConnected() {
+    return new NotConnected(`no answer from ${this.#settings.endpoint} in `
+      + `${this.#options.connectTimeoutMs} ms: no host is listening there, the host key is another `
+      + "one, or this client key is not registered (a host refuses unknown keys without a word). "
+      + "Nothing was sent");
+  }
+
+  #noAnswer(op, id) {
+    return new NoAnswer(`no answer from ${this.#settings.endpoint} to '${op}': it may have been carried `
       + `out. Request id ${id}`, id);
   }
 }

@@ -56,5 +56,16 @@ export class Refused extends SallyportError {
   }
 }
 
+// A stream ended before its end: what was read is not the whole. `code` says why where the host did;
+// undefined: the host was lost.
+export class StreamBroken extends SallyportError {
+  constructor(code, reason, requestId) {
+    super(`the answer broke off: ${code ? `${code}: ` : ""}${reason}`);
+    this.code = code;
+    this.reason = reason;
+    this.requestId = requestId;
+  }
+}
+
 // The call was begun before the host crashed: look at the upstream, then use a fresh id.
 export class OutcomeUnknown extends Refused {}

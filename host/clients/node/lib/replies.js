@@ -16,6 +16,9 @@ const SHAPES = {
   issue: { token: str, root: str, scope: str, expires: int, expires_in_ms: int },
   proxy: { status: int, headers: pairs, body: bin, "dropped_headers?": strs, "observed?": bool,
            "replayed?": bool },
+  head: { status: int, headers: pairs, "dropped_headers?": strs, "observed?": bool },
+  part: { seq: int, data: bin },
+  end: { seq: int, bytes: int },
   check: { allowed: bool, code: str, reason: str, rule: str, hint: str, "key?": str },
   inspect: { root: str, principal: str, scope: str, scope_text: str, "narrow?": str, caveats: strs,
              "bind?": str, issued: int, expires: int, "revoked?": int, expired: bool },
@@ -63,16 +66,19 @@ function envelope(data) {
 
 const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
 
-// The reply to an operation; throws Refused, or BadReply.
-export function read(data, op, requestId) {
-  let refusal, taken;
+// The reply to an operation, or one message of a stream; throws Refused, or BadReply.
+function readAs(data, shapeOf, requestId) {
+  let refusal, shape, taken;
   try {
     const found = envelope(data);
     // A host that is too busy to read a request refuses it without its id.
     if (found.has("id") ? found.get("id") !== requestId : found.get("ok")) {
       throw new TypeError("it answers another request");
     }
-    if (found.get("ok")) taken = fit(found, SHAPES[op]);
+    if (found.get("ok")) {
+      shape = shapeOf(found);
+      taken = shape && fit(found, SHAPES[shape]);
+    }
     else if (!(found.get("error") instanceof Map)) throw new TypeError("error is missing");
     else refusal = fit(found.get("error"), ERROR);
   } catch (error) {
@@ -81,8 +87,20 @@ export function read(data, op, requestId) {
   if (refusal) {
     throw new (refusal.code === "outcome_unknown" ? OutcomeUnknown : Refused)(refusal, requestId);
   }
+  return { shape, taken };
+}
+
+export function read(data, op, requestId) {
+  const { taken } = readAs(data, () => op, requestId);
   if (op === "proxy") return new Answer(taken, requestId);
   return Object.fromEntries(Object.entries(taken).map(([name, value]) => [camel(name), value]));
+}
+
+// { shape, taken }: "proxy" for an answer that came whole, "head", "part", "end", or undefined for a
+// sign of life.
+export function readStreamed(data, requestId) {
+  return readAs(data, (found) => (found.has("body") ? "proxy" : found.has("status") ? "head"
+    : found.has("data") ? "part" : found.has("end") ? "end" : undefined), requestId);
 }
 
 // Throws where what answers does not speak the protocol.

@@ -8,11 +8,12 @@ AsyncClient has the same methods for asyncio. narrow() needs no host.
 """
 from .client import AsyncClient, Client
 from .errors import (CODES, BadReply, NoAnswer, NotConnected, OutcomeUnknown, Refused,
-                     SallyportError, SettingsError)
+                     SallyportError, SettingsError, StreamBroken)
 from .replies import Answer, Checked, Inspected, Issued, Revoked, Status
 from .settings import KeyPair, Settings
+from .streams import AsyncStream, Stream
 from .tokens import narrow
 
-__all__ = ["Answer", "AsyncClient", "BadReply", "CODES", "Checked", "Client", "Inspected", "Issued",
+__all__ = ["Answer", "AsyncClient", "AsyncStream", "BadReply", "CODES", "Checked", "Client", "Inspected", "Issued",
            "KeyPair", "NoAnswer", "NotConnected", "OutcomeUnknown", "Refused", "Revoked",
-           "SallyportError", "Settings", "SettingsError", "Status", "narrow"]
+           "SallyportError", "Settings", "SettingsError", "Status", "Stream", "StreamBroken", "narrow"]

@@ -3,9 +3,6 @@
 Each request has a socket of its own while it is under way, so threads and tasks may share a client.
 Idle sockets are kept. A new one asks `status` first: that tells within connect_timeout whether a
 connection comes about at all, before anything that has an effect is sent.
-
-Streaming over multi-part replies belongs here, as an operation of its own beside proxy(): a socket
-taken by _Links, kept until the last part, and closed rather than kept where the reader stops early.
 """
 import threading
 import uuid
@@ -14,7 +11,7 @@ import msgpack
 import zmq
 import zmq.asyncio
 
-from . import replies
+from . import replies, streams
 from .errors import BadReply, NoAnswer, NotConnected
 from .settings import Settings
 
@@ -52,6 +49,13 @@ class _Operations:
         return self._ask("proxy", replies.Answer, id=id, token=token, method=method, url=url,
                          key=key, headers=_pairs(headers), body=body)
 
+    def stream(self, token, method, url, *, headers=None, body=None, key=None, id=None):
+        """As proxy(), but the body is read as it comes: a Stream once the head is there. For
+        server-sent events and large answers. Sent once: the host does not keep what streamed, so
+        the same id again is the refusal `answer_dropped`."""
+        return self._stream(id, token=token, method=method, url=url, key=key,
+                            headers=_pairs(headers), body=body, **streams.FIELDS)
+
     def check(self, token, method, url, *, headers=None, body=None, key=None):
         """Whether proxy() would be allowed (Checked); nothing is sent upstream."""
         return self._ask("check", replies.Checked, token=token, method=method, url=url, key=key,
@@ -75,8 +79,8 @@ class _Operations:
         given = {name: value for name, value in fields.items() if value is not None}
         return id, msgpack.packb({"v": 1, "op": op, "id": id, **given})
 
-    def _open(self):
-        socket = self._context.socket(zmq.REQ)
+    def _open(self, kind=zmq.REQ):
+        socket = self._context.socket(kind)
         socket.linger = 0
         socket.maxmsgsize = _REPLY_MAX
         socket.curve_serverkey = self.settings.host_key.encode()
@@ -84,6 +88,11 @@ class _Operations:
         socket.curve_secretkey = self.settings.keys.secret.encode()
         socket.connect(self.settings.endpoint)
         return socket
+
+    def _check_open(self):
+        with self._lock:
+            if self._closed:
+                raise NotConnected("the client is closed")
 
     def _take(self):
         with self._lock:
@@ -159,6 +168,26 @@ class Client(_Operations):
                 raise self._not_connected()
         raise self._no_answer(op, id)
 
+    def _stream(self, id, **fields):
+        id, data = self._request("proxy", id, fields)
+        self._check_open()
+        stream = streams.Stream(self._open(zmq.DEALER), id)
+        good = False
+        try:
+            socket = stream._socket
+            socket.send_multipart([b"", _PROBE])
+            if not socket.poll(int(self.connect_timeout * 1000)):
+                raise self._not_connected()
+            replies.is_reply(_one(socket.recv_multipart()[1:]))
+            socket.send_multipart([b"", data])
+            good = stream._open(self.timeout)
+        finally:
+            if not good:
+                stream._shut()
+        if not good:
+            raise self._no_answer("proxy", id)
+        return stream
+
     def close(self):
         self._shut()
 
@@ -209,6 +238,26 @@ class AsyncClient(_Operations):
             if not was_sent:
                 raise self._not_connected()
         raise self._no_answer(op, id)
+
+    async def _stream(self, id, **fields):
+        id, data = self._request("proxy", id, fields)
+        self._check_open()
+        stream = streams.AsyncStream(self._open(zmq.DEALER), id)
+        good = False
+        try:
+            socket = stream._socket
+            await socket.send_multipart([b"", _PROBE])
+            if not await socket.poll(int(self.connect_timeout * 1000)):
+                raise self._not_connected()
+            replies.is_reply(_one((await socket.recv_multipart())[1:]))
+            await socket.send_multipart([b"", data])
+            good = await stream._open(self.timeout)
+        finally:
+            if not good:
+                stream._shut()
+        if not good:
+            raise self._no_answer("proxy", id)
+        return stream
 
     async def close(self):
         self._shut()

@@ -63,5 +63,15 @@ class Refused(SallyportError):
                                        " [rule %s]" % self.rule if self.rule else ""))
 
 
+class StreamBroken(SallyportError):
+    """A stream ended before its end: what was read is not the whole. `code` says why where the host
+    did (token_revoked, response_blocked, upstream_failed, …); None: the host was lost."""
+
+    def __init__(self, code, reason, request_id):
+        super().__init__("the answer broke off: %s" % (reason if code is None else
+                                                       "%s: %s" % (code, reason)))
+        self.code, self.reason, self.request_id = code, reason, request_id
+
+
 class OutcomeUnknown(Refused):
     """The call was begun before the host crashed: look at the upstream, then use a fresh id."""

@@ -1,5 +1,6 @@
 """From the bytes of a reply to what the caller gets. Strict about what the protocol promises, and
 deaf to fields that it does not name: a newer host may add some."""
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import List, Optional, Tuple, Union
@@ -42,6 +43,28 @@ class Answer:
 
     def json(self):
         return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Of an answer that streams."""
+    status: int
+    headers: List[Tuple[str, Union[str, bytes]]]
+    dropped_headers: Tuple[str, ...] = ()
+    observed: bool = False
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    seq: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class End:
+    seq: int
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -91,6 +114,10 @@ _SHAPES = {
              "expires_in_ms": (_INT, 1)},
     Answer: {"status": (_INT, 1), "headers": ((list,), 1), "body": (_BIN, 1),
              "dropped_headers": ((list,), 0), "observed": (_BOOL, 0), "replayed": (_BOOL, 0)},
+    Head: {"status": (_INT, 1), "headers": ((list,), 1), "dropped_headers": ((list,), 0),
+           "observed": (_BOOL, 0)},
+    Part: {"seq": (_INT, 1), "data": (_BIN, 1)},
+    End: {"seq": (_INT, 1), "bytes": (_INT, 1)},
     Checked: {"allowed": (_BOOL, 1), "code": (_STR, 1), "reason": (_STR, 1), "rule": (_STR, 1),
               "hint": (_STR, 1), "key": (_STR, 0)},
     Inspected: {"root": (_STR, 1), "principal": (_STR, 1), "scope": (_STR, 1),
@@ -151,35 +178,57 @@ def _map(data):
     return found
 
 
-def read(data, kind, request_id):
-    """The reply as a `kind`; raises Refused, or BadReply."""
+@contextlib.contextmanager
+def _strictly(request_id):
     try:
-        found = _map(data)
-        # A host that is too busy to read a request refuses it without its id.
-        if found.get("id", request_id) != request_id or (found["ok"] and "id" not in found):
-            raise ValueError("it answers another request")
-        if not found["ok"]:
-            error = found.get("error")
-            if type(error) is not dict:
-                raise ValueError("error is missing")
-            error = _fit(error, _ERROR)
-            unknown = error["code"] == "outcome_unknown"
-            refusal = (OutcomeUnknown if unknown else Refused)(error, request_id)
-        else:
-            refusal, taken = None, _fit(found, _SHAPES[kind])
-            if kind is Answer:
-                taken["headers"] = _headers(taken["headers"])
-                taken["dropped_headers"] = _texts(taken.get("dropped_headers", ()))
-                taken["request_id"] = request_id
-            if kind is Inspected:
-                taken["caveats"] = list(_texts(taken["caveats"]))
+        yield
     # msgpack raises its own kinds of ValueError, and some that are none.
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as error:
         raise BadReply("the host's answer is no reply of this protocol: %s" % error,
                        request_id) from None
-    if refusal:
-        raise refusal
+
+
+def _reply(data, request_id):
+    """The map of a reply to that request; raises Refused."""
+    found = _map(data)
+    # A host that is too busy to read a request refuses it without its id.
+    if found.get("id", request_id) != request_id or (found["ok"] and "id" not in found):
+        raise ValueError("it answers another request")
+    if not found["ok"]:
+        error = found.get("error")
+        if type(error) is not dict:
+            raise ValueError("error is missing")
+        error = _fit(error, _ERROR)
+        unknown = error["code"] == "outcome_unknown"
+        raise (OutcomeUnknown if unknown else Refused)(error, request_id)
+    return found
+
+
+def _take(found, kind, request_id):
+    taken = _fit(found, _SHAPES[kind])
+    if kind in (Answer, Head):
+        taken["headers"] = _headers(taken["headers"])
+        taken["dropped_headers"] = _texts(taken.get("dropped_headers", ()))
+        taken["request_id"] = request_id
+    if kind is Inspected:
+        taken["caveats"] = list(_texts(taken["caveats"]))
     return kind(**taken)
+
+
+def read(data, kind, request_id):
+    """The reply as a `kind`; raises Refused, or BadReply."""
+    with _strictly(request_id):
+        return _take(_reply(data, request_id), kind, request_id)
+
+
+def read_streamed(data, request_id):
+    """One message of a call that may stream: an Answer that came whole, a Head, a Part, an End, or
+    None, a sign of life; raises Refused, or BadReply."""
+    with _strictly(request_id):
+        found = _reply(data, request_id)
+        kind = (Answer if "body" in found else Head if "status" in found else
+                Part if "data" in found else End if "end" in found else None)
+        return kind and _take(found, kind, request_id)
 
 
 def is_reply(data):
