@@ -20,6 +20,8 @@
     X(SP_CODE_TOKEN_INVALID, "token_invalid", false, "malformed, unknown or forged token")     \
     X(SP_CODE_TOKEN_EXPIRED, "token_expired", false, "the token's life is over")               \
     X(SP_CODE_TOKEN_REVOKED, "token_revoked", false, "the token was revoked")                  \
+    X(SP_CODE_TOKEN_SUSPENDED, "token_suspended", false,                                       \
+      "answers to its calls held the key three times; an administrator may resume it")         \
     X(SP_CODE_TOKEN_BINDING, "token_binding", false,                                           \
       "the token is bound to another client key")                                              \
     X(SP_CODE_CLOCK, "clock", true, "the host's clock stands behind its high-water mark")      \

@@ -267,15 +267,18 @@ struct sp_outcome {
     enum sp_code code; /* OK, or what went wrong on the way */
     uint64_t bytes_in; /* of the answer's body */
     uint64_t upstream_us;
+    bool held_key;         /* the answer held the key: counted against the root token */
     struct sp_text answer; /* stored for the request id, sealed; may be empty */
 };
 /* Ends the ticket. done may be NULL; it is called when the outcome is durable, or, without a
- * request id, as soon as it is queued. */
+ * request id and a hit, as soon as it is queued. With the third answer that held the key the
+ * root token is suspended, from this call on and through every crash, until sp_engine_resume.
+ */
 void sp_engine_finish(struct sp_engine *engine, struct sp_ticket *ticket,
                       const struct sp_outcome *outcome, sp_engine_done done, void *user);
 /* Whether the ticket's token still lives, asked again right before sending and while the call
  * is under way: SP_CODE_OK, _TOKEN_REVOKED, _TOKEN_EXPIRED (its caveats' `until` included),
- * _CLOCK, _SEALED. */
+ * _TOKEN_SUSPENDED, _CLOCK, _SEALED. */
 enum sp_code sp_ticket_life(const struct sp_ticket *ticket);
 static inline bool sp_ticket_alive(const struct sp_ticket *ticket)
 {
@@ -319,6 +322,9 @@ struct sp_token_view {
     const struct sp_text *caveats; /* of the grant and of the token, in order */
     size_t n_caveats;
     int64_t issued_ms, expires_ms, revoked_ms;
+    int64_t suspended_ms;     /* 0: not suspended */
+    uint32_t guard_hits;      /* answers that held a key, since it was last resumed */
+    struct sp_text guard_key; /* the key that the last of them held */
     bool expired;
 };
 void sp_engine_inspect(struct sp_engine *engine, struct sp_arena *arena, struct sp_text curve,
@@ -331,6 +337,10 @@ void sp_engine_inspect(struct sp_engine *engine, struct sp_arena *arena, struct 
 void sp_engine_revoke(struct sp_engine *engine, struct sp_text curve, bool as_admin,
                       struct sp_text token, const uint8_t *root, sp_engine_done done,
                       void *user);
+/* Lift a suspension, and count from zero again; where there is none the count alone is lost.
+ * by: the administrator's name. SP_ENOENT. */
+void sp_engine_resume(struct sp_engine *engine, const uint8_t root[SP_TOKEN_ID_BYTES],
+                      struct sp_text by, sp_engine_done done, void *user);
 void sp_engine_each_token(struct sp_engine *engine,
                           void (*fn)(void *user, const struct sp_token_view *view), void *user);
 

@@ -412,20 +412,50 @@ static bool parse_line_time(struct sp_text line, int64_t *ret_ms)
     return true;
 }
 
+/* The token that a record of that type names at its beginning; NULL: another record, or none
+ * that lives. */
+static struct live_token *recorded_token(const struct replay *replay, struct sp_text line,
+                                         const char *mark, size_t mark_len)
+{
+    uint8_t root[SP_TOKEN_ID_BYTES];
+    const char *at = memmem(line.ptr, line.len < 256 ? line.len : 256, mark, mark_len);
+    size_t left = at ? (size_t)(line.ptr + line.len - at) : 0;
+    bool named = left >= mark_len + 2 * sizeof root &&
+                 sp_hex_decode((struct sp_text){at + mark_len, 2 * sizeof root}, root,
+                               sizeof root) == SP_OK;
+    return named ? token_find(replay->engine, root) : NULL;
+}
+
 /* A revocation that was recorded holds, even where somebody took it out of the store. */
 static void replay_revocation(struct replay *replay, struct sp_text line)
 {
     static const char mark[] = "\"type\":\"revoke\",\"root\":\"";
-    uint8_t root[SP_TOKEN_ID_BYTES];
-    const char *at = memmem(line.ptr, line.len < 256 ? line.len : 256, mark, sizeof mark - 1);
-    size_t left = at ? (size_t)(line.ptr + line.len - at) : 0;
-    if (left >= sizeof mark - 1 + 2 * sizeof root &&
-        sp_hex_decode((struct sp_text){at + sizeof mark - 1, 2 * sizeof root}, root,
-                      sizeof root) == SP_OK) {
-        struct live_token *token = token_find(replay->engine, root);
-        if (token && !token->revoked_ms) {
-            token->revoked_ms = replay->wall_ms;
+    struct live_token *token = recorded_token(replay, line, mark, sizeof mark - 1);
+    if (token && !token->revoked_ms) {
+        token->revoked_ms = replay->wall_ms;
+    }
+}
+
+/* So does a suspension, until it was lifted. One that the store has is lifted by nothing that
+ * stands here: where that record was written and the store was not, nobody was told. */
+static void replay_suspension(struct replay *replay, struct sp_text line)
+{
+    static const char suspend[] = "\"type\":\"suspend\",\"root\":\"";
+    static const char resume[] = "\"type\":\"resume\",\"root\":\"";
+    bool suspends = true;
+    struct live_token *token = recorded_token(replay, line, suspend, sizeof suspend - 1);
+    if (!token) {
+        suspends = false;
+        token = recorded_token(replay, line, resume, sizeof resume - 1);
+    }
+    if (token && suspends && !token->suspended_ms) {
+        token->suspended_by_audit = true;
+        if (!parse_line_time(line, &token->suspended_ms)) {
+            token->suspended_ms = replay->wall_ms;
         }
+    } else if (token && !suspends && token->suspended_by_audit) {
+        token->suspended_by_audit = false;
+        token->suspended_ms = 0;
     }
 }
 
@@ -437,6 +467,7 @@ static sp_status replay_line(void *user, uint64_t seq, struct sp_text line)
     int64_t wall_ms;
     (void)seq;
     replay_revocation(replay, line);
+    replay_suspension(replay, line);
     if (!at || !memmem(line.ptr, line.len, "\"type\":\"intent\"", 15) ||
         !parse_line_time(line, &wall_ms)) {
         return SP_OK;

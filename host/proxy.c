@@ -90,16 +90,20 @@ static void finish(struct flight *flight, struct sp_outcome *outcome,
     sp_engine_finish(flight->proxy->engine, flight->ticket, outcome, on_recorded, flight);
 }
 
-/* The call ends without an answer from upstream. */
+/* The call ends without an answer from upstream for the client. */
+static void end_without(struct flight *flight, struct sp_outcome *outcome, const char *reason)
+{
+    struct sp_decision *decision = &flight->decision;
+    decision->code = outcome->code;
+    decision->hint[0] = '\0';
+    (void)snprintf(decision->reason, sizeof decision->reason, "%s", reason);
+    finish(flight, outcome, &(struct sp_proxied){.refusal = decision});
+}
+
 static void give_up(struct flight *flight, enum sp_outcome_kind kind, enum sp_code code,
                     const char *reason)
 {
-    struct sp_decision *decision = &flight->decision;
-    decision->code = code;
-    decision->hint[0] = '\0';
-    (void)snprintf(decision->reason, sizeof decision->reason, "%s", reason);
-    finish(flight, &(struct sp_outcome){.kind = kind, .code = code},
-           &(struct sp_proxied){.refusal = decision});
+    end_without(flight, &(struct sp_outcome){.kind = kind, .code = code}, reason);
 }
 
 static bool on_stream_head(void *user, const struct sp_reply *reply)
@@ -135,6 +139,7 @@ static void finish_stream(struct flight *flight, const struct sp_reply *reply)
     struct sp_outcome outcome = {.kind = SP_OUTCOME_ANSWERED,
                                  .http_status = reply->http_status,
                                  .code = reply->code,
+                                 .held_key = reply->held_key,
                                  .bytes_in = reply->streamed_bytes,
                                  .upstream_us = reply->upstream_us};
     sp_engine_finish(flight->proxy->engine, flight->ticket, &outcome, on_recorded, flight);
@@ -150,8 +155,12 @@ static void on_reply(void *user, const struct sp_reply *reply)
         return;
     }
     if (reply->code != SP_CODE_OK) {
-        give_up(flight, reply->sent ? SP_OUTCOME_UNKNOWN : SP_OUTCOME_NOT_SENT, reply->code,
-                reply->reason);
+        end_without(
+            flight,
+            &(struct sp_outcome){.kind = reply->sent ? SP_OUTCOME_UNKNOWN : SP_OUTCOME_NOT_SENT,
+                                 .code = reply->code,
+                                 .held_key = reply->held_key},
+            reply->reason);
         return;
     }
     finish(flight,
@@ -174,9 +183,13 @@ static void send_call(struct flight *flight)
 {
     const struct sp_request *request = flight->call->call.request;
     const struct sp_plan_ref *plan = flight->plan;
-    if (!sp_ticket_alive(flight->ticket)) {
-        give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_TOKEN_REVOKED,
-                "the token was revoked or expired before the call was sent");
+    enum sp_code life = sp_ticket_life(flight->ticket);
+    if (life != SP_CODE_OK) {
+        give_up(flight, SP_OUTCOME_NOT_SENT,
+                life == SP_CODE_TOKEN_SUSPENDED ? life : SP_CODE_TOKEN_REVOKED,
+                life == SP_CODE_TOKEN_SUSPENDED
+                    ? "the token was suspended before the call was sent"
+                    : "the token was revoked or expired before the call was sent");
         return;
     }
     /* The last look before the key goes out: a rule cannot have sent it to another host, since
