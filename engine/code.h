@@ -55,7 +55,7 @@
     X(SP_CODE_RESPONSE_TOO_LARGE, "response_too_large", false,                                 \
       "the upstream acted; its answer is over the limit")                                      \
     X(SP_CODE_RESPONSE_BLOCKED, "response_blocked", false,                                     \
-      "the upstream acted; its answer held the key")                                           \
+      "the upstream acted; its answer held the key, or could not be redacted")                 \
     X(SP_CODE_EXISTS, "exists", false, "there is one of that name already")                    \
     X(SP_CODE_NOT_FOUND, "not_found", false, "no such thing")                                  \
     X(SP_CODE_INTERNAL, "internal", false, "a fault of the host; its log says more")

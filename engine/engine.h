@@ -246,8 +246,12 @@ struct sp_admission {
     struct sp_ticket *ticket;           /* set where the call is to be made */
     const struct sp_key *key;           /* the ticket's reference */
     const struct sp_scope *scope;       /* the token's frozen scope; lives until finish */
-    struct sp_text answer;              /* .ptr set: the answer to the same request id, as the
-                                           host gave it to finish */
+    /* What the answer must not hold: the union of its scope's and all caveats'; in the call's
+     * arena. The same request id with others is another request. */
+    const struct sp_redaction *redactions;
+    size_t n_redactions;
+    struct sp_text answer; /* .ptr set: the answer to the same request id, as the
+                              host gave it to finish */
 };
 typedef void (*sp_engine_begun)(void *user, const struct sp_admission *admission);
 

@@ -53,7 +53,10 @@ static struct sp_claim_key claim_key(const struct sp_ticket *t)
                                  .digest = t->digest};
 }
 
-static void digest_of(const struct sp_call *call, uint8_t ret_digest[SP_HASH_BYTES])
+/* With what is taken out of its answer: a child that may see less gets no answer that was
+ * stored for its parent. */
+static void digest_of(const struct sp_call *call, const struct judged *judged,
+                      uint8_t ret_digest[SP_HASH_BYTES])
 {
     const struct sp_request *r = call->request;
     struct sp_hash hash;
@@ -71,6 +74,13 @@ static void digest_of(const struct sp_call *call, uint8_t ret_digest[SP_HASH_BYT
     }
     sp_hash_u64(&hash, r->body_kind != SP_BODY_NONE);
     sp_hash_part(&hash, r->body.ptr, r->body.len);
+    for (size_t i = 0; i < judged->n_redactions; i++) {
+        const struct sp_redaction *one = &judged->redactions[i];
+        sp_hash_u64(&hash, one->n_names);
+        for (size_t k = 0; k < one->n_names; k++) {
+            sp_hash_part(&hash, one->names[k].ptr, one->names[k].len);
+        }
+    }
     sp_hash_done(&hash, ret_digest);
     sp_buf_done(&url);
 }
@@ -404,7 +414,9 @@ static void on_intent(struct sp_job *job)
     struct sp_admission admission = {.decision = &t->decision,
                                      .ticket = t,
                                      .key = &t->judged.key->public,
-                                     .scope = t->judged.token->scope->scope};
+                                     .scope = t->judged.token->scope->scope,
+                                     .redactions = t->judged.redactions,
+                                     .n_redactions = t->judged.n_redactions};
     t->begun(t->user, &admission);
 }
 
@@ -480,7 +492,7 @@ void sp_engine_begin(struct sp_engine *engine, struct sp_call *call, sp_engine_b
     }
     uint8_t digest[SP_HASH_BYTES] = {0}; /* of the request; without an id nobody asks for it */
     if (call->id.len) {
-        digest_of(call, digest);
+        digest_of(call, &judged, digest);
         if (join_flight(engine, call, &decision, digest, begun, user)) {
             return;
         }

@@ -554,6 +554,67 @@ static bool own_scope_allows(struct sp_engine *engine, struct sp_call *call,
     return true;
 }
 
+/* Add a scope's redactions, copied: a caveat's parsed form may go before the call ends. */
+static bool add_redactions(struct sp_arena *arena, const struct sp_scope *scope,
+                           struct sp_redaction *list, size_t *n)
+{
+    const struct sp_redaction *one;
+    for (size_t i = 0; scope && (one = sp_scope_redaction(scope, i)); i++, (*n)++) {
+        struct sp_text *names =
+            list ? sp_arena_array(arena, one->n_names, sizeof *names) : NULL;
+        if (list && !names) {
+            return false;
+        }
+        for (size_t k = 0; list && k < one->n_names; k++) {
+            names[k] = sp_arena_copy(arena, one->names[k]);
+            if (!names[k].ptr) {
+                return false;
+            }
+        }
+        if (list) {
+            list[*n] = (struct sp_redaction){names, one->n_names};
+        }
+    }
+    return true;
+}
+
+/* Of everything that had a say: order does not matter, and nothing takes one back. With a list
+ * of NULL they are counted. */
+static bool each_redaction(struct sp_engine *engine, struct sp_arena *arena,
+                           const struct sp_token *parsed, const struct live_token *token,
+                           struct sp_redaction *list, size_t *n)
+{
+    const struct chain *chain = token_chain(engine, parsed);
+    *n = 0;
+    bool good = chain && add_redactions(arena, token->scope->scope, list, n) &&
+                add_redactions(arena, token->narrow ? token->narrow->scope : NULL, list, n) &&
+                add_redactions(arena, token->caveat ? token->caveat->scope : NULL, list, n);
+    for (size_t i = 0; good && i < chain->n; i++) {
+        good = add_redactions(arena, chain->scopes[i], list, n);
+    }
+    return good;
+}
+
+static bool gather_redactions(struct sp_engine *engine, struct sp_call *call,
+                              const struct sp_token *parsed, struct judged *judged,
+                              struct sp_decision *decision)
+{
+    struct sp_redaction *list = NULL;
+    size_t n = 0;
+    bool good = each_redaction(engine, call->arena, parsed, judged->token, NULL, &n);
+    if (good && n > 0) {
+        list = sp_arena_array(call->arena, n, sizeof *list);
+        good = list && each_redaction(engine, call->arena, parsed, judged->token, list, &n);
+    }
+    if (!good) {
+        decide(decision, SP_CODE_BUSY, "", "out of memory");
+        return false;
+    }
+    judged->redactions = list;
+    judged->n_redactions = n;
+    return true;
+}
+
 void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_judged,
            struct sp_decision *ret_decision)
 {
@@ -586,7 +647,8 @@ void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_ju
     }
     char rule[sizeof d->rule];
     memcpy(rule, d->rule, sizeof rule);
-    if (caveats_allow(engine, call, &parsed, token, &ret_judged->until_ms, d)) {
+    if (caveats_allow(engine, call, &parsed, token, &ret_judged->until_ms, d) &&
+        gather_redactions(engine, call, &parsed, ret_judged, d)) {
         memcpy(d->rule, rule, sizeof rule);
     }
 }

@@ -324,6 +324,8 @@ struct judged {
     size_t n_uses;
     struct sp_budget_use budgets[BUDGETS_MAX]; /* taken with the intent, in one transaction */
     size_t n_budgets;
+    const struct sp_redaction *redactions; /* of all scopes and caveats; in the call's arena */
+    size_t n_redactions;
     uint64_t until_ms; /* the earliest of the caveats' ends, wall time; 0: none */
 };
 /* Everything up to, and without, the rates. decision->code is OK where the call may be made. */

@@ -81,6 +81,7 @@ struct sp_send {
     const struct sp_header *headers;  /* of sp_headers_pass */
     size_t n_headers;
     const struct sp_egress_stream *stream; /* NULL: the answer comes whole */
+    bool refuses_events;                   /* an answer of server-sent events is blocked */
 };
 /* SP_EBUSY: no slot (done is not called). Else done is called exactly once, later. *ret_id
  * names the transfer for sp_egress_cancel. */

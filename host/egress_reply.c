@@ -311,7 +311,12 @@ size_t answer_on_header(char *bytes, size_t size, size_t n, void *user)
     }
     if (!over && (sp_text_is(line, "\r\n") || sp_text_is(line, "\n"))) {
         answer->final_end = answer->head.len;
-        if (is_event_stream(transfer) && !stream_begin(transfer)) {
+        bool events = is_event_stream(transfer);
+        if (events && transfer->send.refuses_events) {
+            return stop(transfer, SP_CODE_RESPONSE_BLOCKED,
+                        "the scope redacts answers, and an event stream cannot be redacted");
+        }
+        if (events && !stream_begin(transfer)) {
             return 0;
         }
     }
