@@ -162,6 +162,8 @@ struct sp_redaction {
 };
 enum { SP_REDACTION_NAMES_MAX = 16, SP_REDACTION_NAME_MAX_BYTES = 128 };
 const struct sp_redaction *sp_scope_redaction(const struct sp_scope *scope, size_t i);
+/* Append it as it is written: customer.email. */
+void sp_redaction_print(const struct sp_redaction *redaction, struct sp_buf *buf);
 /* Whether what the first takes out is gone once the second has been: the second's names are the
  * first's, or the beginning of them; letters of ASCII in either case. */
 bool sp_redaction_covered(const struct sp_redaction *first, const struct sp_redaction *by);

@@ -268,7 +268,6 @@ void ast_print_condition(const struct condition *condition, struct sp_buf *buf);
 void ast_print_url(const struct url_pattern *url, struct sp_buf *buf);
 void ast_print_string(struct sp_text text, struct sp_buf *buf);
 void ast_print_field(const struct field *field, struct sp_buf *buf);
-void ast_print_redaction(const struct sp_redaction *redaction, struct sp_buf *buf);
 
 /* Labels of the denies that a catalogue implies begin so; no author's does. */
 #define ESCALATES_LABEL "escalates-"

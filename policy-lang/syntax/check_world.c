@@ -58,8 +58,8 @@ static void check_redactions(struct checker *c, const struct sp_scope *scope)
             }
             sp_buf_over(&name, rooms[0], sizeof rooms[0]);
             sp_buf_over(&other, rooms[1], sizeof rooms[1]);
-            ast_print_redaction(&one->public, &name);
-            ast_print_redaction(&by->public, &other);
+            sp_redaction_print(&one->public, &name);
+            sp_redaction_print(&by->public, &other);
             sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E126", one->span, "keep one of them",
                          "%.*s is taken out already, by %.*s", (int)name.len, name.ptr,
                          (int)other.len, other.ptr);

@@ -140,7 +140,7 @@ void ast_print_field(const struct field *f, struct sp_buf *buf)
     }
 }
 
-void ast_print_redaction(const struct sp_redaction *redaction, struct sp_buf *buf)
+void sp_redaction_print(const struct sp_redaction *redaction, struct sp_buf *buf)
 {
     for (size_t i = 0; i < redaction->n_names; i++) {
         sp_buf_add_str(buf, i ? "." : "");
@@ -345,7 +345,7 @@ void sp_scope_print(const struct sp_scope *scope, struct sp_buf *buf)
     for (size_t i = 0; i < scope->n_redactions; i++) {
         const struct sp_redaction *one = &scope->redactions[i].public;
         sp_buf_add_str(buf, i ? ", " : "  redact {");
-        ast_print_redaction(one, buf);
+        sp_redaction_print(one, buf);
         sp_buf_add_str(buf, i + 1 < scope->n_redactions ? "" : "}\n");
     }
     if (scope->has_ttl) {

@@ -156,6 +156,14 @@ def test_answers_beside_each_other_do_not_mix(w):
     assert seen.count(KEPT) == 20 and seen.count(BODY.encode()) == 20
 
 
+def test_explain_says_what_is_taken_out(w):
+    path = w.host.dir + "/policy/world.scope"
+    said = w.host.cli("policy", "explain", path, "--scope", "careful", "GET", CHARGE)
+    assert "out of its answer: email, customer.phone\n" in said
+    said = w.host.cli_json("policy", "explain", path, "--scope", "careful", "GET", CHARGE)
+    assert said["redacts"] == ["email", "customer.phone"]
+
+
 def test_fewer_redactions_are_wider(w, tmp_path):
     paths = []
     for i, redact in enumerate(("redact {email, a.b}", "redact {EMAIL, a}", "redact {email}")):
