@@ -84,7 +84,7 @@ static bool hex4(struct redacting *r, unsigned *ret_unit)
         if (!letter && (c < '0' || c > '9')) {
             return false;
         }
-        unit = unit << 4 | (letter ? lower - 'a' + 10 : c - '0');
+        unit = unit << 4 | (letter ? lower - ('a' - 10u) : c - (unsigned)'0');
     }
     *ret_unit = unit;
     return true;

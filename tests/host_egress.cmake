@@ -24,6 +24,7 @@ sallyport_test(unit/test_egress_memory.c egress_kit PkgConfig::SODIUM)
 sallyport_test(unit/test_canonical.c egress)
 sallyport_test(unit/test_body.c egress)
 sallyport_test(unit/test_redact.c egress PkgConfig::JANSSON)
+target_link_options(test_redact PRIVATE -Wl,--wrap=malloc -Wl,--wrap=calloc)
 sallyport_test(unit/test_headers.c egress)
 sallyport_test(unit/test_upstream.c egress)
 

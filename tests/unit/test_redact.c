@@ -168,6 +168,37 @@ static void a_cap_and_no_redaction_are_told(void **state)
     sp_buf_done(&out);
 }
 
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+static bool mallocs_fail, callocs_fail;
+
+void *__wrap_malloc(size_t size)
+{
+    return mallocs_fail ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return callocs_fail ? NULL : __real_calloc(n, size);
+}
+
+static void without_memory_nothing_passes(void **state)
+{
+    (void)state;
+    struct sp_buf out;
+    sp_buf_init(&out, 100);
+    callocs_fail = true;
+    assert_int_equal(sp_redact(redactions, N, SP_TEXT("[1]"), &out), SP_ENOMEM);
+    callocs_fail = false;
+    assert_int_equal(out.len, 0);
+    mallocs_fail = true;
+    assert_int_equal(sp_redact(redactions, N, SP_TEXT("[1]"), &out), SP_ENOMEM);
+    mallocs_fail = false;
+    sp_buf_done(&out);
+}
+
 /* More than fit into one word of bits, at the deepest level there is. */
 static void many_long_paths_are_kept_apart(void **state)
 {
@@ -451,6 +482,7 @@ int main(void)
         cmocka_unit_test(a_name_is_found_however_it_is_written),
         cmocka_unit_test(what_is_no_json_is_refused),
         cmocka_unit_test(a_cap_and_no_redaction_are_told),
+        cmocka_unit_test(without_memory_nothing_passes),
         cmocka_unit_test(many_long_paths_are_kept_apart),
         cmocka_unit_test(headers_of_other_bytes_and_of_parts_are_known),
         cmocka_unit_test(jansson_agrees_about_random_texts),
