@@ -3,7 +3,7 @@ import time
 
 import pytest
 from test_http import bearer, curl
-from test_http_stream import EVENTS, Stream
+from test_http_stream import EVENTS, Stream, encodings
 from world import CHARGE, world
 
 SETTINGS = {"http local": {"listen": "127.0.0.1:0", "mode": "provider stripe"}}
@@ -90,6 +90,24 @@ def test_T66_a_suspension_cuts_the_streams_that_run_within_a_second(w):
     hit(w, token, 3)
     began = time.monotonic()
     assert stream.chunk() is None and time.monotonic() - began < 1.5
+
+
+def test_T30_a_hit_counts_wherever_in_a_stream_it_is(w):
+    answers = [{"headers": [*EVENTS, ["x-echo", w.key]], "chunks": [[0, "x"]]}]
+    for text in encodings(w.key):
+        answers.append({"headers": EVENTS, "chunks": [[0, "data: 1\n\n"], [5, text[:7]], [5, text[7:]]]})
+    for answer in answers:
+        w.token = w.issue("open")
+        w.recorder.answer({"*": answer})
+        stream = Stream(w)
+        if stream.status == 200:
+            assert not stream.rest()[1]
+        assert listed(w, w.token)["guard_hits"] == 1, answer
+    # A client that leaves is none.
+    w.token = w.issue("open")
+    w.recorder.answer({"*": {"headers": EVENTS, "chunks": [[0, "data: 1\n\n"]] * 3}})
+    Stream(w).close()
+    assert Stream(w).rest()[1] and "guard_hits" not in listed(w, w.token)
 
 
 def test_an_answer_that_was_stored_is_not_given_to_a_suspended_token(w):
