@@ -20,6 +20,8 @@
     X(SP_CODE_TOKEN_INVALID, "token_invalid", false, "malformed, unknown or forged token")     \
     X(SP_CODE_TOKEN_EXPIRED, "token_expired", false, "the token's life is over")               \
     X(SP_CODE_TOKEN_REVOKED, "token_revoked", false, "the token was revoked")                  \
+    X(SP_CODE_TOKEN_SUSPENDED, "token_suspended", false,                                       \
+      "answers to its calls held the key three times; an administrator may resume it")         \
     X(SP_CODE_TOKEN_BINDING, "token_binding", false,                                           \
       "the token is bound to another client key")                                              \
     X(SP_CODE_CLOCK, "clock", true, "the host's clock stands behind its high-water mark")      \
@@ -53,7 +55,7 @@
     X(SP_CODE_RESPONSE_TOO_LARGE, "response_too_large", false,                                 \
       "the upstream acted; its answer is over the limit")                                      \
     X(SP_CODE_RESPONSE_BLOCKED, "response_blocked", false,                                     \
-      "the upstream acted; its answer held the key")                                           \
+      "the upstream acted; its answer held the key, or could not be redacted")                 \
     X(SP_CODE_EXISTS, "exists", false, "there is one of that name already")                    \
     X(SP_CODE_NOT_FOUND, "not_found", false, "no such thing")                                  \
     X(SP_CODE_INTERNAL, "internal", false, "a fault of the host; its log says more")

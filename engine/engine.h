@@ -261,8 +261,12 @@ struct sp_admission {
     struct sp_ticket *ticket;           /* set where the call is to be made */
     const struct sp_key *key;           /* the ticket's reference */
     const struct sp_scope *scope;       /* the token's frozen scope; lives until finish */
-    struct sp_text answer;              /* .ptr set: the answer to the same request id, as the
-                                           host gave it to finish */
+    /* What the answer must not hold: the union of its scope's and all caveats'; in the call's
+     * arena. The same request id with others is another request. */
+    const struct sp_redaction *redactions;
+    size_t n_redactions;
+    struct sp_text answer; /* .ptr set: the answer to the same request id, as the
+                              host gave it to finish */
 };
 typedef void (*sp_engine_begun)(void *user, const struct sp_admission *admission);
 
@@ -282,15 +286,18 @@ struct sp_outcome {
     enum sp_code code; /* OK, or what went wrong on the way */
     uint64_t bytes_in; /* of the answer's body */
     uint64_t upstream_us;
+    bool held_key;         /* the answer held the key: counted against the root token */
     struct sp_text answer; /* stored for the request id, sealed; may be empty */
 };
 /* Ends the ticket. done may be NULL; it is called when the outcome is durable, or, without a
- * request id, as soon as it is queued. */
+ * request id and a hit, as soon as it is queued. With the third answer that held the key the
+ * root token is suspended, from this call on and through every crash, until sp_engine_resume.
+ */
 void sp_engine_finish(struct sp_engine *engine, struct sp_ticket *ticket,
                       const struct sp_outcome *outcome, sp_engine_done done, void *user);
 /* Whether the ticket's token still lives, asked again right before sending and while the call
  * is under way: SP_CODE_OK, _TOKEN_REVOKED, _TOKEN_EXPIRED (its caveats' `until` included),
- * _CLOCK, _SEALED. */
+ * _TOKEN_SUSPENDED, _CLOCK, _SEALED. */
 enum sp_code sp_ticket_life(const struct sp_ticket *ticket);
 static inline bool sp_ticket_alive(const struct sp_ticket *ticket)
 {
@@ -334,6 +341,9 @@ struct sp_token_view {
     const struct sp_text *caveats; /* of the grant and of the token, in order */
     size_t n_caveats;
     int64_t issued_ms, expires_ms, revoked_ms;
+    int64_t suspended_ms;     /* 0: not suspended */
+    uint32_t guard_hits;      /* answers that held a key, since it was last resumed */
+    struct sp_text guard_key; /* the key that the last of them held */
     bool expired;
 };
 void sp_engine_inspect(struct sp_engine *engine, struct sp_arena *arena, struct sp_text curve,
@@ -346,6 +356,10 @@ void sp_engine_inspect(struct sp_engine *engine, struct sp_arena *arena, struct 
 void sp_engine_revoke(struct sp_engine *engine, struct sp_text curve, bool as_admin,
                       struct sp_text token, const uint8_t *root, sp_engine_done done,
                       void *user);
+/* Lift a suspension, and count from zero again; where there is none the count alone is lost.
+ * by: the administrator's name. SP_ENOENT. */
+void sp_engine_resume(struct sp_engine *engine, const uint8_t root[SP_TOKEN_ID_BYTES],
+                      struct sp_text by, sp_engine_done done, void *user);
 void sp_engine_each_token(struct sp_engine *engine,
                           void (*fn)(void *user, const struct sp_token_view *view), void *user);
 

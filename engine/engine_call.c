@@ -31,6 +31,7 @@ struct sp_ticket {
     struct sp_buf box;    /* an answer: sealed, as it is stored */
     struct sp_buf answer; /* the same, opened, for those who wait */
     bool drop_answer, unclaim;
+    bool hit; /* the answer held the key */
     /* budgets */
     int64_t budget_now_ms;
     size_t refused_budget; /* the one without room */
@@ -52,7 +53,10 @@ static struct sp_claim_key claim_key(const struct sp_ticket *t)
                                  .digest = t->digest};
 }
 
-static void digest_of(const struct sp_call *call, uint8_t ret_digest[SP_HASH_BYTES])
+/* With what is taken out of its answer: a child that may see less gets no answer that was
+ * stored for its parent. */
+static void digest_of(const struct sp_call *call, const struct judged *judged,
+                      uint8_t ret_digest[SP_HASH_BYTES])
 {
     const struct sp_request *r = call->request;
     struct sp_hash hash;
@@ -70,6 +74,13 @@ static void digest_of(const struct sp_call *call, uint8_t ret_digest[SP_HASH_BYT
     }
     sp_hash_u64(&hash, r->body_kind != SP_BODY_NONE);
     sp_hash_part(&hash, r->body.ptr, r->body.len);
+    for (size_t i = 0; i < judged->n_redactions; i++) {
+        const struct sp_redaction *one = &judged->redactions[i];
+        sp_hash_u64(&hash, one->n_names);
+        for (size_t k = 0; k < one->n_names; k++) {
+            sp_hash_part(&hash, one->names[k].ptr, one->names[k].len);
+        }
+    }
     sp_hash_done(&hash, ret_digest);
     sp_buf_done(&url);
 }
@@ -406,7 +417,9 @@ static void on_intent(struct sp_job *job)
     struct sp_admission admission = {.decision = &t->decision,
                                      .ticket = t,
                                      .key = &t->judged.key->public,
-                                     .scope = t->judged.token->scope->scope};
+                                     .scope = t->judged.token->scope->scope,
+                                     .redactions = t->judged.redactions,
+                                     .n_redactions = t->judged.n_redactions};
     t->begun(t->user, &admission);
 }
 
@@ -482,7 +495,7 @@ void sp_engine_begin(struct sp_engine *engine, struct sp_call *call, sp_engine_b
     }
     uint8_t digest[SP_HASH_BYTES] = {0}; /* of the request; without an id nobody asks for it */
     if (call->id.len) {
-        digest_of(call, digest);
+        digest_of(call, &judged, digest);
         if (join_flight(engine, call, &decision, digest, begun, user)) {
             return;
         }
@@ -543,11 +556,26 @@ static sp_status return_work(struct sp_job *job, struct sp_store *store)
     return status;
 }
 
+/* The hit, and what the request id holds of it. */
+static sp_status hit_work(struct sp_job *job, struct sp_store *store)
+{
+    struct sp_ticket *t = (struct sp_ticket *)job;
+    sp_status status = sp_store_token_hit(store, t->root, t->judged.key->public.id,
+                                          GUARD_HITS_MAX, engine_wall(t->engine), &job->err);
+    return status || !t->id[0] ? status : settle_work(job, store);
+}
+
+/* Somebody waits until it is durable. */
+static bool is_awaited(const struct sp_ticket *t)
+{
+    return t->id[0] || t->hit;
+}
+
 static void on_outcome(struct sp_job *job)
 {
     struct sp_ticket *t = (struct sp_ticket *)job;
     unlink_ticket(t);
-    if (t->id[0] && t->finished) {
+    if (is_awaited(t) && t->finished) {
         t->finished(t->finished_user, job->status, &job->err);
     }
     serve_waiters(t);
@@ -570,6 +598,31 @@ static void record_outcome(struct sp_ticket *t, const struct sp_outcome *outcome
     record_number(r, "bytes", (int64_t)outcome->bytes_in);
     record_number(r, "upstream_us", (int64_t)outcome->upstream_us);
     record_end(r);
+}
+
+/* Counted in memory at once, and in the store with the outcome. */
+static void note_hit(struct sp_ticket *t)
+{
+    struct live_token *token = t->judged.token;
+    bool suspends = token_hit(t->engine, token, t->judged.key->public.id);
+    struct sp_buf *r = &t->job.records;
+    t->hit = true;
+    t->job.work = hit_work;
+    record_begin(r, "guard");
+    record_number(r, "call", (int64_t)t->number);
+    record_hex(r, "root", t->root, sizeof t->root);
+    record_text(r, "key", t->judged.key->public.id);
+    record_number(r, "hits", token->guard_hits);
+    record_end(r);
+    if (suspends) {
+        record_begin(r, "suspend");
+        record_hex(r, "root", t->root, sizeof t->root);
+        record_text(r, "principal", sp_text_of(token->principal));
+        record_text(r, "scope", sp_text_of(token->scope_name));
+        record_text(r, "key", t->judged.key->public.id);
+        record_number(r, "hits", token->guard_hits);
+        record_end(r);
+    }
 }
 
 static void keep_answer(struct sp_ticket *t, const struct sp_outcome *outcome)
@@ -601,7 +654,10 @@ void sp_engine_finish(struct sp_engine *engine, struct sp_ticket *ticket,
         t->job.work = return_work;
     }
     record_outcome(t, outcome);
-    bool waits = t->id[0] != '\0';
+    if (outcome->held_key) {
+        note_hit(t);
+    }
+    bool waits = is_awaited(t);
     t->job.lazy =
         !waits &&
         !t->job.work; /* nobody waits for it: it shares the fsync of the next intent */

@@ -412,20 +412,50 @@ static bool parse_line_time(struct sp_text line, int64_t *ret_ms)
     return true;
 }
 
+/* The token that a record of that type names at its beginning; NULL: another record, or none
+ * that lives. */
+static struct live_token *recorded_token(const struct replay *replay, struct sp_text line,
+                                         const char *mark, size_t mark_len)
+{
+    uint8_t root[SP_TOKEN_ID_BYTES];
+    const char *at = memmem(line.ptr, line.len < 256 ? line.len : 256, mark, mark_len);
+    size_t left = at ? (size_t)(line.ptr + line.len - at) : 0;
+    bool named = left >= mark_len + 2 * sizeof root &&
+                 sp_hex_decode((struct sp_text){at + mark_len, 2 * sizeof root}, root,
+                               sizeof root) == SP_OK;
+    return named ? token_find(replay->engine, root) : NULL;
+}
+
 /* A revocation that was recorded holds, even where somebody took it out of the store. */
 static void replay_revocation(struct replay *replay, struct sp_text line)
 {
     static const char mark[] = "\"type\":\"revoke\",\"root\":\"";
-    uint8_t root[SP_TOKEN_ID_BYTES];
-    const char *at = memmem(line.ptr, line.len < 256 ? line.len : 256, mark, sizeof mark - 1);
-    size_t left = at ? (size_t)(line.ptr + line.len - at) : 0;
-    if (left >= sizeof mark - 1 + 2 * sizeof root &&
-        sp_hex_decode((struct sp_text){at + sizeof mark - 1, 2 * sizeof root}, root,
-                      sizeof root) == SP_OK) {
-        struct live_token *token = token_find(replay->engine, root);
-        if (token && !token->revoked_ms) {
-            token->revoked_ms = replay->wall_ms;
+    struct live_token *token = recorded_token(replay, line, mark, sizeof mark - 1);
+    if (token && !token->revoked_ms) {
+        token->revoked_ms = replay->wall_ms;
+    }
+}
+
+/* So does a suspension, until it was lifted. One that the store has is lifted by nothing that
+ * stands here: where that record was written and the store was not, nobody was told. */
+static void replay_suspension(struct replay *replay, struct sp_text line)
+{
+    static const char suspend[] = "\"type\":\"suspend\",\"root\":\"";
+    static const char resume[] = "\"type\":\"resume\",\"root\":\"";
+    bool suspends = true;
+    struct live_token *token = recorded_token(replay, line, suspend, sizeof suspend - 1);
+    if (!token) {
+        suspends = false;
+        token = recorded_token(replay, line, resume, sizeof resume - 1);
+    }
+    if (token && suspends && !token->suspended_ms) {
+        token->suspended_by_audit = true;
+        if (!parse_line_time(line, &token->suspended_ms)) {
+            token->suspended_ms = replay->wall_ms;
         }
+    } else if (token && !suspends && token->suspended_by_audit) {
+        token->suspended_by_audit = false;
+        token->suspended_ms = 0;
     }
 }
 
@@ -437,6 +467,7 @@ static sp_status replay_line(void *user, uint64_t seq, struct sp_text line)
     int64_t wall_ms;
     (void)seq;
     replay_revocation(replay, line);
+    replay_suspension(replay, line);
     if (!at || !memmem(line.ptr, line.len, "\"type\":\"intent\"", 15) ||
         !parse_line_time(line, &wall_ms)) {
         return SP_OK;
@@ -523,6 +554,67 @@ static bool own_scope_allows(struct sp_engine *engine, struct sp_call *call,
     return true;
 }
 
+/* Add a scope's redactions, copied: a caveat's parsed form may go before the call ends. */
+static bool add_redactions(struct sp_arena *arena, const struct sp_scope *scope,
+                           struct sp_redaction *list, size_t *n)
+{
+    const struct sp_redaction *one;
+    for (size_t i = 0; scope && (one = sp_scope_redaction(scope, i)); i++, (*n)++) {
+        struct sp_text *names =
+            list ? sp_arena_array(arena, one->n_names, sizeof *names) : NULL;
+        if (list && !names) {
+            return false;
+        }
+        for (size_t k = 0; list && k < one->n_names; k++) {
+            names[k] = sp_arena_copy(arena, one->names[k]);
+            if (!names[k].ptr) {
+                return false;
+            }
+        }
+        if (list) {
+            list[*n] = (struct sp_redaction){names, one->n_names};
+        }
+    }
+    return true;
+}
+
+/* Of everything that had a say: order does not matter, and nothing takes one back. With a list
+ * of NULL they are counted. */
+static bool each_redaction(struct sp_engine *engine, struct sp_arena *arena,
+                           const struct sp_token *parsed, const struct live_token *token,
+                           struct sp_redaction *list, size_t *n)
+{
+    const struct chain *chain = token_chain(engine, parsed);
+    *n = 0;
+    bool good = chain && add_redactions(arena, token->scope->scope, list, n) &&
+                add_redactions(arena, token->narrow ? token->narrow->scope : NULL, list, n) &&
+                add_redactions(arena, token->caveat ? token->caveat->scope : NULL, list, n);
+    for (size_t i = 0; good && i < chain->n; i++) {
+        good = add_redactions(arena, chain->scopes[i], list, n);
+    }
+    return good;
+}
+
+static bool gather_redactions(struct sp_engine *engine, struct sp_call *call,
+                              const struct sp_token *parsed, struct judged *judged,
+                              struct sp_decision *decision)
+{
+    struct sp_redaction *list = NULL;
+    size_t n = 0;
+    bool good = each_redaction(engine, call->arena, parsed, judged->token, NULL, &n);
+    if (good && n > 0) {
+        list = sp_arena_array(call->arena, n, sizeof *list);
+        good = list && each_redaction(engine, call->arena, parsed, judged->token, list, &n);
+    }
+    if (!good) {
+        decide(decision, SP_CODE_BUSY, "", "out of memory");
+        return false;
+    }
+    judged->redactions = list;
+    judged->n_redactions = n;
+    return true;
+}
+
 void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_judged,
            struct sp_decision *ret_decision)
 {
@@ -555,7 +647,8 @@ void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_ju
     }
     char rule[sizeof d->rule];
     memcpy(rule, d->rule, sizeof rule);
-    if (caveats_allow(engine, call, &parsed, token, &ret_judged->until_ms, d)) {
+    if (caveats_allow(engine, call, &parsed, token, &ret_judged->until_ms, d) &&
+        gather_redactions(engine, call, &parsed, ret_judged, d)) {
         memcpy(d->rule, rule, sizeof rule);
     }
 }

@@ -171,6 +171,9 @@ sp_status token_insert(struct sp_engine *engine, const struct sp_token_row *row,
     memcpy(token->id, row->id, SP_TOKEN_ID_BYTES);
     sp_grant_hash(row->grant, token->grant_hash);
     token->revoked_ms = row->revoked_ms;
+    token->suspended_ms = row->suspended_ms;
+    token->guard_hits = row->guard_hits;
+    copy_name(row->guard_key, token->guard_key, sizeof token->guard_key);
     token->listed = true;
     *place = token;
     if (++engine->n_tokens > engine->token_buckets) {
@@ -277,8 +280,23 @@ bool token_lives(struct sp_engine *engine, struct live_token *token,
                                                  : wall >= token->expires_ms);
     if (token->seen_expired) {
         decide(decision, SP_CODE_TOKEN_EXPIRED, "ask for a new one", "the token has expired");
+    } else if (token->suspended_ms) {
+        decide(decision, SP_CODE_TOKEN_SUSPENDED,
+               "ask the operator; `sallyport token resume` lifts it",
+               "the token is suspended: answers to its calls held the key");
     }
-    return !token->seen_expired;
+    return !token->seen_expired && !token->suspended_ms;
+}
+
+bool token_hit(struct sp_engine *engine, struct live_token *token, struct sp_text key)
+{
+    token->guard_hits++;
+    copy_name(key, token->guard_key, sizeof token->guard_key);
+    if (token->guard_hits < GUARD_HITS_MAX || token->suspended_ms) {
+        return false;
+    }
+    token->suspended_ms = engine_wall(engine); /* from here on nothing starts */
+    return true;
 }
 
 bool token_prove(struct sp_engine *engine, struct sp_arena *arena, struct sp_text text,
@@ -355,6 +373,9 @@ static void view_of(const struct live_token *token, struct sp_token_view *ret_vi
         .issued_ms = token->issued_ms,
         .expires_ms = token->expires_ms,
         .revoked_ms = token->revoked_ms,
+        .suspended_ms = token->suspended_ms,
+        .guard_hits = token->guard_hits,
+        .guard_key = sp_text_of(token->guard_key),
         .expired = token->seen_expired,
     };
     memcpy(ret_view->root, token->id, SP_TOKEN_ID_BYTES);
@@ -485,6 +506,66 @@ void sp_engine_revoke(struct sp_engine *engine, struct sp_text curve, bool as_ad
     record_text(&job->job.records, "principal", sp_text_of(live->principal));
     record_text(&job->job.records, "scope", sp_text_of(live->scope_name));
     record_text(&job->job.records, "by", actor ? sp_text_of(actor->name) : SP_TEXT(""));
+    record_end(&job->job.records);
+    simple_job_submit(job);
+}
+
+/* ---- resuming
+ * -------------------------------------------------------------------------------- */
+
+struct resumption {
+    uint8_t root[SP_TOKEN_ID_BYTES];
+    uint32_t hits; /* that are forgiven: more may come before it is durable */
+};
+
+static sp_status resume_work(struct sp_job *job, struct sp_store *store)
+{
+    const struct resumption *r = ((struct simple_job *)job)->payload;
+    return sp_store_token_resume(store, r->root, &job->err);
+}
+
+/* Only now that it is durable: until then it stays suspended. */
+static void after_resume(struct simple_job *job)
+{
+    const struct resumption *r = job->payload;
+    struct live_token *token = token_find(job->engine, r->root);
+    if (!token) {
+        return;
+    }
+    token->guard_hits -= r->hits < token->guard_hits ? r->hits : token->guard_hits;
+    if (token->guard_hits < GUARD_HITS_MAX) {
+        token->suspended_ms = 0;
+    }
+    if (token->guard_hits == 0) {
+        token->guard_key[0] = '\0';
+    }
+}
+
+void sp_engine_resume(struct sp_engine *engine, const uint8_t root[SP_TOKEN_ID_BYTES],
+                      struct sp_text by, sp_engine_done done, void *user)
+{
+    struct simple_job *job = simple_job_new(engine, done, user);
+    if (!job) {
+        return;
+    }
+    const struct live_token *token = token_find(engine, root);
+    struct resumption *r = token ? sp_arena_alloc(&job->arena, sizeof *r) : NULL;
+    if (!r) {
+        simple_job_fail(job, token ? SP_ENOMEM : SP_ENOENT,
+                        token ? "out of memory" : "there is no live token of that id");
+        return;
+    }
+    memcpy(r->root, token->id, sizeof r->root);
+    r->hits = token->guard_hits;
+    job->payload = r;
+    job->after = after_resume;
+    job->job.work = resume_work;
+    record_begin(&job->job.records, "resume");
+    record_hex(&job->job.records, "root", token->id, sizeof token->id);
+    record_text(&job->job.records, "principal", sp_text_of(token->principal));
+    record_text(&job->job.records, "scope", sp_text_of(token->scope_name));
+    record_number(&job->job.records, "hits", token->guard_hits);
+    record_text(&job->job.records, "by", by);
     record_end(&job->job.records);
     simple_job_submit(job);
 }

@@ -10,6 +10,7 @@
 enum {
     BUDGETS_MAX = 2,     /* of the scope and the rule */
     USES_MAX = 4,        /* rates that one call is counted against */
+    GUARD_HITS_MAX = 3,  /* answers that held the key: with the last the token is suspended */
     CHAINS = 256,        /* parsed caveat chains that are kept */
     REFUSAL_PEERS = 256, /* peers whose refusals are counted apart */
     REQUEST_ID_MAX_BYTES = 64,
@@ -62,10 +63,13 @@ struct live_token {
     char principal[SP_NAME_MAX_BYTES + 1], scope_name[SP_NAME_MAX_BYTES + 1];
     char bind[41];
     struct frozen *scope, *narrow, *caveat; /* the last two may be NULL */
-    int64_t issued_ms, expires_ms, expires_boot_ms, revoked_ms;
+    int64_t issued_ms, expires_ms, expires_boot_ms, revoked_ms, suspended_ms;
+    uint32_t guard_hits;
+    char guard_key[SP_NAME_MAX_BYTES + 1]; /* whose key the last hit was */
     bool same_boot, seen_expired;
-    bool listed;   /* in the table; else only calls in flight hold it */
-    size_t n_refs; /* of tickets */
+    bool suspended_by_audit; /* at the start: its records say so, and the store did not */
+    bool listed;             /* in the table; else only calls in flight hold it */
+    size_t n_refs;           /* of tickets */
     struct lease_use *leases;
     struct live_token *next;
 };
@@ -303,7 +307,9 @@ uint64_t tokens_count_live(struct sp_engine *engine);
 bool token_prove(struct sp_engine *engine, struct sp_arena *arena, struct sp_text text,
                  bool any_life, struct sp_token *ret_parsed, struct live_token **ret_token,
                  struct sp_decision *decision);
-/* Expired, or behind the clock? False: decision says so. */
+/* An answer to a call of its held that key: whether it is suspended by that. */
+bool token_hit(struct sp_engine *engine, struct live_token *token, struct sp_text key);
+/* Expired, suspended, or behind the clock? False: decision says so. */
 bool token_lives(struct sp_engine *engine, struct live_token *token,
                  struct sp_decision *decision);
 /* The parsed caveats of a proven token; NULL where one cannot be read. */
@@ -319,6 +325,8 @@ struct judged {
     size_t n_uses;
     struct sp_budget_use budgets[BUDGETS_MAX]; /* taken with the intent, in one transaction */
     size_t n_budgets;
+    const struct sp_redaction *redactions; /* of all scopes and caveats; in the call's arena */
+    size_t n_redactions;
     uint64_t until_ms; /* the earliest of the caveats' ends, wall time; 0: none */
 };
 /* Everything up to, and without, the rates. decision->code is OK where the call may be made. */
@@ -333,7 +341,7 @@ bool judge_rates(struct sp_engine *engine, const struct judged *judged, bool tak
                  int64_t now_ms, struct sp_decision *decision);
 void record_budgets(struct sp_buf *buf, const struct judged *judged);
 /* From the last records of the audit: admissions go back into the rates, and tokens that were
- * revoked are revoked, whatever the store says. */
+ * revoked or suspended are that, whatever the store says. */
 sp_status audit_replay(struct sp_engine *engine, struct sp_error *err);
 void record_uses(struct sp_buf *buf, const struct judged *judged);
 

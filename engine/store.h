@@ -130,6 +130,9 @@ struct sp_token_row {
     struct sp_text principal, scope; /* for the count of live tokens */
     int64_t issued_ms, expires_ms;   /* wall time */
     int64_t revoked_ms;              /* 0: not revoked */
+    uint32_t guard_hits;             /* answers that held a key, since it was last resumed */
+    struct sp_text guard_key;        /* whose key the last of them held; empty: none did */
+    int64_t suspended_ms;            /* 0: not suspended */
 };
 typedef sp_status (*sp_token_row_fn)(void *user, const struct sp_token_row *row);
 /* Insert where fewer than live_max unexpired, unrevoked tokens of (principal, scope) stand at
@@ -141,6 +144,13 @@ sp_status sp_store_token_revoke(struct sp_store *store, const uint8_t id[16], in
                                 struct sp_error *err);
 sp_status sp_store_token_revoke_all(struct sp_store *store, int64_t now_ms,
                                     struct sp_error *err);
+/* One more answer held that key: counted, and the token is suspended from the hits_max'th on. A
+ * token that is gone is fine. */
+sp_status sp_store_token_hit(struct sp_store *store, const uint8_t id[16], struct sp_text key,
+                             uint32_t hits_max, int64_t now_ms, struct sp_error *err);
+/* No longer suspended, and nothing counted. SP_ENOENT. */
+sp_status sp_store_token_resume(struct sp_store *store, const uint8_t id[16],
+                                struct sp_error *err);
 sp_status sp_store_token_list(struct sp_store *store, sp_token_row_fn fn, void *user,
                               struct sp_error *err);
 /* Forget those that expired before then_ms. */

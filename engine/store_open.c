@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 3 };
+enum { SCHEMA_VERSION = 4 };
 
 static const char schema[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
@@ -46,6 +46,11 @@ static const char schema_3[] =
     "  expires_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE lease_users(lease BLOB NOT NULL, token BLOB NOT NULL,"
     "  PRIMARY KEY(lease, token)) STRICT, WITHOUT ROWID;";
+
+static const char schema_4[] =
+    "ALTER TABLE tokens ADD COLUMN guard_hits INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tokens ADD COLUMN guard_key TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE tokens ADD COLUMN suspended_ms INTEGER NOT NULL DEFAULT 0;";
 
 /* ---- open -----------------------------------------------------------------------------------
  */
@@ -107,7 +112,7 @@ static sp_status user_version(struct sp_store *store, int *ret_version, struct s
 }
 
 /* upgrades[v] brings version v to v + 1; version 0 is the empty file. */
-static const char *const upgrades[SCHEMA_VERSION] = {schema, schema_2, schema_3};
+static const char *const upgrades[SCHEMA_VERSION] = {schema, schema_2, schema_3, schema_4};
 
 static sp_status upgrade_from(struct sp_store *store, int version, struct sp_error *err)
 {

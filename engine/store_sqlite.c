@@ -26,14 +26,20 @@ static const char *const sql[ST_COUNT] = {
     [ST_CLIENT_REMOVE] = "DELETE FROM clients WHERE name = ?1 AND (admin = 0 OR"
                          " (SELECT count(*) FROM clients WHERE admin = 1) > 1)",
     [ST_CLIENT_LIST] = "SELECT name, curve, admin, created_ms FROM clients ORDER BY name",
-    [ST_TOKEN_ADD] = "INSERT INTO tokens SELECT ?1, ?2, ?3, ?4, ?5, ?6, 0 WHERE ?7 = 0 OR"
-                     " (SELECT count(*) FROM tokens WHERE principal = ?3 AND scope = ?4"
-                     "  AND expires_ms > ?8 AND revoked_ms = 0) < ?7",
+    [ST_TOKEN_ADD] =
+        "INSERT INTO tokens SELECT ?1, ?2, ?3, ?4, ?5, ?6, 0, 0, '', 0 WHERE ?7 = 0 OR"
+        " (SELECT count(*) FROM tokens WHERE principal = ?3 AND scope = ?4"
+        "  AND expires_ms > ?8 AND revoked_ms = 0) < ?7",
     [ST_TOKEN_REVOKE] = "UPDATE tokens SET revoked_ms = CASE revoked_ms WHEN 0 THEN ?2"
                         " ELSE revoked_ms END WHERE id = ?1",
     [ST_TOKEN_REVOKE_ALL] = "UPDATE tokens SET revoked_ms = ?1 WHERE revoked_ms = 0",
-    [ST_TOKEN_LIST] = "SELECT id, grant, principal, scope, issued_ms, expires_ms, revoked_ms"
-                      " FROM tokens",
+    [ST_TOKEN_HIT] = "UPDATE tokens SET guard_hits = guard_hits + 1, guard_key = ?2,"
+                     " suspended_ms = CASE WHEN suspended_ms = 0 AND guard_hits + 1 >= ?3"
+                     " THEN ?4 ELSE suspended_ms END WHERE id = ?1",
+    [ST_TOKEN_RESUME] = "UPDATE tokens SET guard_hits = 0, guard_key = '', suspended_ms = 0"
+                        " WHERE id = ?1",
+    [ST_TOKEN_LIST] = "SELECT id, grant, principal, scope, issued_ms, expires_ms, revoked_ms,"
+                      " guard_hits, guard_key, suspended_ms FROM tokens",
     [ST_TOKEN_PURGE] = "DELETE FROM tokens WHERE expires_ms < ?1",
     [ST_CLAIM] =
         "INSERT INTO claims VALUES(?1, ?2, ?3, ?4, 0, NULL, ?5) ON CONFLICT DO NOTHING",

@@ -28,6 +28,8 @@ enum store_statement {
     ST_TOKEN_ADD,
     ST_TOKEN_REVOKE,
     ST_TOKEN_REVOKE_ALL,
+    ST_TOKEN_HIT,
+    ST_TOKEN_RESUME,
     ST_TOKEN_LIST,
     ST_TOKEN_PURGE,
     ST_CLAIM,

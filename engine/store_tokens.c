@@ -37,6 +37,31 @@ sp_status sp_store_token_revoke(struct sp_store *store, const uint8_t id[16], in
     return store_change(store, st, "token", SP_ENOENT, err);
 }
 
+sp_status sp_store_token_hit(struct sp_store *store, const uint8_t id[16], struct sp_text key,
+                             uint32_t hits_max, int64_t now_ms, struct sp_error *err)
+{
+    sqlite3_stmt *st = store_statement(store, ST_TOKEN_HIT, err);
+    if (!st) {
+        return SP_EIO;
+    }
+    store_bind_blob(st, 1, id, 16);
+    store_bind_text(st, 2, key);
+    (void)sqlite3_bind_int64(st, 3, hits_max);
+    (void)sqlite3_bind_int64(st, 4, now_ms);
+    return store_run(store, st, "token", err);
+}
+
+sp_status sp_store_token_resume(struct sp_store *store, const uint8_t id[16],
+                                struct sp_error *err)
+{
+    sqlite3_stmt *st = store_statement(store, ST_TOKEN_RESUME, err);
+    if (!st) {
+        return SP_EIO;
+    }
+    store_bind_blob(st, 1, id, 16);
+    return store_change(store, st, "token", SP_ENOENT, err);
+}
+
 static sp_status with_number(struct sp_store *store, enum store_statement id, int64_t number,
                              const char *doing, struct sp_error *err)
 {
@@ -78,7 +103,10 @@ static sp_status token_row(sqlite3_stmt *st, void *user)
                                .scope = store_text(st, 3),
                                .issued_ms = sqlite3_column_int64(st, 4),
                                .expires_ms = sqlite3_column_int64(st, 5),
-                               .revoked_ms = sqlite3_column_int64(st, 6)};
+                               .revoked_ms = sqlite3_column_int64(st, 6),
+                               .guard_hits = (uint32_t)sqlite3_column_int64(st, 7),
+                               .guard_key = store_text(st, 8),
+                               .suspended_ms = sqlite3_column_int64(st, 9)};
     if (id.len != sizeof row.id) {
         return SP_OK; /* not written by us: no token can name it */
     }

@@ -120,6 +120,8 @@ static const char *why_cancelled(enum sp_code code)
     return code == SP_CODE_SHUTTING_DOWN ? "the host is shutting down"
            : code == SP_CODE_TOKEN_REVOKED
                ? "the token was revoked while the call was under way"
+           : code == SP_CODE_TOKEN_SUSPENDED
+               ? "the token was suspended while the call was under way"
            : code == SP_CODE_TOKEN_EXPIRED ? "the token expired while the call was under way"
            : code == SP_CODE_SEALED        ? "the host was sealed while the call was under way"
            : code == SP_CODE_UPSTREAM_TIMEOUT ? "the upstream fell silent"

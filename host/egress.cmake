@@ -4,6 +4,7 @@ pkg_check_modules(TLS REQUIRED IMPORTED_TARGET libssl libcrypto)
 add_library(egress STATIC
   ${CMAKE_CURRENT_LIST_DIR}/address.c
   ${CMAKE_CURRENT_LIST_DIR}/body.c
+  ${CMAKE_CURRENT_LIST_DIR}/redact.c
   ${CMAKE_CURRENT_LIST_DIR}/canonical.c
   ${CMAKE_CURRENT_LIST_DIR}/egress.c
   ${CMAKE_CURRENT_LIST_DIR}/egress_easy.c

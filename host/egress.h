@@ -47,6 +47,7 @@ void sp_egress_free(struct sp_egress *egress);
 struct sp_reply {
     enum sp_code code; /* OK: upstream answered, whatever its status */
     char reason[256];  /* else: what failed; never a secret */
+    bool held_key;     /* it was blocked since the key was in it */
     bool sent;         /* at least the request line may have reached the upstream */
     int http_status;
     const struct sp_header *headers; /* lower-case names; hop-by-hop ones left out */
@@ -80,13 +81,15 @@ struct sp_send {
     const struct sp_header *headers;  /* of sp_headers_pass */
     size_t n_headers;
     const struct sp_egress_stream *stream; /* NULL: the answer comes whole */
+    bool refuses_events;                   /* an answer of server-sent events is blocked */
 };
 /* SP_EBUSY: no slot (done is not called). Else done is called exactly once, later. *ret_id
  * names the transfer for sp_egress_cancel. */
 sp_status sp_egress_send(struct sp_egress *egress, const struct sp_send *send,
                          sp_egress_done done, void *user, uint64_t *ret_id,
                          struct sp_error *err);
-/* Abort (token revoked, client gone); done is called with code, later. Unknown ids are fine. */
+/* Abort (token revoked or suspended, client gone); done is called with code, later. Unknown ids
+ * are fine. */
 void sp_egress_cancel(struct sp_egress *egress, uint64_t id, enum sp_code code);
 /* After SP_STREAM_WAIT: go on. Not from inside of a callback; unknown ids are fine. */
 void sp_egress_resume(struct sp_egress *egress, uint64_t id);

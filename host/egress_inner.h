@@ -61,6 +61,7 @@ struct transfer {
     struct answer answer;
     enum sp_code stopped;    /* not OK: why we ended it */
     const char *stopped_why; /* static */
+    bool held_key;           /* the guard found the key */
     const char *refused;     /* the last address that was refused: why; static */
     unsigned n_tries;        /* sockets that were opened */
     bool sent;

@@ -203,6 +203,7 @@ static bool stream_data(struct transfer *transfer, struct sp_text bytes)
     size_t held = 0;
     answer->last_ms = uv_now(transfer->lane->egress->config.loop);
     if (sp_guard_stream_feed(answer->search, bytes, &held)) {
+        transfer->held_key = true;
         return stop(transfer, SP_CODE_RESPONSE_BLOCKED, held_key);
     }
     sp_wipe_buf_add_text(&answer->body, bytes);
@@ -248,7 +249,9 @@ static bool stream_begin(struct transfer *transfer)
         return stop(transfer, SP_CODE_RESPONSE_BLOCKED,
                     "the upstream's answer could not be searched for the key");
     }
-    if (sp_guard_check(answer->guard, sp_wipe_buf_text(&answer->head))) {
+    sp_status found = sp_guard_check(answer->guard, sp_wipe_buf_text(&answer->head));
+    if (found) {
+        transfer->held_key = found == SP_EDENIED;
         return stop(transfer, SP_CODE_RESPONSE_BLOCKED,
                     "the upstream's answer held the key; it was not passed on");
     }
@@ -279,6 +282,7 @@ static void stream_end(struct transfer *transfer, struct sp_reply *reply)
 {
     struct answer *answer = &transfer->answer;
     if (sp_guard_stream_end(answer->search)) {
+        transfer->held_key = true;
         set(reply, SP_CODE_RESPONSE_BLOCKED,
             "the upstream's answer held the key; it was cut off");
         return;
@@ -307,7 +311,12 @@ size_t answer_on_header(char *bytes, size_t size, size_t n, void *user)
     }
     if (!over && (sp_text_is(line, "\r\n") || sp_text_is(line, "\n"))) {
         answer->final_end = answer->head.len;
-        if (is_event_stream(transfer) && !stream_begin(transfer)) {
+        bool events = is_event_stream(transfer);
+        if (events && transfer->send.refuses_events) {
+            return stop(transfer, SP_CODE_RESPONSE_BLOCKED,
+                        "the scope redacts answers, and an event stream cannot be redacted");
+        }
+        if (events && !stream_begin(transfer)) {
             return 0;
         }
     }
@@ -452,6 +461,7 @@ void answer_deliver(struct transfer *transfer, CURLcode result)
     } else if (answer->streams) {
         stream_end(transfer, &reply);
     } else if ((found = search(transfer)) != SP_OK) {
+        transfer->held_key = found == SP_EDENIED;
         set(&reply, SP_CODE_RESPONSE_BLOCKED,
             found == SP_EDENIED ? "the upstream's answer held the key; it was not passed on"
                                 : "the upstream's answer could not be searched for the key");
@@ -464,5 +474,6 @@ void answer_deliver(struct transfer *transfer, CURLcode result)
         reply.body = sp_wipe_buf_text(&answer->body);
     }
     reply.streamed_bytes = answer->n_streamed;
+    reply.held_key = transfer->held_key;
     transfer->done(transfer->user, &reply);
 }

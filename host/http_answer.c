@@ -61,6 +61,7 @@ int sp_http_status_of(enum sp_code code)
     case SP_CODE_TOKEN_REVOKED:
     case SP_CODE_TOKEN_BINDING:
         return 401;
+    case SP_CODE_TOKEN_SUSPENDED:
     case SP_CODE_NOT_PERMITTED:
     case SP_CODE_NOT_ALLOWED:
     case SP_CODE_DENIED:

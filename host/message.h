@@ -47,6 +47,7 @@ enum sp_op {
     SP_OP_CLIENT_REMOVE,
     SP_OP_TOKEN_LIST,
     SP_OP_TOKEN_REVOKE,
+    SP_OP_TOKEN_RESUME,
     SP_OP_LEASE_LIST,
     SP_OP_LEASE_REVOKE,
     SP_OP_POLICY_RELOAD,
@@ -93,7 +94,7 @@ struct sp_message_call { /* proxy, check */
     bool stream;     /* the answer may come in several messages; then there is an id */
     uint32_t credit; /* how many of them to begin with */
 };
-struct sp_message_token { /* inspect, revoke, token.revoke */
+struct sp_message_token { /* inspect, revoke, token.* */
     struct sp_text token; /* .ptr NULL: root is given */
     uint8_t root[SP_TOKEN_ID_BYTES];
 };

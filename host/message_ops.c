@@ -154,7 +154,7 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
     [SP_OP_INSPECT] = {"inspect", SP_DOOR_CLIENT, "What a token may do, for its holder.",
                        FIELDS(inspect_fields),
                        "root, principal, scope, scope_text, narrow?, caveats, bind?, issued, "
-                       "expires, revoked?, expired"},
+                       "expires, revoked?, guard_hits?, guard_key?, suspended?, expired"},
     [SP_OP_REVOKE] = {"revoke", SP_DOOR_CLIENT,
                       "Revoke a token and all that were narrowed from it.",
                       FIELDS(revoke_fields), "root"},
@@ -194,6 +194,9 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
     [SP_OP_TOKEN_LIST] = {"token.list", SP_DOOR_ADMIN, "The tokens that the host knows.",
                           NO_FIELDS, "tokens"},
     [SP_OP_TOKEN_REVOKE] = {"token.revoke", SP_DOOR_ADMIN, "Revoke any token.",
+                            FIELDS(root_fields), "root"},
+    [SP_OP_TOKEN_RESUME] = {"token.resume", SP_DOOR_ADMIN,
+                            "Lift a token's suspension, and count from zero again.",
                             FIELDS(root_fields), "root"},
     [SP_OP_LEASE_LIST] = {"lease.list", SP_DOOR_ADMIN,
                           "The credentials that plugins minted upstream.", NO_FIELDS, "leases"},

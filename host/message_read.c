@@ -455,6 +455,7 @@ static bool read_op(struct request *r)
     case SP_OP_INSPECT:
     case SP_OP_REVOKE:
     case SP_OP_TOKEN_REVOKE:
+    case SP_OP_TOKEN_RESUME:
         return read_token(r);
     case SP_OP_KEY_CHECK:
     case SP_OP_KEY_ADD:

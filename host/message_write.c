@@ -279,12 +279,30 @@ sp_status sp_message_put_stored(struct sp_buf *buf, struct sp_text id, struct sp
 /* ---- tokens ---------------------------------------------------------------------------------
  */
 
+/* Answers that held a key, whose, and since when the token is suspended for it. */
+static size_t n_guard_fields(const struct sp_token_view *view)
+{
+    return (view->guard_hits > 0 ? 2u : 0u) + (view->suspended_ms > 0);
+}
+
+static void pair_guard_fields(struct sp_buf *buf, const struct sp_token_view *view)
+{
+    if (view->guard_hits > 0) {
+        sp_wire_pair_int(buf, "guard_hits", view->guard_hits);
+        pair_words(buf, "guard_key", view->guard_key);
+    }
+    if (view->suspended_ms > 0) {
+        sp_wire_pair_int(buf, "suspended", view->suspended_ms);
+    }
+}
+
 void sp_message_put_view(struct sp_buf *buf, struct sp_text id,
                          const struct sp_token_view *view)
 {
     put_head(
         buf, id, true,
-        (size_t)(8 + (view->narrow.len > 0) + (view->bind.len > 0) + (view->revoked_ms > 0)));
+        (size_t)(8 + (view->narrow.len > 0) + (view->bind.len > 0) + (view->revoked_ms > 0)) +
+            n_guard_fields(view));
     pair_hex(buf, "root", view->root, sizeof view->root);
     pair_words(buf, "principal", view->principal);
     pair_words(buf, "scope", view->scope_name);
@@ -301,6 +319,7 @@ void sp_message_put_view(struct sp_buf *buf, struct sp_text id,
     if (view->revoked_ms > 0) {
         sp_wire_pair_int(buf, "revoked", view->revoked_ms);
     }
+    pair_guard_fields(buf, view);
     sp_wire_pair_bool(buf, "expired", view->expired);
 }
 
@@ -462,7 +481,7 @@ void sp_message_list_token(struct sp_message_list *list, const struct sp_token_v
 {
     struct sp_buf *buf = &list->items;
     bool revoked = view->revoked_ms > 0, bound = view->bind.len > 0;
-    sp_wire_put_map(buf, (size_t)(5 + revoked + bound));
+    sp_wire_put_map(buf, (size_t)(5 + revoked + bound) + n_guard_fields(view));
     pair_hex(buf, "root", view->root, sizeof view->root);
     pair_words(buf, "principal", view->principal);
     pair_words(buf, "scope", view->scope_name);
@@ -471,6 +490,7 @@ void sp_message_list_token(struct sp_message_list *list, const struct sp_token_v
     if (revoked) {
         sp_wire_pair_int(buf, "revoked", view->revoked_ms);
     }
+    pair_guard_fields(buf, view);
     if (bound) {
         pair_words(buf, "bind", view->bind);
     }

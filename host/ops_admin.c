@@ -150,7 +150,8 @@ static void op_token_list(struct op *op)
     sp_exchange_reply(op->exchange);
 }
 
-static void on_revoked(void *user, sp_status status, const struct sp_error *err)
+/* Of token.revoke and token.resume. */
+static void on_root_done(void *user, sp_status status, const struct sp_error *err)
 {
     struct op *op = user;
     if (status) {
@@ -333,10 +334,13 @@ static void dispatch(struct op *op)
         break;
     case SP_OP_TOKEN_REVOKE:
         sp_engine_revoke(host->engine, sp_text_of(op->exchange->curve), true,
-                         (struct sp_text){NULL, 0}, m->as.token.root, on_revoked, op);
+                         (struct sp_text){NULL, 0}, m->as.token.root, on_root_done, op);
         break;
     case SP_OP_LEASE_LIST:
         op_lease_list(op);
+        break;
+    case SP_OP_TOKEN_RESUME:
+        sp_engine_resume(host->engine, m->as.token.root, op->by, on_root_done, op);
         break;
     case SP_OP_LEASE_REVOKE:
         op_lease_revoke(op);

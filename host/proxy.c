@@ -1,7 +1,10 @@
 #include "proxy.h"
 #include "trace.h"
 
+#include "redact.h"
+
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 
 /* One call under way; in the request's arena, so it ends with it. */
@@ -12,6 +15,8 @@ struct flight {
     struct sp_ticket *ticket;
     const struct sp_key *key;
     const struct sp_scope *scope;
+    const struct sp_redaction *redactions; /* what the answer must not hold */
+    size_t n_redactions;
     struct sp_plan_ref *plan;
     const struct sp_key *sent; /* key, or with the secrets of a lease in it */
     struct sp_lease *lease;    /* NULL: none is needed */
@@ -134,16 +139,20 @@ static void finish(struct flight *flight, struct sp_outcome *outcome,
     sp_engine_finish(flight->proxy->engine, flight->ticket, outcome, on_recorded, flight);
 }
 
-/* The call ends without an answer from upstream. */
+/* The call ends without an answer from upstream for the client. */
+static void end_without(struct flight *flight, struct sp_outcome *outcome, const char *reason)
+{
+    struct sp_decision *decision = &flight->decision;
+    decision->code = outcome->code;
+    decision->hint[0] = '\0';
+    (void)snprintf(decision->reason, sizeof decision->reason, "%s", reason);
+    finish(flight, outcome, &(struct sp_proxied){.refusal = decision});
+}
+
 static void give_up(struct flight *flight, enum sp_outcome_kind kind, enum sp_code code,
                     const char *reason)
 {
-    struct sp_decision *decision = &flight->decision;
-    decision->code = code;
-    decision->hint[0] = '\0';
-    (void)snprintf(decision->reason, sizeof decision->reason, "%s", reason);
-    finish(flight, &(struct sp_outcome){.kind = kind, .code = code},
-           &(struct sp_proxied){.refusal = decision});
+    end_without(flight, &(struct sp_outcome){.kind = kind, .code = code}, reason);
 }
 
 static bool on_stream_head(void *user, const struct sp_reply *reply)
@@ -180,25 +189,15 @@ static void finish_stream(struct flight *flight, const struct sp_reply *reply)
     struct sp_outcome outcome = {.kind = SP_OUTCOME_ANSWERED,
                                  .http_status = reply->http_status,
                                  .code = reply->code,
+                                 .held_key = reply->held_key,
                                  .bytes_in = reply->streamed_bytes,
                                  .upstream_us = reply->upstream_us};
     sp_engine_finish(flight->proxy->engine, flight->ticket, &outcome, on_recorded, flight);
 }
 
-static void on_reply(void *user, const struct sp_reply *reply)
+/* The upstream's answer goes on, whatever its status. */
+static void finish_answer(struct flight *flight, const struct sp_reply *reply)
 {
-    struct flight *flight = user;
-    list_remove(flight);
-    flight->unauthorized = reply->code == SP_CODE_OK && reply->http_status == 401;
-    if (reply->streamed) {
-        finish_stream(flight, reply);
-        return;
-    }
-    if (reply->code != SP_CODE_OK) {
-        give_up(flight, reply->sent ? SP_OUTCOME_UNKNOWN : SP_OUTCOME_NOT_SENT, reply->code,
-                reply->reason);
-        return;
-    }
     finish(flight,
            &(struct sp_outcome){
                .kind = SP_OUTCOME_ANSWERED,
@@ -215,13 +214,102 @@ static void on_reply(void *user, const struct sp_reply *reply)
            });
 }
 
+/* Without the headers that would speak of the bytes that were. False: out of memory. */
+static bool redact_headers(struct sp_arena *arena, struct sp_reply *reply)
+{
+    struct sp_header *headers = sp_arena_array(arena, reply->n_headers + 1, sizeof *headers);
+    size_t n = 0;
+    for (size_t i = 0; headers && i < reply->n_headers; i++) {
+        if (!sp_redact_stales(reply->headers[i].name)) {
+            headers[n++] = reply->headers[i];
+        }
+    }
+    reply->headers = headers;
+    reply->n_headers = n;
+    return headers != NULL;
+}
+
+/* What cannot be redacted does not go on. The engine keeps the redacted form, too. */
+static void finish_redacted(struct flight *flight, const struct sp_reply *reply)
+{
+    static const char part[] = "the scope redacts answers, and the upstream sent a part of one";
+    static const char no_json[] = "the scope redacts answers, and the upstream's is no JSON";
+    struct sp_reply redacted = *reply;
+    struct sp_buf body;
+    sp_buf_init(&body, reply->body.len + 1);
+    sp_status status = SP_OK;
+    if (reply->http_status == 206) {
+        status = SP_EDENIED;
+    } else if (reply->body.len > 0) {
+        status = sp_redact(flight->redactions, flight->n_redactions, reply->body, &body);
+    }
+    if (!status && !redact_headers(flight->call->call.arena, &redacted)) {
+        status = SP_ENOMEM;
+    }
+    if (status) {
+        give_up(flight, SP_OUTCOME_UNKNOWN, SP_CODE_RESPONSE_BLOCKED,
+                status == SP_EDENIED  ? part
+                : status == SP_EINVAL ? no_json
+                                      : "out of memory");
+    } else {
+        redacted.body = sp_buf_text(&body);
+        finish_answer(flight, &redacted);
+    }
+    if (body.ptr) {
+        sodium_memzero(body.ptr, body.room);
+    }
+    sp_buf_done(&body);
+}
+
+static void on_reply(void *user, const struct sp_reply *reply)
+{
+    struct flight *flight = user;
+    list_remove(flight);
+    flight->unauthorized = reply->code == SP_CODE_OK && reply->http_status == 401;
+    if (reply->streamed) {
+        finish_stream(flight, reply);
+        return;
+    }
+    if (reply->code != SP_CODE_OK) {
+        end_without(
+            flight,
+            &(struct sp_outcome){.kind = reply->sent ? SP_OUTCOME_UNKNOWN : SP_OUTCOME_NOT_SENT,
+                                 .code = reply->code,
+                                 .held_key = reply->held_key},
+            reply->reason);
+        return;
+    }
+    if (flight->n_redactions > 0) {
+        finish_redacted(flight, reply);
+        return;
+    }
+    finish_answer(flight, reply);
+}
+/* A part of an answer cannot be redacted, so nobody asks for one. */
+static void drop_ranges(struct flight *flight)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < flight->n_headers; i++) {
+        if (sp_redact_carves(flight->headers[i].name)) {
+            flight->dropped[flight->n_dropped++] = flight->headers[i].name;
+        } else {
+            flight->headers[n++] = flight->headers[i];
+        }
+    }
+    flight->n_headers = n;
+}
+
 static void send_call(struct flight *flight)
 {
     const struct sp_request *request = flight->call->call.request;
     const struct sp_plan_ref *plan = flight->plan;
-    if (!sp_ticket_alive(flight->ticket)) {
-        give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_TOKEN_REVOKED,
-                "the token was revoked or expired before the call was sent");
+    enum sp_code life = sp_ticket_life(flight->ticket);
+    if (life != SP_CODE_OK) {
+        give_up(flight, SP_OUTCOME_NOT_SENT,
+                life == SP_CODE_TOKEN_SUSPENDED ? life : SP_CODE_TOKEN_REVOKED,
+                life == SP_CODE_TOKEN_SUSPENDED
+                    ? "the token was suspended before the call was sent"
+                    : "the token was revoked or expired before the call was sent");
         return;
     }
     /* The last look before the key goes out: a rule cannot have sent it to another host, since
@@ -240,6 +328,10 @@ static void send_call(struct flight *flight)
     }
     sp_headers_pass(request, plan->provider->manifest, flight->scope, flight->headers,
                     &flight->n_headers, flight->dropped, &flight->n_dropped);
+    bool redacts = flight->n_redactions > 0;
+    if (redacts) {
+        drop_ranges(flight);
+    }
     const struct sp_text root = {(const char *)flight->decision.root,
                                  sizeof flight->decision.root};
     if (sp_headers_idempotency(arena, plan->provider->manifest, root, flight->call->call.id,
@@ -252,7 +344,8 @@ static void send_call(struct flight *flight)
                           .request = request,
                           .headers = flight->headers,
                           .n_headers = flight->n_headers,
-                          .stream = flight->call->stream ? &egress_stream : NULL};
+                          .stream = flight->call->stream && !redacts ? &egress_stream : NULL,
+                          .refuses_events = redacts};
     struct sp_error why = {""};
     flight->sent_ns = uv_hrtime();
     sp_status status =
@@ -318,6 +411,8 @@ static void on_begun(void *user, const struct sp_admission *admission)
     flight->ticket = admission->ticket;
     flight->key = admission->key;
     flight->scope = admission->scope;
+    flight->redactions = admission->redactions;
+    flight->n_redactions = admission->n_redactions;
     sp_providers_plan(flight->proxy->providers, flight->key, on_plan, flight);
 }
 

@@ -64,8 +64,8 @@ void sp_proxy_start(struct sp_proxy *proxy, struct sp_proxy_call *call);
 void sp_proxy_resume(struct sp_proxy_call *call);
 void sp_proxy_abandon(struct sp_proxy_call *call);
 
-/* Cut the calls under way whose token was revoked or has expired: to be called every so often,
- * and after a revocation. */
+/* Cut the calls under way whose token was revoked, suspended or has expired: to be called every
+ * so often, and after a revocation. */
 void sp_proxy_cut(struct sp_proxy *proxy);
 
 #endif

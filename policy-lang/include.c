@@ -148,6 +148,21 @@ static bool insists_within(const struct sp_scope *outer, const struct sp_scope *
     return all;
 }
 
+/* Whatever the wider one takes out of an answer, the narrower does, too. That holds for every
+ * answer, since no rule is asked. */
+static bool redactions_within(const struct sp_scope *outer, const struct sp_scope *inner)
+{
+    bool all = true;
+    for (size_t o = 0; o < outer->n_redactions && all; o++) {
+        all = false;
+        for (size_t i = 0; i < inner->n_redactions && !all; i++) {
+            all = sp_redaction_covered(&outer->redactions[o].public,
+                                       &inner->redactions[i].public);
+        }
+    }
+    return all;
+}
+
 static enum sp_inclusion check_allow(struct proof *p, const struct sp_rule *allow)
 {
     const struct sp_scope *outer = p->outer;
@@ -199,6 +214,8 @@ static enum sp_inclusion check_settings(struct proof *p, bool inherits)
         fault = "it only observes, unlike"; /* what it denies is let through */
     } else if (!inherits && !insists_within(outer, inner)) {
         fault = "it does not insist on all settings that are insisted on by";
+    } else if (!inherits && !redactions_within(outer, inner)) {
+        fault = "it does not redact all that is redacted by";
     } else if (!inherits && outer->ttl_ms && !inner->ttl_ms) {
         fault = "it states no ttl, unlike";
     } else if (!inherits && outer->rate.count && !inner->rate.count) {

@@ -254,6 +254,20 @@ size_t sp_scope_n_keys(const struct sp_scope *scope)
     return scope->n_keys;
 }
 
+const struct sp_redaction *sp_scope_redaction(const struct sp_scope *scope, size_t i)
+{
+    return i < scope->n_redactions ? &scope->redactions[i].public : NULL;
+}
+
+bool sp_redaction_covered(const struct sp_redaction *first, const struct sp_redaction *by)
+{
+    bool covered = by->n_names <= first->n_names;
+    for (size_t i = 0; covered && i < by->n_names; i++) {
+        covered = sp_text_eq_fold(first->names[i], by->names[i]);
+    }
+    return covered;
+}
+
 struct sp_text sp_scope_key(const struct sp_scope *scope, size_t i)
 {
     return scope->key_list[i];

@@ -154,6 +154,19 @@ struct sp_text sp_scope_key(const struct sp_scope *scope, size_t i);
  * there is none of that number. */
 bool sp_scope_insist(const struct sp_scope *scope, size_t i, struct sp_text *ret_name,
                      struct sp_text *ret_value);
+/* `redact {customer.email}`: a field that is taken out of each answer, as the names from the
+ * root of its JSON. Of a scope or caveat, in order; NULL where there is none of that number. */
+struct sp_redaction {
+    const struct sp_text *names;
+    size_t n_names; /* 1 to SP_REDACTION_NAMES_MAX, each of 1 to SP_REDACTION_NAME_MAX_BYTES */
+};
+enum { SP_REDACTION_NAMES_MAX = 16, SP_REDACTION_NAME_MAX_BYTES = 128 };
+const struct sp_redaction *sp_scope_redaction(const struct sp_scope *scope, size_t i);
+/* Append it as it is written: customer.email. */
+void sp_redaction_print(const struct sp_redaction *redaction, struct sp_buf *buf);
+/* Whether what the first takes out is gone once the second has been: the second's names are the
+ * first's, or the beginning of them; letters of ASCII in either case. */
+bool sp_redaction_covered(const struct sp_redaction *first, const struct sp_redaction *by);
 uint64_t sp_scope_ttl_ms(const struct sp_scope *scope);   /* 0: the host's default */
 uint64_t sp_scope_until_ms(const struct sp_scope *scope); /* caveats: wall time; 0: none */
 struct sp_rate sp_scope_rate(const struct sp_scope *scope);

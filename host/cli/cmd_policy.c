@@ -221,6 +221,16 @@ static int explain(const struct cli *cli, const struct sp_scope *scope, struct s
         put(&out, ",\"detail\":", sp_text_of(verdict.detail));
         sp_buf_add_str(&out, ",\"rules\":");
         sp_scope_explain_json(scope, request, &out);
+        const struct sp_redaction *one;
+        sp_buf_add_str(&out, ",\"redacts\":[");
+        for (size_t i = 0; (one = sp_scope_redaction(scope, i)); i++) {
+            struct sp_buf name;
+            sp_buf_init(&name, OUTPUT_MAX_BYTES);
+            sp_redaction_print(one, &name);
+            put(&out, i ? "," : "", sp_buf_text(&name));
+            sp_buf_done(&name);
+        }
+        sp_buf_add_byte(&out, ']');
         if (!verdict.allowed) {
             nearest_as_json(&nearest, &out);
         }

@@ -1,4 +1,5 @@
-/* token issue, list, inspect, narrow, revoke. A token comes by file or standard input. */
+/* token issue, list, inspect, narrow, revoke, resume. A token comes by file or standard input.
+ */
 #include "cli.h"
 
 #include "json_scope.h"
@@ -110,8 +111,8 @@ static int run_issue(struct cli *cli, int argc, char **argv)
 
 static int run_list(struct cli *cli, int argc, char **argv)
 {
-    static const char *const columns[] = {"root",   "principal", "scope",
-                                          "issued", "expires",   "revoked"};
+    static const char *const columns[] = {"root",    "principal", "scope",     "issued",
+                                          "expires", "revoked",   "suspended", "guard_key"};
     struct cli_list args;
     if (!cli_args(argc, argv, NULL, 0, 0, 0, &args)) {
         return CLI_USAGE;
@@ -150,6 +151,22 @@ static int token_op(struct cli *cli, const char *op, const char *path)
     return result;
 }
 
+static int root_op(struct cli *cli, bool admin, const char *op, struct sp_text root)
+{
+    struct sp_buf request;
+    struct cli_answer answer;
+    sp_buf_init(&request, 1024);
+    cli_request(&request, op, 1);
+    sp_wire_pair_str(&request, "root", root);
+    int result = ask(cli, admin, &request, &answer);
+    if (result == CLI_YES) {
+        cli_show(cli, &answer, NULL, NULL, 0);
+    }
+    cli_answer_done(&answer);
+    sp_buf_done(&request);
+    return result;
+}
+
 static int run_inspect(struct cli *cli, int argc, char **argv)
 {
     const char *path = "-";
@@ -171,18 +188,42 @@ static int run_revoke(struct cli *cli, int argc, char **argv)
     }
     /* By id: with a client's key as its principal, else as an administrator. */
     bool admin = cli->key_file == NULL;
-    struct sp_buf request;
-    struct cli_answer answer;
-    sp_buf_init(&request, 1024);
-    cli_request(&request, admin ? "token.revoke" : "revoke", 1);
-    sp_wire_pair_str(&request, "root", sp_text_of(args.items[0]));
-    int result = ask(cli, admin, &request, &answer);
-    if (result == CLI_YES) {
-        cli_show(cli, &answer, NULL, NULL, 0);
+    return root_op(cli, admin, admin ? "token.revoke" : "revoke", sp_text_of(args.items[0]));
+}
+
+/* A token names its root itself: the administrator's host need not see it. */
+static int resume_token(struct cli *cli, const char *path)
+{
+    struct sp_arena arena;
+    struct sp_buf text;
+    struct sp_token token;
+    char root[2 * SP_TOKEN_ID_BYTES + 1];
+    int result = CLI_USAGE;
+    sp_arena_init(&arena, 1 << 20);
+    sp_buf_init(&text, SP_TOKEN_MAX_BYTES + 2);
+    if (!cli_read_secret(path, "Token", &text)) {
+        result = CLI_USAGE;
+    } else if (sp_token_parse(&arena, sp_buf_text(&text), &token)) {
+        (void)cli_error(CLI_USAGE, "that is no token");
+    } else {
+        sp_hex_encode(token.id, sizeof token.id, root);
+        sodium_memzero(&token, sizeof token);
+        result = root_op(cli, true, "token.resume", sp_text_of(root));
     }
-    cli_answer_done(&answer);
-    sp_buf_done(&request);
+    cli_wipe(&text);
+    sp_arena_done(&arena);
     return result;
+}
+
+static int run_resume(struct cli *cli, int argc, char **argv)
+{
+    const char *path = "-";
+    struct cli_list args;
+    if (!cli_args(argc, argv, CLI_OPTIONS({"token-file", &path, NULL, NULL}), 0, 1, &args)) {
+        return CLI_USAGE;
+    }
+    return args.n ? root_op(cli, true, "token.resume", sp_text_of(args.items[0]))
+                  : resume_token(cli, path);
 }
 
 /* ---- narrow: offline, the host is not asked ------------------------------------------------
@@ -239,5 +280,11 @@ const struct cli_command cli_token_commands[] = {
      "TEXT is rules of the scope language and at most one `until TIME`.\n", run_narrow},
     {"token", "revoke", "[ROOT | --token-file FILE]", "Revoke a token and all made from it",
      "By the token itself (FILE or standard input), or by its root id.\n", run_revoke},
+    {"token", "resume", "[ROOT | --token-file FILE]",
+     "Lift a token's suspension (as an administrator)",
+     "A token is suspended when three answers to its calls held the key. The token is read "
+     "from\n"
+     "FILE or standard input and is not sent; or name its root id, as `token list` shows it.\n",
+     run_resume},
     {0},
 };

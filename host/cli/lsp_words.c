@@ -16,6 +16,9 @@ static const struct {
     {"insist",
      "`insist livemode = false`: what a setting of each key has to be, whenever it is "
      "used; a key that was rotated to another kind is refused."},
+    {"redact",
+     "`redact {email, customer.phone}`: fields that are taken out of the JSON of every "
+     "answer; one that is no JSON is withheld."},
     {"ttl", "`ttl 4h`: how long a token lives at most."},
     {"rate",
      "`rate 30/min burst 5`: of the whole scope above the rules, of one rule behind it."},
@@ -160,9 +163,9 @@ static void of_scope(const struct sp_context *c, struct lsp_words *words)
         PUT(words, "observe", "enforce");
     } else if (sp_text_eq(c->last, c->statement) && c->last.len > 0 && c->last.ptr[0] == '@') {
         PUT(words, "allow", "deny");
-    } else if (!IS(c->last, "key", "insist", "ttl", "rate", "/")) {
-        PUT(words, "key", "insist", "ttl", "rate", "budget", "escalates", "mode", "allow",
-            "deny", "expect");
+    } else if (!IS(c->last, "key", "insist", "redact", "ttl", "rate", "/")) {
+        PUT(words, "key", "insist", "redact", "ttl", "rate", "budget", "escalates", "mode",
+            "allow", "deny", "expect");
         if (is_url(c->last)) {
             PUT(words, "where");
         }

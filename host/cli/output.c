@@ -136,7 +136,8 @@ void cli_print_text(struct sp_text text)
 
 static bool is_time(struct sp_text name)
 {
-    static const char *const times[] = {"issued", "expires", "revoked", "created", "rotated"};
+    static const char *const times[] = {"issued",    "expires", "revoked",
+                                        "suspended", "created", "rotated"};
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
         if (sp_text_is(name, times[i])) {
             return true;

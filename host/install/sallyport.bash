@@ -10,7 +10,7 @@ _sallyport() {
     case $noun in
     key) word='add list show test rotate set remove' ;;
     client) word='keygen add list remove' ;;
-    token) word='issue list inspect narrow revoke' ;;
+    token) word='issue list inspect narrow revoke resume' ;;
     policy) word='blast check diff explain fmt lsp replay test' ;;
     plugin) word='list check pin' ;;
     lease) word='list revoke' ;;

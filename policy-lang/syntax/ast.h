@@ -16,6 +16,7 @@ enum {
     AST_PARAMS_MAX = 32, /* of one scope */
     AST_KEYS_MAX = 256,  /* of one scope */
     AST_INSISTS_MAX = 16,
+    AST_REDACTIONS_MAX = 64, /* of one scope */
     AST_LETS_MAX = 1000,
     AST_SCOPES_MAX = 10000,
     AST_IDENTITIES_MAX = 10000,
@@ -154,6 +155,11 @@ struct insist { /* what a setting of every key that is used has to be */
     struct insist *next;
 };
 
+struct redaction {              /* a field that answers do not hold */
+    struct sp_redaction public; /* first: what others hold is a pointer to it */
+    struct sp_span span;
+};
+
 struct sp_scope {
     struct sp_text name;
     struct sp_span span;
@@ -163,6 +169,8 @@ struct sp_scope {
     size_t n_keys;
     struct sp_text *key_list, *param_list; /* the same as arrays */
     struct insist *insists, *last_insist;
+    struct redaction *redactions;
+    size_t n_redactions, redactions_room;
     uint64_t ttl_ms, until_ms;
     bool has_ttl;
     struct sp_rate rate;

@@ -44,6 +44,30 @@ static void check_insists(struct checker *c, const struct sp_scope *scope,
     }
 }
 
+/* One field of another takes nothing more out: its author means something else. */
+static void check_redactions(struct checker *c, const struct sp_scope *scope)
+{
+    struct sp_buf name, other;
+    char rooms[2][160];
+    for (size_t i = 0; i < scope->n_redactions; i++) {
+        for (size_t j = 0; j < scope->n_redactions; j++) {
+            const struct redaction *one = &scope->redactions[i], *by = &scope->redactions[j];
+            bool both = sp_redaction_covered(&by->public, &one->public);
+            if (i == j || !sp_redaction_covered(&one->public, &by->public) || (both && i < j)) {
+                continue;
+            }
+            sp_buf_over(&name, rooms[0], sizeof rooms[0]);
+            sp_buf_over(&other, rooms[1], sizeof rooms[1]);
+            sp_redaction_print(&one->public, &name);
+            sp_redaction_print(&by->public, &other);
+            sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E126", one->span, "keep one of them",
+                         "%.*s is taken out already, by %.*s", (int)name.len, name.ptr,
+                         (int)other.len, other.ptr);
+            break;
+        }
+    }
+}
+
 static void check_insists_once(struct checker *c, const struct sp_scope *scope)
 {
     for (const struct insist *one = scope->insists; one; one = one->next) {
@@ -59,6 +83,7 @@ static void check_insists_once(struct checker *c, const struct sp_scope *scope)
 static void check_keys(struct checker *c, const struct sp_scope *scope)
 {
     check_insists_once(c, scope);
+    check_redactions(c, scope);
     if (scope->n_keys == 0) {
         check_error(c, "E120", scope->span, "key KEY-ID", "no key is named by scope",
                     scope->name);

@@ -84,9 +84,9 @@ static bool begins(const struct reading *r, const struct piece *piece)
 {
     static const char *const of_file[] = {"sallyport", "let",    "use",
                                           "scope",     "client", "principal"};
-    static const char *const of_block[] = {"key",  "ttl",   "rate",      "budget",
-                                           "mode", "allow", "deny",      "expect",
-                                           "may",  "curve", "escalates", "insist"};
+    static const char *const of_block[] = {"key",       "ttl",    "rate",   "budget", "mode",
+                                           "allow",     "deny",   "expect", "may",    "curve",
+                                           "escalates", "insist", "redact"};
     if (r->depth > 0) {
         return false;
     }

@@ -49,8 +49,8 @@ void parser_begin(struct parser *p)
 static bool begins_statement(const struct parser *p)
 {
     static const char *const words[] = {
-        "let",    "use",  "scope", "client", "principal", "key",   "ttl", "rate",
-        "budget", "mode", "allow", "deny",   "expect",    "until", "may", "curve"};
+        "let",  "use",   "scope", "client", "principal", "key", "ttl",   "rate",  "budget",
+        "mode", "allow", "deny",  "expect", "until",     "may", "curve", "redact"};
     if (p->token.kind == TOKEN_LABEL) {
         return true;
     }

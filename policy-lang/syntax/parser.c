@@ -158,7 +158,7 @@ static bool parse_setting(struct parser *p, struct sp_scope *scope)
     bool late = scope->first_rule != NULL && !parser_is(p, "rate") && !parser_is(p, "budget");
     if (late) {
         sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E045", span, "move it above the rules",
-                     "key, insist, ttl and mode come before the first rule");
+                     "key, insist, redact, ttl and mode come before the first rule");
     }
     if (parser_take(p, "key")) {
         do {
@@ -185,6 +185,9 @@ static bool parse_setting(struct parser *p, struct sp_scope *scope)
     if (parser_take(p, "insist")) {
         return parse_insist(p, scope);
     }
+    if (parser_take(p, "redact")) {
+        return parse_redactions(p, scope);
+    }
     if (scope->last_rule && scope->last_rule->denies) {
         sp_diags_add(p->diags, SP_SEVERITY_ERROR, "E047", span,
                      "put it behind an allow, or above the rules for the whole scope",
@@ -200,7 +203,8 @@ static bool parse_setting(struct parser *p, struct sp_scope *scope)
 static bool parse_scope_statement(struct parser *p, struct sp_scope *scope)
 {
     if (parser_is(p, "key") || parser_is(p, "ttl") || parser_is(p, "mode") ||
-        parser_is(p, "rate") || parser_is(p, "budget") || parser_is(p, "insist")) {
+        parser_is(p, "rate") || parser_is(p, "budget") || parser_is(p, "insist") ||
+        parser_is(p, "redact")) {
         return parse_setting(p, scope);
     }
     if (parser_is(p, "escalates")) {
@@ -217,10 +221,11 @@ static bool parse_scope_statement(struct parser *p, struct sp_scope *scope)
     if (p->token.kind == TOKEN_LABEL || parser_is(p, "allow") || parser_is(p, "deny")) {
         return parse_rule(p, scope);
     }
-    static const char *const words[] = {"key",  "ttl",    "rate",   "mode",      "allow",
-                                        "deny", "expect", "budget", "escalates", "insist"};
-    return parser_error_near(p, "E040", words, 10,
-                             "key insist ttl rate budget mode allow deny expect",
+    static const char *const words[] = {"key",    "ttl",       "rate",   "mode",
+                                        "allow",  "deny",      "expect", "budget",
+                                        "redact", "escalates", "insist"};
+    return parser_error_near(p, "E040", words, sizeof words / sizeof *words,
+                             "key insist redact ttl rate budget mode allow deny expect",
                              "a statement of a scope belongs here");
 }
 
@@ -406,18 +411,21 @@ bool ast_parse_caveat(struct sp_policy *policy, const struct sp_source *source,
         if (parser_is(&p, "until")) {
             parser_advance(&p);
             (void)parse_until(&p, &scope->until_ms);
+        } else if (parser_take(&p, "redact")) {
+            (void)parse_redactions(&p, scope);
         } else if (p.token.kind == TOKEN_LABEL || parser_is(&p, "allow") ||
                    parser_is(&p, "deny")) {
             (void)parse_rule(&p, scope);
         } else {
             (void)parser_error(
-                &p, "E070", "allow, deny or until",
-                "a caveat holds rules and a time and nothing else; a rule belongs "
+                &p, "E070", "allow, deny, redact or until",
+                "a caveat holds rules, redactions and a time and nothing else; a rule belongs "
                 "here");
         }
     }
-    if (scope && !scope->first_rule && !scope->until_ms && diags->n_errors == 0) {
-        (void)parser_error(&p, "E070", "allow, deny or until",
+    if (scope && !scope->first_rule && !scope->until_ms && !scope->n_redactions &&
+        diags->n_errors == 0) {
+        (void)parser_error(&p, "E070", "allow, deny, redact or until",
                            "a caveat restricts something; "
                            "a rule or a time belongs here");
     }

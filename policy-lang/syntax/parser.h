@@ -65,6 +65,8 @@ bool parser_error_near(struct parser *p, const char *code, const char *const *wo
 bool parse_until(struct parser *p, uint64_t *ret_until_ms);
 /* What stands behind `client` and `principal`. */
 bool parse_identity(struct parser *p, bool principal);
+/* { field, … } behind `redact`: what answers do not hold. */
+bool parse_redactions(struct parser *p, struct sp_scope *scope);
 /* What stands behind `rate` and `budget`; what is there already is an error. */
 bool parse_rate(struct parser *p, struct sp_rate *ret_rate);
 bool parse_budget(struct parser *p, struct budget **ret_budget);

@@ -140,6 +140,14 @@ void ast_print_field(const struct field *f, struct sp_buf *buf)
     }
 }
 
+void sp_redaction_print(const struct sp_redaction *redaction, struct sp_buf *buf)
+{
+    for (size_t i = 0; i < redaction->n_names; i++) {
+        sp_buf_add_str(buf, i ? "." : "");
+        print_name(redaction->names[i], buf);
+    }
+}
+
 static void print_constant(const struct constant *c, struct sp_buf *buf)
 {
     switch (c->kind) {
@@ -333,6 +341,12 @@ void sp_scope_print(const struct sp_scope *scope, struct sp_buf *buf)
         sp_buf_add_str(buf, " = ");
         ast_print_string(insist->value, buf);
         sp_buf_add_byte(buf, '\n');
+    }
+    for (size_t i = 0; i < scope->n_redactions; i++) {
+        const struct sp_redaction *one = &scope->redactions[i].public;
+        sp_buf_add_str(buf, i ? ", " : "  redact {");
+        sp_redaction_print(one, buf);
+        sp_buf_add_str(buf, i + 1 < scope->n_redactions ? "" : "}\n");
     }
     if (scope->has_ttl) {
         sp_buf_addf(buf, "  ttl %" PRIu64 "ms\n", scope->ttl_ms);

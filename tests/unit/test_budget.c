@@ -242,8 +242,11 @@ static void an_older_store_is_upgraded(void **state)
     sqlite3 *db = NULL;
     sp_store_close(w->store);
     assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
-    exec(db, "DROP TABLE budgets; DROP TABLE leases; DROP TABLE lease_users;"
-             "PRAGMA user_version = 1");
+    exec(db,
+         "DROP TABLE budgets; DROP TABLE leases; DROP TABLE lease_users;"
+         "ALTER TABLE tokens DROP COLUMN guard_hits; ALTER TABLE tokens DROP COLUMN guard_key;"
+         "ALTER TABLE tokens DROP COLUMN suspended_ms;"
+         "PRAGMA user_version = 1");
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     open_store(w);
     assert_true(take(w, 1, HOUR, 1, START_MS));

@@ -410,6 +410,79 @@ static void what_a_scope_insists_on_is_told_in_order(void **state)
     assert_false(sp_scope_insist(s, 3, &name, &value));
 }
 
+/* ---- what answers do not hold -------------------------------------------------------- */
+
+static bool is_redaction(const struct sp_scope *scope, size_t i, const char *text)
+{
+    struct sp_buf buf;
+    char room[64];
+    sp_buf_over(&buf, room, sizeof room);
+    sp_redaction_print(sp_scope_redaction(scope, i), &buf);
+    return sp_text_is(sp_buf_text(&buf), text);
+}
+
+static void redactions_are_told_in_order_and_survive_freezing(void **state)
+{
+    struct kit *kit = *state;
+    struct sp_scope *frozen = NULL;
+    struct sp_error err;
+    assert_int_equal(
+        kit_compile_in(kit, NULL,
+                       SP_TEXT("sallyport 1\nscope s { key k ttl 1h redact {b.c, "
+                               "\"odd name\".\"x\\\"y\"} redact {a} allow GET " H "/a }")),
+        SP_OK);
+    assert_int_equal(sp_scope_freeze(sp_policy_scope(kit->policy, 0), NULL, 0, &frozen, &err),
+                     SP_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct sp_scope *s = i ? frozen : sp_policy_scope(kit->policy, 0);
+        assert_true(is_redaction(s, 0, "b.c"));
+        assert_true(is_redaction(s, 1, "\"odd name\".\"x\\\"y\""));
+        assert_true(is_redaction(s, 2, "a"));
+        assert_null(sp_scope_redaction(s, 3));
+    }
+    sp_scope_free(frozen);
+}
+
+static void a_caveat_redacts_alone_or_beside_rules_and_within_limits(void **state)
+{
+    (void)state;
+    struct sp_scope *caveat = NULL;
+    struct sp_error err;
+    static const char *const good[] = {"redact {a}", "redact {a.b} allow GET " H "/a",
+                                       "allow GET " H "/a redact {a}",
+                                       "until \"2030-01-01T00:00:00Z\" redact {a}"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_int_equal(sp_caveat_parse(sp_text_of(good[i]), &caveat, &err), SP_OK);
+        assert_non_null(sp_scope_redaction(caveat, 0));
+        sp_scope_free(caveat);
+    }
+    assert_int_equal(sp_caveat_parse(SP_TEXT("redact {}"), &caveat, &err), SP_EINVAL);
+    struct sp_buf text;
+    sp_buf_init(&text, 10000);
+    sp_buf_add_str(&text, "redact {n0");
+    for (unsigned n = 1; n < 64; n++) {
+        sp_buf_addf(&text, ", n%u", n);
+    }
+    size_t len = text.len;
+    sp_buf_add_str(&text, "}");
+    assert_int_equal(sp_caveat_parse(sp_buf_text(&text), &caveat, &err), SP_OK);
+    sp_scope_free(caveat);
+    text.len = len;
+    sp_buf_add_str(&text, ", n64}");
+    assert_int_equal(sp_caveat_parse(sp_buf_text(&text), &caveat, &err), SP_EINVAL);
+    assert_non_null(strstr(err.text, "fewer redactions"));
+    sp_buf_reset(&text);
+    for (unsigned len_of_name = 128; len_of_name <= 129; len_of_name++) {
+        sp_buf_reset(&text);
+        sp_buf_addf(&text, "redact {%0*d}", (int)len_of_name, 0);
+        memset(text.ptr + 8, 'n', len_of_name);
+        assert_int_equal(sp_caveat_parse(sp_buf_text(&text), &caveat, &err),
+                         len_of_name == 128 ? SP_OK : SP_EINVAL);
+        sp_scope_free(len_of_name == 128 ? caveat : NULL);
+    }
+    sp_buf_done(&text);
+}
+
 /* ---- catalogues, whole ----------------------------------------------------------------
  */
 
@@ -569,6 +642,8 @@ int main(void)
         kit_test(more_graphql_actions_than_can_be_told_are_an_error),
         kit_test(a_key_has_to_be_what_its_scope_insists_on),
         kit_test(what_a_scope_insists_on_is_told_in_order),
+        kit_test(redactions_are_told_in_order_and_survive_freezing),
+        kit_test(a_caveat_redacts_alone_or_beside_rules_and_within_limits),
         kit_test(catalogues_without_end_are_looked_at_in_part),
         kit_test(T64_the_json_form_gets_the_denies_of_its_own_keys),
         kit_test(a_policy_has_only_so_many_files),

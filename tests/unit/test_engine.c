@@ -523,25 +523,147 @@ static void T13_nothing_begins_after_a_revocation_and_none_is_undone(void **stat
     assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_REVOKED);
 }
 
+/* The world's token, narrowed to what it may do anyway. */
+static void become_child(struct world *w)
+{
+    struct sp_arena arena;
+    struct sp_token token;
+    struct sp_buf text;
+    sp_arena_init(&arena, 1 << 20);
+    sp_buf_init(&text, 4000);
+    assert_int_equal(sp_token_parse(&arena, sp_text_of(w->token), &token), SP_OK);
+    assert_int_equal(sp_token_narrow(&token, SP_TEXT("allow GET https://api.example/**"), NULL),
+                     SP_OK);
+    sp_token_print(&token, &text);
+    memcpy(w->token, text.ptr, text.len + 1);
+    sp_buf_done(&text);
+    sp_arena_done(&arena);
+}
+
+static enum sp_code check_child(struct world *w)
+{
+    char parent[sizeof w->token];
+    memcpy(parent, w->token, sizeof parent);
+    become_child(w);
+    enum sp_code code = check(w, "GET", URL, NULL, AGENT);
+    memcpy(w->token, parent, sizeof parent);
+    return code;
+}
+
+/* A call whose answer held the key. */
+static void be_hit(struct world *w, const char *id)
+{
+    struct calling *c = calling(w->token, "GET", URL, NULL, id, AGENT);
+    struct sp_outcome outcome = {
+        .kind = SP_OUTCOME_UNKNOWN, .code = SP_CODE_RESPONSE_BLOCKED, .held_key = true};
+    w->n_called = 0;
+    sp_engine_begin(w->engine, &c->call, on_begun, w);
+    await(w, 1);
+    assert_int_equal(w->decision.code, SP_CODE_OK);
+    sp_engine_finish(w->engine, w->ticket, &outcome, on_done, w);
+    await(w, 2); /* durable */
+    forget(c);
+}
+
+static void resume(struct world *w, sp_status expected)
+{
+    w->n_called = 0;
+    sp_engine_resume(w->engine, w->root, SP_TEXT("admin"), on_done, w);
+    await(w, 1);
+    assert_int_equal(w->status, expected);
+}
+
+static void run_sql(const struct world *w, const char *text)
+{
+    char path[128];
+    sqlite3 *db;
+    (void)snprintf(path, sizeof path, "%s/store.db", w->folder);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void T30_the_third_answer_that_held_the_key_suspends_the_root(void **state)
+{
+    struct world *w = *state;
+    char other[sizeof w->token];
+    issue_open(w, 0);
+    memcpy(other, w->token, sizeof other);
+    issue_open(w, 0);
+    be_hit(w, "");
+    be_hit(w, "an-id");
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_OK);
+    reopen(w); /* the two are remembered */
+    struct calling *running = calling(w->token, "GET", URL, NULL, "", AGENT);
+    w->n_called = 0;
+    sp_engine_begin(w->engine, &running->call, on_begun, w);
+    await(w, 1);
+    struct sp_ticket *ticket = w->ticket;
+    be_hit(w, "");
+    assert_int_equal(sp_ticket_life(ticket), SP_CODE_TOKEN_SUSPENDED); /* it is cut off */
+    struct sp_outcome late = {.kind = SP_OUTCOME_UNKNOWN, .held_key = true};
+    w->n_called = 0;
+    sp_engine_finish(w->engine, ticket, &late, on_done, w); /* the fourth changes nothing */
+    await(w, 1);
+    forget(running);
+    for (unsigned opened = 0; opened < 2; opened++) {
+        assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_SUSPENDED);
+        assert_int_equal(call_with(w, URL, "an-id", "x"), SP_CODE_TOKEN_SUSPENDED);
+        assert_int_equal(check_child(w), SP_CODE_TOKEN_SUSPENDED);
+        reopen(w);
+    }
+    /* Nobody else's is; nor is it named to whom does not hold it. */
+    char mine[sizeof other];
+    memcpy(mine, w->token, sizeof mine);
+    memcpy(w->token, other, sizeof other);
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_OK);
+    memcpy(w->token, mine, sizeof mine);
+    w->token[strlen(w->token) - 2] ^= 1;
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_INVALID);
+    memcpy(w->token, mine, sizeof mine);
+    /* Lifted, and three more are needed again. */
+    resume(w, SP_OK);
+    be_hit(w, "");
+    be_hit(w, "");
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_OK);
+    reopen(w);
+    be_hit(w, "");
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_SUSPENDED);
+    resume(w, SP_OK);
+    resume(w, SP_OK); /* again is no error */
+    w->root[0] ^= 1;
+    resume(w, SP_ENOENT);
+}
+
+static void T30_a_suspension_taken_out_of_the_store_is_still_in_the_audit(void **state)
+{
+    struct world *w = *state;
+    issue_open(w, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        be_hit(w, "");
+    }
+    sp_engine_close(w->engine);
+    run_sql(w, "UPDATE tokens SET suspended_ms = 0, guard_hits = 0");
+    open_engine(w);
+    set_policy(w);
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_SUSPENDED);
+    resume(w, SP_OK);
+    reopen(w); /* the audit has the end of it, too */
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_OK);
+    sp_engine_close(w->engine);
+    run_sql(w, "UPDATE tokens SET suspended_ms = 1");
+    open_engine(w); /* what the store says is not lifted by an older record */
+    set_policy(w);
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_SUSPENDED);
+}
+
 static void T15_neither_fresh_tokens_nor_children_nor_a_restart_multiply_a_rate(void **state)
 {
     struct world *w = *state;
     for (int i = 0; i < 5; i++) {
         issue_s(w);
-        if (i == 2) { /* a child */
-            struct sp_arena arena;
-            struct sp_token token;
-            struct sp_buf text;
-            sp_arena_init(&arena, 1 << 20);
-            sp_buf_init(&text, 4000);
-            assert_int_equal(sp_token_parse(&arena, sp_text_of(w->token), &token), SP_OK);
-            assert_int_equal(
-                sp_token_narrow(&token, SP_TEXT("allow GET https://api.example/**"), NULL),
-                SP_OK);
-            sp_token_print(&token, &text);
-            memcpy(w->token, text.ptr, text.len + 1);
-            sp_buf_done(&text);
-            sp_arena_done(&arena);
+        if (i == 2) {
+            become_child(w);
         }
         assert_int_equal(call(w, URL), SP_CODE_OK);
     }
@@ -701,6 +823,8 @@ int main(void)
         TEST(T12_life_is_exact_to_one_millisecond),
         TEST(T12_T14_an_edited_row_is_a_forged_token),
         TEST(T13_nothing_begins_after_a_revocation_and_none_is_undone),
+        TEST(T30_the_third_answer_that_held_the_key_suspends_the_root),
+        TEST(T30_a_suspension_taken_out_of_the_store_is_still_in_the_audit),
         TEST(T15_neither_fresh_tokens_nor_children_nor_a_restart_multiply_a_rate),
         TEST(T14_a_child_can_do_less_and_never_more),
         TEST(T53_a_clock_that_jumps_neither_revives_nor_kills_within_a_boot),

@@ -269,7 +269,7 @@ static void budgets_are_in_their_order(void **state)
     CHECK(pairs);
 }
 
-static void a_scope_that_insists_on_less_does_not_narrow(void **state)
+static void a_scope_that_insists_on_or_redacts_less_does_not_narrow(void **state)
 {
     struct kit *kit = *state;
     static const struct pair pairs[] = {
@@ -281,6 +281,14 @@ static void a_scope_that_insists_on_less_does_not_narrow(void **state)
         {"insist a = true", "insist a = true insist b = \"x\"", true},
         {"insist a = true", "", false},
         {"", "insist a = true", true},
+        {"redact {a, b.c}", "redact {b.c, a}", true},
+        {"redact {a, b.c}", "redact {B} redact {A, d}", true},
+        {"redact {a, b.c}", "redact {a, b.c.d}", false},
+        {"redact {a, b.c}", "redact {a, b.d}", false},
+        {"redact {a, b.c}", "redact {a}", false},
+        {"redact {a}", "redact {\"a\"}", true},
+        {"redact {a}", "", false},
+        {"", "redact {a}", true},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         char outer_text[200], inner_text[200];
@@ -406,7 +414,7 @@ int main(void)
         kit_test(lives_keys_and_modes_are_compared),
         kit_test(rates_are_in_their_order),
         kit_test(budgets_are_in_their_order),
-        kit_test(a_scope_that_insists_on_less_does_not_narrow),
+        kit_test(a_scope_that_insists_on_or_redacts_less_does_not_narrow),
         kit_test(a_scope_without_the_budget_does_not_narrow_one_with_it),
         kit_test(T14_the_json_form_cannot_reach_further_than_the_grant),
         kit_test(a_caveat_without_allows_is_inside_nothing),

@@ -204,6 +204,7 @@ static const struct {
     {SP_OP_CLIENT_REMOVE, SP_DOOR_ADMIN, "{v:1, op:'client.remove', name:'agent-1'}"},
     {SP_OP_TOKEN_LIST, SP_DOOR_ADMIN, "{v:1, op:'token.list'}"},
     {SP_OP_TOKEN_REVOKE, SP_DOOR_ADMIN, "{v:1, op:'token.revoke', root:'" ROOT "'}"},
+    {SP_OP_TOKEN_RESUME, SP_DOOR_ADMIN, "{v:1, op:'token.resume', root:'" ROOT "'}"},
     {SP_OP_LEASE_LIST, SP_DOOR_ADMIN, "{v:1, op:'lease.list'}"},
     {SP_OP_LEASE_REVOKE, SP_DOOR_ADMIN, "{v:1, op:'lease.revoke', key:'github-app'}"},
     {SP_OP_POLICY_RELOAD, SP_DOOR_ADMIN, "{v:1, op:'policy.reload'}"},

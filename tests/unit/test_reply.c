@@ -406,6 +406,9 @@ static struct sp_token_view token_view(bool full)
         view.narrow = SP_TEXT("n");
         view.bind = SP_TEXT("b");
         view.revoked_ms = 3;
+        view.guard_hits = 4;
+        view.guard_key = SP_TEXT("k");
+        view.suspended_ms = 5;
         view.expired = true;
     }
     return view;
@@ -425,6 +428,8 @@ static void a_token_is_shown_as_documented(void **state)
         assert_str(&r->map, "scope_text", "scope support {}");
         assert_bool(&r->map, "expired", full);
         assert_int_equal(sp_wire_get(&r->map, "revoked") != NULL, full);
+        assert_int_equal(sp_wire_get(&r->map, "suspended") != NULL, full);
+        assert_int_equal(sp_wire_get(&r->map, "guard_hits") != NULL, full);
         assert_int_equal(at(&r->map, "caveats", SP_WIRE_ARRAY)->as.array.n, 1);
         reply_free(r);
     }
@@ -438,6 +443,7 @@ static void a_revocation_names_the_root(void **state)
     reply_read(r);
     assert_as_documented(r, SP_OP_REVOKE);
     assert_as_documented(r, SP_OP_TOKEN_REVOKE);
+    assert_as_documented(r, SP_OP_TOKEN_RESUME);
     assert_str(&r->map, "root", ROOT);
     reply_free(r);
 }
@@ -574,6 +580,10 @@ static void lists_hold_what_was_put_in(void **state)
     assert_str(&items[0], "root", ROOT);
     assert_null(sp_wire_get(&items[0], "revoked"));
     assert_int(&items[1], "revoked", 3);
+    assert_null(sp_wire_get(&items[0], "suspended"));
+    assert_int(&items[1], "guard_hits", 4);
+    assert_str(&items[1], "guard_key", "k");
+    assert_int(&items[1], "suspended", 5);
     reply_free(r);
 
     r = reply_new();

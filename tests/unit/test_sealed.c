@@ -241,10 +241,19 @@ static void T42_a_flipped_byte_of_the_store_opens_no_other_secret(void **state)
     disk_close(&d);
 }
 
+static sp_status last_hit(void *user, const struct sp_token_row *row)
+{
+    if (row->guard_hits > 0) {
+        *(struct sp_token_row *)user = *row;
+    }
+    return SP_OK;
+}
+
 static void the_store_keeps_its_invariants_in_one_statement_each(void **state)
 {
     (void)state;
     struct disk d = {.store = NULL};
+    struct sp_token_row seen;
     struct sp_token_row row = {.grant = SP_TEXT("g"),
                                .principal = SP_TEXT("p"),
                                .scope = SP_TEXT("s"),
@@ -262,7 +271,21 @@ static void the_store_keeps_its_invariants_in_one_statement_each(void **state)
                      SP_OK); /* those expired */
     assert_int_equal(sp_store_token_revoke(d.store, row.id, 60, &d.err), SP_OK);
     assert_int_equal(sp_store_token_revoke(d.store, row.id, 70, &d.err), SP_OK);
+    for (unsigned i = 0; i < 4; i++) { /* suspended by the third, since then and no later */
+        assert_int_equal(sp_store_token_hit(d.store, row.id, SP_TEXT("k"), 3, 80 + i, &d.err),
+                         SP_OK);
+        seen = (struct sp_token_row){.guard_hits = 0};
+        assert_int_equal(sp_store_token_list(d.store, last_hit, &seen, &d.err), SP_OK);
+        assert_int_equal(seen.guard_hits, i + 1);
+        assert_int_equal(seen.suspended_ms, i < 2 ? 0 : 82);
+    }
+    assert_int_equal(sp_store_token_resume(d.store, row.id, &d.err), SP_OK);
+    seen = (struct sp_token_row){.guard_hits = 0};
+    assert_int_equal(sp_store_token_list(d.store, last_hit, &seen, &d.err), SP_OK);
+    assert_int_equal(seen.guard_hits, 0);
     row.id[0] = 9;
+    assert_int_equal(sp_store_token_resume(d.store, row.id, &d.err), SP_ENOENT);
+    assert_int_equal(sp_store_token_hit(d.store, row.id, SP_TEXT("k"), 3, 80, &d.err), SP_OK);
     assert_int_equal(sp_store_token_revoke(d.store, row.id, 70, &d.err), SP_ENOENT);
     assert_int_equal(sp_store_client_add(d.store, &client, &d.err), SP_OK);
     assert_int_equal(sp_store_client_add(d.store, &client, &d.err), SP_EEXIST);

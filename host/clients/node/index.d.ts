@@ -1,7 +1,7 @@
 /** The codes of protocol version 1. A newer host may send others. */
 export type Code =
   | "bad_request" | "unknown_op" | "too_large" | "sealed" | "busy" | "shutting_down"
-  | "not_permitted" | "token_invalid" | "token_expired" | "token_revoked" | "token_binding"
+  | "not_permitted" | "token_invalid" | "token_expired" | "token_revoked" | "token_suspended" | "token_binding"
   | "clock" | "not_allowed" | "denied" | "rate_limited" | "budget_exceeded" | "key_not_in_scope"
   | "key_unknown" | "ambiguous_key" | "scope_unknown" | "not_granted" | "live_limit" | "conflict"
   | "outcome_unknown" | "answer_dropped" | "audit_unavailable" | "upstream_unreachable"
@@ -162,6 +162,9 @@ export interface Inspected {
   issued: number;
   expires: number;
   revoked?: number;
+  guard_hits?: number;
+  guard_key?: string;
+  suspended?: number;
   expired: boolean;
 }
 export interface Status {

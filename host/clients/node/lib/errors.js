@@ -3,7 +3,7 @@
 const RETRYABLE = ["sealed", "busy", "shutting_down", "clock", "rate_limited", "budget_exceeded",
                    "live_limit", "audit_unavailable", "upstream_unreachable"];
 const FINAL = ["bad_request", "unknown_op", "too_large", "not_permitted", "token_invalid",
-               "token_expired", "token_revoked", "token_binding", "not_allowed", "denied",
+               "token_expired", "token_revoked", "token_suspended", "token_binding", "not_allowed", "denied",
                "key_not_in_scope", "key_unknown", "ambiguous_key", "scope_unknown", "not_granted",
                "conflict", "outcome_unknown", "answer_dropped", "upstream_failed",
                "upstream_timeout", "upstream_blocked", "response_too_large", "response_blocked",

@@ -21,7 +21,8 @@ const SHAPES = {
   end: { seq: int, bytes: int },
   check: { allowed: bool, code: str, reason: str, rule: str, hint: str, "key?": str },
   inspect: { root: str, principal: str, scope: str, scope_text: str, "narrow?": str, caveats: strs,
-             "bind?": str, issued: int, expires: int, "revoked?": int, expired: bool },
+             "bind?": str, issued: int, expires: int, "revoked?": int,
+             "guard_hits?": int, "guard_key?": str, "suspended?": int, expired: bool },
   revoke: { root: str },
   status: { version: str, protocol: int, state: str, ready: bool },
 };

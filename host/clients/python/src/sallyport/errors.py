@@ -5,7 +5,7 @@
 CODES = {
     "bad_request": False, "unknown_op": False, "too_large": False, "sealed": True, "busy": True,
     "shutting_down": True, "not_permitted": False, "token_invalid": False,
-    "token_expired": False, "token_revoked": False, "token_binding": False, "clock": True,
+    "token_expired": False, "token_revoked": False, "token_suspended": False, "token_binding": False, "clock": True,
     "not_allowed": False, "denied": False, "rate_limited": True, "budget_exceeded": True,
     "key_not_in_scope": False, "key_unknown": False, "ambiguous_key": False,
     "scope_unknown": False, "not_granted": False, "live_limit": True, "conflict": False,

@@ -92,6 +92,9 @@ class Inspected:
     narrow: Optional[str] = None
     bind: Optional[str] = None
     revoked: Optional[int] = None
+    guard_hits: Optional[int] = None
+    guard_key: Optional[str] = None
+    suspended: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,8 @@ _SHAPES = {
     Inspected: {"root": (_STR, 1), "principal": (_STR, 1), "scope": (_STR, 1),
                 "scope_text": (_STR, 1), "narrow": (_STR, 0), "caveats": ((list,), 1),
                 "bind": (_STR, 0), "issued": (_INT, 1), "expires": (_INT, 1),
-                "revoked": (_INT, 0), "expired": (_BOOL, 1)},
+                "revoked": (_INT, 0), "guard_hits": (_INT, 0), "guard_key": (_STR, 0),
+                "suspended": (_INT, 0), "expired": (_BOOL, 1)},
     Revoked: {"root": (_STR, 1)},
     Status: {"version": (_STR, 1), "protocol": (_INT, 1), "state": (_STR, 1), "ready": (_BOOL, 1)},
 }
