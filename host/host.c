@@ -5,6 +5,7 @@
 #include "folder_lock.h"
 #include "policy_changes.h"
 #include "policy_files.h"
+#include "privilege.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -560,6 +561,15 @@ sp_status sp_host_start(struct sp_host *host, const struct sp_host_options *opti
     }
     host->started_ms = sp_wall_ms();
     host->log = (struct sp_log){STDERR_FILENO, host->config.log_json, host->config.log_level};
+    bool stays_root = false;
+    status = sp_privilege_drop(host->config.user, &stays_root, err);
+    if (status) {
+        return status;
+    }
+    if (stays_root) {
+        SP_LOG(&host->log, SP_LOG_WARNING, "privilege.root",
+               {"advice", SP_TEXT("it needs nothing that only root has: give it a user")});
+    }
     host->zmq_context = zmq_ctx_new();
     if (!host->zmq_context || uv_loop_init(&host->loop)) {
         return sp_fail(err, SP_ENOMEM, "out of memory or file descriptors");

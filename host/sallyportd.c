@@ -28,7 +28,8 @@ static const char help[] =
     "SIGHUP reads the policy files again, SIGTERM drains and ends. Logs go to standard "
     "error.\n";
 
-/* No core, no ptrace by the same user (T59), no more memory than the operator gave. */
+/* No core, no ptrace by the same user (T59), no more memory than the operator gave; and no
+ * program that is started from here gains what this one has not. */
 static void harden(void)
 {
     (void)signal(SIGPIPE,
@@ -36,6 +37,7 @@ static void harden(void)
     const struct rlimit none = {0, 0};
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)prctl(PR_SET_DUMPABLE, 0);
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void)umask(077);
 }
 
