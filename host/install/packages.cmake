@@ -32,6 +32,22 @@ foreach(component host plugin_dev)
   install_compressed(${INSTALL_FROM}/debian/changelog changelog.Debian ${doc} ${component})
   install(FILES ${INSTALL_FROM}/debian/copyright DESTINATION ${doc} COMPONENT ${component})
 endforeach()
+
+option(SALLYPORT_SBOM "Write and install the bill of materials (needs python3 and dpkg)" OFF)
+if(SALLYPORT_SBOM)
+  find_program(PYTHON python3 REQUIRED)
+  set(SBOM ${PROJECT_BINARY_DIR}/sallyport.spdx.json)
+  set(PROGRAMS sallyportd sallyport sallyport-worker sallyport-plugin-probe)
+  foreach(program ${PROGRAMS})
+    list(APPEND PROGRAM_FILES $<TARGET_FILE:${program}>)
+  endforeach()
+  add_custom_command(OUTPUT ${SBOM}
+    COMMAND ${PYTHON} -B ${INSTALL_FROM}/sbom --version ${PROJECT_VERSION} --out ${SBOM}
+            --compiled-in node-llhttp ${PROGRAM_FILES}
+    DEPENDS ${INSTALL_FROM}/sbom ${PROGRAMS} VERBATIM)
+  set_property(GLOBAL APPEND PROPERTY PACKED ${SBOM})
+  install(FILES ${SBOM} DESTINATION ${PACKAGE_DOC} COMPONENT host)
+endif()
 get_property(PACKED GLOBAL PROPERTY PACKED)
 add_custom_target(packed ALL DEPENDS ${PACKED})
 
