@@ -69,7 +69,7 @@ def test_root_starts_it_and_it_is_its_own_user_for_good(folder):
         assert set(status["Groups"].split()) <= groups
         for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
             assert int(status[name], 16) == 0, name
-        assert status["NoNewPrivs"] == "1"
+        assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
         assert "privilege.root" not in host.log()
         # What root does in its folder afterwards is the host's, too.
         host.cli("plugin", "pin", os.path.join(BUILD, "lib", "sallyport", "plugins", "rest.so"))
