@@ -142,3 +142,41 @@ def test_nothing_listens_by_default_but_loopback_and_a_unix_socket(tmp_path):
         assert os.lstat(os.path.join(host.dir, "admin.sock")).st_mode & 0o077 == 0
         with open(os.path.join(host.dir, "sallyport.conf"), encoding="utf-8") as file:
             assert "\n#client_endpoint = tcp://127.0.0.1:7250\n" in file.read()
+
+
+@as_root
+def test_what_root_restores_is_the_hosts(folder):
+    with Host(folder) as host:
+        host.init("--user", OTHER)
+        host.start()
+        copy = os.path.join(host.dir, "copy")
+        host.cli("backup", copy)
+        host.stop()
+        host.cli("restore", copy)
+        assert os.lstat(os.path.join(host.dir, "store.db")).st_uid == pwd.getpwnam(OTHER).pw_uid
+        host.start()
+
+
+@as_root
+def test_init_takes_settings_that_are_there_and_no_user_who_is_not(folder):
+    host = Host(folder)
+    assert "there is no user 'no-such-user-here'" in host.cli(
+        "init", "--user", "no-such-user-here", expect=2)
+    assert "absolute" in host.cli("init", "--settings", "some.conf", expect=2)
+    assert not os.path.exists(host.dir)
+    settings, policy = folder.parent / "settings.conf", folder.parent / "policy"
+    policy.mkdir()
+    settings.write_text("[host]\nuser = %s\nstate_dir = %s\npolicy_dir = %s\nkey_file = %s/unseal.key\n"
+                        "client_endpoint = tcp://127.0.0.1:*\nplugin_dir = %s\n"
+                        % (OTHER, host.dir, policy, host.dir,
+                           os.path.join(BUILD, "lib", "sallyport", "plugins")), encoding="utf-8")
+    for path in (settings, policy):
+        path.chmod(0o755)
+    with host:
+        host.cli("init", "--settings", settings)
+        assert os.readlink(os.path.join(host.dir, "sallyport.conf")) == str(settings)
+        assert not os.path.exists(os.path.join(host.dir, "policy"))
+        host.start()
+        assert status_of(host.pid)["Uid"].split()[0] == str(pwd.getpwnam(OTHER).pw_uid)
+        other = Host(folder)
+        assert "nothing was changed" in other.cli("init", "--settings", settings, expect=2)
