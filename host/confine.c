@@ -4,11 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -159,11 +160,18 @@ static const char linker[] =
     "/lib64/ld-linux-x86-64.so.2";
 #endif
 
-/* A file that is not there is no fault: nobody can start it. */
-static bool may_start(int ruleset, const char *path)
+/* What lies in a program's folder: a rule about the file itself would end when an upgrade puts
+ * another in its place, and no worker could be started again. Where there is no such program
+ * nobody can start it. */
+static bool may_start(int ruleset, const char *program)
 {
+    char folder[PATH_MAX];
+    if (!realpath(program, folder)) {
+        return true;
+    }
+    *strrchr(folder, '/') = '\0';
     struct landlock_path_beneath_attr rule = {.allowed_access = LANDLOCK_ACCESS_FS_EXECUTE,
-                                              .parent_fd = open(path, O_PATH | O_CLOEXEC)};
+                                              .parent_fd = open(folder, O_PATH | O_CLOEXEC)};
     if (rule.parent_fd < 0) {
         return true;
     }

@@ -8,9 +8,9 @@
 
 /* No other process is looked into, no mount, module, key ring, clock, user or name space
  * changed, no memory made both writable and executable (seccomp: EPERM); no program is started
- * but this one and the dynamic linker (Landlock: EACCES; NULL: any). SP_EUNSUPPORTED: this
- * kernel has not both; what it has holds. A build with sanitizers may ptrace (LeakSanitizer
- * does) and start a symbolizer. */
+ * but what lies in this one's folder and in the dynamic linker's (Landlock: EACCES; NULL: any).
+ * SP_EUNSUPPORTED: this kernel has not both; what it has holds. A build with sanitizers may
+ * ptrace (LeakSanitizer does) and start a symbolizer. */
 sp_status sp_confine(const char *program, struct sp_error *err);
 
 #endif
