@@ -35,6 +35,7 @@ struct setting {
 #define AT(field) offsetof(struct sp_config, field)
 
 static const struct setting settings[] = {
+    {"host", "user", TYPE_TEXT, AT(user), ""},
     {"host", "state_dir", TYPE_PATH, AT(state_dir), "."},
     {"host", "policy_dir", TYPE_PATH, AT(policy_dir), "policy"},
     {"host", "plugin_dir", TYPE_PATH, AT(plugin_dir), SALLYPORT_PLUGIN_DIR},
@@ -84,6 +85,8 @@ const char sp_config_template[] =
     "# sizes: 8K 64M 1G. See sallyport.conf(5).\n"
     "\n"
     "[host]\n"
+    "# whom it runs as when root starts it; empty: sallyport, if there is such a user\n"
+    "#user =\n"
     "#state_dir = .\n"
     "#policy_dir = policy\n"
     "#plugin_dir = " SALLYPORT_PLUGIN_DIR "\n"

@@ -30,6 +30,7 @@ struct sp_config_http {
 };
 
 struct sp_config {
+    char user[SP_PATH_MAX_BYTES]; /* "": sallyport, where root starts it (privilege.h) */
     char state_dir[SP_PATH_MAX_BYTES];
     char policy_dir[SP_PATH_MAX_BYTES];
     char plugin_dir[SP_PATH_MAX_BYTES];

@@ -1,10 +1,12 @@
 #include "host.h"
 
 #include "catalogue.h"
+#include "confine.h"
 #include "curve_file.h"
 #include "folder_lock.h"
 #include "policy_changes.h"
 #include "policy_files.h"
+#include "privilege.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -563,6 +565,29 @@ static sp_status start_parts(struct sp_host *host, const struct sp_host_options 
     return status;
 }
 
+/* Root first, then what nobody needs: before there are threads, sockets or secrets. */
+static sp_status give_up_rights(const struct sp_host *host, struct sp_error *err)
+{
+    char program[SP_WORKER_PATH_BYTES];
+    bool stays_root = false;
+    sp_status status = sp_privilege_drop(host->config.user, &stays_root, err);
+    if (status) {
+        return status;
+    }
+    if (stays_root) {
+        SP_LOG(&host->log, SP_LOG_WARNING, "privilege.root",
+               {"advice", SP_TEXT("it needs nothing that only root has: give it a user")});
+    }
+    sp_worker_program(program);
+    status = sp_confine(program, err);
+    if (status == SP_EUNSUPPORTED) {
+        SP_LOG(&host->log, SP_LOG_WARNING, "confine.partial",
+               {"reason", sp_text_of(err ? err->text : "")});
+        status = SP_OK;
+    }
+    return status;
+}
+
 sp_status sp_host_start(struct sp_host *host, const struct sp_host_options *options,
                         struct sp_error *err)
 {
@@ -574,6 +599,10 @@ sp_status sp_host_start(struct sp_host *host, const struct sp_host_options *opti
     }
     host->started_ms = sp_wall_ms();
     host->log = (struct sp_log){STDERR_FILENO, host->config.log_json, host->config.log_level};
+    status = give_up_rights(host, err);
+    if (status) {
+        return status;
+    }
     host->zmq_context = zmq_ctx_new();
     if (!host->zmq_context || uv_loop_init(&host->loop)) {
         return sp_fail(err, SP_ENOMEM, "out of memory or file descriptors");

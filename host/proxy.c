@@ -1,7 +1,7 @@
 #include "proxy.h"
-#include "trace.h"
 
 #include "redact.h"
+#include "trace.h"
 
 #include <inttypes.h>
 #include <sodium.h>

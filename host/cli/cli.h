@@ -132,9 +132,9 @@ int cli_error(int status, const char *format, ...) __attribute__((format(printf,
 /* ---- commands ------------------------------------------------------------------------------
  */
 
-extern const struct cli_command cli_host_commands[], cli_key_commands[], cli_client_commands[],
-    cli_token_commands[], cli_call_commands[], cli_policy_commands[], cli_plugin_commands[],
-    cli_audit_commands[], cli_lease_commands[],
+extern const struct cli_command cli_init_commands[], cli_host_commands[], cli_key_commands[],
+    cli_client_commands[], cli_token_commands[], cli_call_commands[], cli_policy_commands[],
+    cli_plugin_commands[], cli_audit_commands[], cli_lease_commands[],
     cli_run_commands[]; /* each ends with an empty entry */
 
 /* `policy diff`, which stands in cli_policy_commands (cmd_diff.c). */

@@ -1,4 +1,4 @@
-/* init, status, doctor, unseal, seal, backup, restore, reload: the host itself. */
+/* status, doctor, unseal, seal, backup, restore, reload: the host itself. */
 #include "cli.h"
 
 #include "config.h"
@@ -6,6 +6,7 @@
 #include "engine.h"
 #include "folder_lock.h"
 #include "pins.h"
+#include "privilege.h"
 #include "provider.h"
 #include "restore.h"
 
@@ -19,179 +20,6 @@
 #include <unistd.h>
 
 enum { PATH_ROOM = 2048 };
-
-/* ---- init ----------------------------------------------------------------------------------
- */
-
-static int write_new(const char *path, mode_t mode, struct sp_text text)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-    if (fd < 0) {
-        return cli_error(CLI_USAGE, "%s: %s", path, strerror(errno));
-    }
-    bool good = write(fd, text.ptr, text.len) == (ssize_t)text.len && fsync(fd) == 0;
-    (void)close(fd);
-    return good ? CLI_YES : cli_error(CLI_INTERNAL, "%s: cannot be written", path);
-}
-
-/* A fresh CURVE pair in DIR/<name>.key and, for the host, its public half in DIR/host.pub. */
-static int make_pair(const struct cli *cli, const char *name, const char *comment,
-                     struct sp_curve_pair *ret_pair)
-{
-    char path[PATH_ROOM], file[64];
-    struct sp_error err = {""};
-    (void)snprintf(file, sizeof file, "%s.key", name);
-    if (sp_curve_new(ret_pair) ||
-        sp_curve_write(cli_path(cli, file, path, sizeof path), ret_pair, comment, &err)) {
-        return cli_error(CLI_USAGE, "%s", err.text);
-    }
-    return CLI_YES;
-}
-
-/* Pin what an operator installed: from now on only these very files are loaded. */
-static int pin_folder(const struct cli *cli, const char *folder, unsigned *ret_pinned)
-{
-    char path[PATH_ROOM], pins[PATH_ROOM];
-    (void)cli_path(cli, "plugins.pins", pins, sizeof pins);
-    DIR *dir = opendir(folder);
-    if (!dir) {
-        return cli_error(CLI_USAGE, "plugin folder %s: %s", folder, strerror(errno));
-    }
-    int result = CLI_YES;
-    for (struct dirent *entry; !result && (entry = readdir(dir));) {
-        size_t len = strlen(entry->d_name);
-        if (len < 4 || strcmp(entry->d_name + len - 3, ".so") != 0) {
-            continue;
-        }
-        struct sp_plugin_info info;
-        struct sp_error err = {""};
-        (void)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-        if (sp_plugin_inspect(path, &info, &err) || sp_pins_add(pins, info.hash, path, &err)) {
-            result = cli_error(CLI_USAGE, "%s", err.text);
-        } else {
-            (*ret_pinned)++;
-        }
-    }
-    (void)closedir(dir);
-    return result;
-}
-
-static int init_seal(const struct cli *cli, const char *passphrase_from,
-                     const struct sp_curve_pair *admin)
-{
-    char path[PATH_ROOM];
-    struct sp_error err = {""};
-    struct sp_buf unseal;
-    sp_buf_init(&unseal, 1024);
-    enum sp_seal_kind kind = passphrase_from ? SP_SEAL_PASSPHRASE : SP_SEAL_KEY_FILE;
-    int result = CLI_YES;
-    if (passphrase_from) {
-        result = cli_read_secret(passphrase_from, "Passphrase", &unseal) ? CLI_YES : CLI_USAGE;
-    } else {
-        uint8_t key[SP_KEY_BYTES];
-        randombytes_buf(key, sizeof key);
-        sp_buf_add(&unseal, key, sizeof key);
-        result = write_new(cli_path(cli, "unseal.key", path, sizeof path), 0600,
-                           (struct sp_text){(char *)key, sizeof key});
-        sodium_memzero(key, sizeof key);
-    }
-    if (!result && sp_engine_create(cli->dir, kind, sp_buf_text(&unseal),
-                                    sp_text_of(admin->public_z85), &err)) {
-        result = cli_error(CLI_USAGE, "%s", err.text);
-    }
-    cli_wipe(&unseal);
-    return result;
-}
-
-static int init_files(const struct cli *cli, const char *plugins, const char *endpoint,
-                      struct sp_curve_pair *host, struct sp_curve_pair *admin)
-{
-    char path[PATH_ROOM], line[64];
-    struct sp_buf config;
-    sp_buf_init(&config, 64 << 10);
-    if (plugins || endpoint) {
-        sp_buf_add_str(&config, "[host]\n");
-    }
-    if (plugins) {
-        sp_buf_addf(&config, "plugin_dir = %s\n", plugins);
-    }
-    if (endpoint) {
-        sp_buf_addf(&config, "client_endpoint = %s\n", endpoint);
-    }
-    sp_buf_add_str(&config, plugins || endpoint ? "\n" : "");
-    sp_buf_add_str(&config, sp_config_template);
-    int result = write_new(cli_path(cli, "sallyport.conf", path, sizeof path), 0600,
-                           sp_buf_text(&config));
-    sp_buf_done(&config);
-    if (!result) {
-        result = make_pair(cli, "host", "sallyport: the host's own CURVE key", host);
-    }
-    if (!result) {
-        int n = snprintf(line, sizeof line, "%s\n", host->public_z85);
-        result = write_new(cli_path(cli, "host.pub", path, sizeof path), 0644,
-                           (struct sp_text){line, (size_t)n});
-    }
-    if (!result) {
-        result = make_pair(cli, "admin", "sallyport: an administrator's CURVE key", admin);
-    }
-    if (!result && mkdir(cli_path(cli, "policy", path, sizeof path), 0700)) {
-        result = cli_error(CLI_USAGE, "%s: %s", path, strerror(errno));
-    }
-    return result;
-}
-
-static int run_init(struct cli *cli, int argc, char **argv)
-{
-    const char *passphrase = NULL, *plugins = NULL, *endpoint = NULL;
-    struct cli_list args;
-    if (!cli_args(argc, argv,
-                  CLI_OPTIONS({"passphrase-file", &passphrase, NULL, NULL},
-                              {"plugins", &plugins, NULL, NULL},
-                              {"listen", &endpoint, NULL, NULL}),
-                  0, 0, &args)) {
-        return CLI_USAGE;
-    }
-    char path[PATH_ROOM];
-    if (mkdir(cli->dir, 0700) && errno != EEXIST) {
-        return cli_error(CLI_USAGE, "%s: %s", cli->dir, strerror(errno));
-    }
-    if (access(cli_path(cli, "sallyport.conf", path, sizeof path), F_OK) == 0) {
-        return cli_error(CLI_USAGE, "%s: a host was set up there already; nothing was changed",
-                         cli->dir);
-    }
-    struct sp_curve_pair host, admin;
-    int result = init_files(cli, plugins, endpoint, &host, &admin);
-    if (!result) {
-        result = init_seal(cli, passphrase, &admin);
-    }
-    unsigned pinned = 0;
-    struct sp_config config;
-    struct sp_error err = {""};
-    if (!result && sp_config_read(path, &config, &err)) {
-        result = cli_error(CLI_INTERNAL, "%s", err.text);
-    }
-    if (!result && (plugins || access(config.plugin_dir, F_OK) == 0)) {
-        result = pin_folder(cli, config.plugin_dir, &pinned);
-    }
-    if (!result && cli->json) {
-        (void)printf("{\"dir\":\"%s\",\"host_key\":\"%s\",\"pinned\":%u}\n", cli->dir,
-                     host.public_z85, pinned);
-    } else if (!result) {
-        (void)printf(
-            "A new host in %s:\n"
-            "  sallyport.conf   its settings        policy/      put .scope files here\n"
-            "  host.pub         give it to clients  admin.key    keep it to yourself\n"
-            "  %u plugins pinned. %s\n"
-            "Start it: sallyportd --config %s\n",
-            cli->dir, pinned,
-            passphrase ? "Sealed by a passphrase: `sallyport unseal` after each start."
-                       : "Unsealed at start by unseal.key: keep a copy elsewhere.",
-            path);
-    }
-    sodium_memzero(&host, sizeof host);
-    sodium_memzero(&admin, sizeof admin);
-    return result;
-}
 
 /* ---- simple requests -----------------------------------------------------------------------
  */
@@ -331,7 +159,8 @@ static int run_restore(struct cli *cli, int argc, char **argv)
     }
     struct sp_error err = {""};
     int lock = -1;
-    sp_status status = sp_folder_lock(cli->dir, &lock, &err);
+    sp_status status = sp_privilege_as_owner(cli->dir, &err);
+    status = status ? status : sp_folder_lock(cli->dir, &lock, &err);
     if (status) {
         return status == SP_EEXIST ? cli_error(CLI_NO, "%s; stop it first", err.text)
                                    : cli_error(CLI_USAGE, "%s", err.text);
@@ -425,13 +254,6 @@ static int run_doctor(struct cli *cli, int argc, char **argv)
 }
 
 const struct cli_command cli_host_commands[] = {
-    {"init", NULL, "[--passphrase-file FILE|-] [--plugins FOLDER] [--listen ENDPOINT]",
-     "Set up a new host in --dir",
-     "Makes the state folder with its settings, keys, store and an empty policy folder, and "
-     "pins\n"
-     "the plugins that are installed. Without --passphrase-file the host unseals itself with\n"
-     "DIR/unseal.key at start.\n",
-     run_init},
     {"status", NULL, "", "Show the host's state", NULL, run_status},
     {"doctor", NULL, "", "Check the set-up and say what to mend", NULL, run_doctor},
     {"unseal", NULL, "[--file FILE]", "Unseal the host",

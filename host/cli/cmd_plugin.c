@@ -3,6 +3,7 @@
 
 #include "crypto.h"
 #include "pins.h"
+#include "privilege.h"
 #include "provider.h"
 
 #include <inttypes.h>
@@ -42,7 +43,7 @@ static int run_pin(struct cli *cli, int argc, char **argv)
         return cli_error(CLI_USAGE, "%s: cannot be found", args.items[0]);
     }
     int result = CLI_YES;
-    if (sp_plugin_inspect(real, &info, &err) ||
+    if (sp_plugin_inspect(real, &info, &err) || sp_privilege_as_owner(cli->dir, &err) ||
         sp_pins_add(cli_path(cli, "plugins.pins", pins, sizeof pins), info.hash, real, &err)) {
         result = cli_error(CLI_NO, "%s", err.text);
     } else {

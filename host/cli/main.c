@@ -12,9 +12,9 @@
 #endif
 
 static const struct cli_command *const groups[] = {
-    cli_host_commands,  cli_key_commands,    cli_client_commands, cli_token_commands,
-    cli_call_commands,  cli_policy_commands, cli_plugin_commands, cli_audit_commands,
-    cli_lease_commands, cli_run_commands,
+    cli_init_commands,  cli_host_commands,  cli_key_commands,    cli_client_commands,
+    cli_token_commands, cli_call_commands,  cli_policy_commands, cli_plugin_commands,
+    cli_audit_commands, cli_lease_commands, cli_run_commands,
 };
 enum { N_GROUPS = sizeof groups / sizeof *groups };
 

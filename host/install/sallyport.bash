@@ -13,6 +13,7 @@ _sallyport() {
     token) word='issue list inspect narrow revoke resume' ;;
     policy) word='blast check diff explain fmt lsp replay test' ;;
     plugin) word='list check pin' ;;
+    init) word='--passphrase-file --plugins --listen --settings --user' ;;
     lease) word='list revoke' ;;
     run) word='--scope --arg --ttl --token-in --proxy --ca --' ;;
     audit) word='tail verify' ;;

@@ -59,7 +59,9 @@ class Host:
 
     def init(self, *options):
         """`sallyport init`, and the settings; done by start() where it was not."""
-        self.cli("init", "--plugins", build_file("lib", "sallyport", "plugins"),
+        # Said, so that a test is the same where there is a user `sallyport`.
+        whom = ["--user", "root"] if os.geteuid() == 0 and "--user" not in options else []
+        self.cli("init", *whom, "--plugins", build_file("lib", "sallyport", "plugins"),
                  "--listen", "tcp://127.0.0.1:*", *options)
         path = os.path.join(self.dir, "sallyport.conf")
         with open(path, encoding="utf-8") as file:
