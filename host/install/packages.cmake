@@ -22,12 +22,16 @@ install_compressed(${INSTALL_FROM}/sallyport.conf.5 sallyport.conf.5
                    ${CMAKE_INSTALL_MANDIR}/man5 host)
 install_compressed(${INSTALL_FROM}/sallyportd.8 sallyportd.8 ${CMAKE_INSTALL_MANDIR}/man8 host)
 
-foreach(component host plugin_dev)
-  if(component STREQUAL host)
-    set(doc ${PACKAGE_DOC})
-  else()
-    set(doc ${PACKAGE_DOC}-plugin-dev)
-  endif()
+# The C client library is a package where it is built.
+set(COMPONENTS host plugin_dev)
+if(TARGET sallyport_shared)
+  list(APPEND COMPONENTS client-c)
+endif()
+set(PACKAGE_OF_host sallyport)
+set(PACKAGE_OF_plugin_dev sallyport-plugin-dev)
+set(PACKAGE_OF_client-c libsallyport-dev)
+foreach(component ${COMPONENTS})
+  set(doc ${CMAKE_INSTALL_DATADIR}/doc/${PACKAGE_OF_${component}})
   install_compressed(${PROJECT_SOURCE_DIR}/CHANGELOG.md changelog ${doc} ${component})
   install_compressed(${INSTALL_FROM}/debian/changelog changelog.Debian ${doc} ${component})
   install(FILES ${INSTALL_FROM}/debian/copyright DESTINATION ${doc} COMPONENT ${component})
@@ -69,7 +73,7 @@ set(CPACK_SET_DESTDIR ON) # /etc lies outside of the prefix
 set(CPACK_STRIP_FILES ON)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
   OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
-set(CPACK_COMPONENTS_ALL host plugin_dev)
+set(CPACK_COMPONENTS_ALL ${COMPONENTS})
 set(CPACK_COMPONENTS_GROUPING IGNORE)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
@@ -97,6 +101,16 @@ set(CPACK_DEBIAN_PLUGIN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_COMPONENT_PLUGIN_DEV_DESCRIPTION "what provider plugins for sallyport are built with
 The header, a CMake package, a pkg-config file, and a template that
 compiles.")
+set(CPACK_DEBIAN_CLIENT-C_PACKAGE_NAME libsallyport-dev)
+set(CPACK_DEBIAN_CLIENT-C_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_CLIENT-C_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON) # programs linked to it get the dependency
+set(CPACK_DEBIAN_CLIENT-C_PACKAGE_CONTROL_EXTRA "${INSTALL_FROM}/debian/triggers")
+set(CPACK_COMPONENT_CLIENT-C_DESCRIPTION "client library of sallyport for C
+For programs that ask a host for tokens and make calls through it: the
+header, the library shared and static, a CMake package and a pkg-config
+file.")
+
 install(FILES ${INSTALL_FROM}/debian/lintian-overrides RENAME sallyport-plugin-dev
         DESTINATION ${CMAKE_INSTALL_DATADIR}/lintian/overrides COMPONENT plugin_dev)
 include(CPack)
