@@ -202,9 +202,9 @@ sp_status sp_scope_freeze(const struct sp_scope *scope, const struct sp_arg *arg
 void sp_scope_print(const struct sp_scope *scope, struct sp_buf *buf);
 sp_status sp_scope_parse(struct sp_text canonical, struct sp_scope **ret_scope,
                          struct sp_error *err);
-/* A caveat: rules and at most one `until <RFC 3339 time, Z>`; no name, no keys, no let, no use,
- * no rates, no budgets. Where it has allow rules a request must be allowed by one; its deny
- * rules fire as ever; without rules it restricts nothing but the time. */
+/* A caveat: rules, redactions and at most one `until <RFC 3339 time, Z>`; no name, no keys, no
+ * let, no use, no rates, no budgets. Where it has allow rules a request must be allowed by one;
+ * its deny rules fire as ever; without rules it restricts nothing but the time. */
 sp_status sp_caveat_parse(struct sp_text text, struct sp_scope **ret_scope,
                           struct sp_error *err);
 /* What the JSON scope form says, without what the policy's catalogues (policy may be NULL) say
