@@ -130,14 +130,26 @@ static void exchange_end(struct exchange *exchange)
     front->n_open--;
 }
 
-/* Nothing here waits: a peer that is gone, or whose queue is full, loses its answer. */
+/* Nothing here waits. Only the first frame asks for room; the rest of a message is taken with
+ * it. */
+static enum sp_sent send_frames(struct sp_front *front, const uint8_t *routing_id,
+                                size_t routing_id_len, struct sp_text body)
+{
+    front->sent = true;
+    if (zmq_send(front->socket, routing_id, routing_id_len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+        return zmq_errno() == EAGAIN ? SP_SENT_FULL : SP_SENT_GONE;
+    }
+    return zmq_send(front->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+                   zmq_send(front->socket, body.ptr, body.len, ZMQ_DONTWAIT) < 0
+               ? SP_SENT_GONE
+               : SP_SENT;
+}
+
+/* A peer that is gone, or whose queue is full, loses its answer. */
 static void send_reply(struct sp_front *front, const uint8_t *routing_id, size_t routing_id_len,
                        struct sp_text body)
 {
-    front->sent = true;
-    if (zmq_send(front->socket, routing_id, routing_id_len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(front->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(front->socket, body.ptr, body.len, ZMQ_DONTWAIT) < 0) {
+    if (send_frames(front, routing_id, routing_id_len, body) != SP_SENT) {
         front->config.refused(front->config.user, "", "peer gone");
     }
 }
@@ -157,17 +169,9 @@ void sp_exchange_reply(struct sp_exchange *public)
 
 enum sp_sent sp_exchange_send(struct sp_exchange *public, struct sp_text message)
 {
-    struct exchange *exchange = (struct exchange *)public;
-    void *socket = exchange->front->socket;
-    /* Only the first frame asks for room; the rest of a message is taken with it. */
-    if (zmq_send(socket, exchange->routing_id, exchange->routing_id_len,
-                 ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
-        return zmq_errno() == EAGAIN ? SP_SENT_FULL : SP_SENT_GONE;
-    }
-    return zmq_send(socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-                   zmq_send(socket, message.ptr, message.len, ZMQ_DONTWAIT) < 0
-               ? SP_SENT_GONE
-               : SP_SENT;
+    const struct exchange *exchange = (struct exchange *)public;
+    return send_frames(exchange->front, exchange->routing_id, exchange->routing_id_len,
+                       message);
 }
 
 void sp_exchange_end(struct sp_exchange *public)
@@ -287,7 +291,6 @@ static void on_idle(uv_idle_t *idle)
 static void drain(struct sp_front *front)
 {
     unsigned taken = 0;
-    front->sent = false;
     while (!front->stopped && taken < DRAIN_MAX) {
         struct frames frames;
         if (!frames_receive(front, &frames)) {
@@ -300,6 +303,7 @@ static void drain(struct sp_front *front)
     int events = 0;
     size_t size = sizeof events;
     (void)zmq_getsockopt(front->socket, ZMQ_EVENTS, &events, &size);
+    front->sent = false;
     bool waiting = !front->stopped && (events & ZMQ_POLLIN);
     if (waiting && !uv_is_active((uv_handle_t *)&front->idle)) {
         (void)uv_idle_start(&front->idle, on_idle);
