@@ -198,7 +198,7 @@ class Gateways:
     def tls_upstream(self):
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                         "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                        "-addext", "subjectAltName=DNS:localhost", "-keyout",
+                        "-addext", "subjectAltName=DNS:localhost,DNS:api.stripe.com", "-keyout",
                         os.path.join(self.folder, "key.pem"), "-out",
                         os.path.join(self.folder, "cert.pem")], check=True, capture_output=True)
         answer = json.dumps({"id": "ch_1", "object": "charge", "amount": 2000,
