@@ -304,6 +304,17 @@ def test_T8_a_client_that_goes_away_in_the_middle_leaves_nothing_behind(w):
     assert w.host.admin().ok("status")["calls_open"] == 0
 
 
+def test_a_client_that_has_shut_its_side_still_gets_its_answers(w):
+    """The end of what it says may come while a call is under way, and while an answer is written."""
+    w.recorder.answer({"*": {"delay_ms": 200, "body": "x" * 200000}})
+    for n in (1, 3):
+        with connect(w) as sock:
+            sock.sendall(get(w) * n)
+            sock.shutdown(socket.SHUT_WR)
+            time.sleep(0.5)
+            assert statuses(read_all(sock)) == [200] * n
+
+
 def test_sigterm_lets_a_call_end_and_takes_no_more(w):
     w.recorder.answer({"*": {"delay_ms": 700, "body": "{}"}})
     idle, busy, replies = connect(w), connect(w), []
