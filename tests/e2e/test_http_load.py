@@ -1,9 +1,8 @@
 """What the HTTP front door takes: event streams by the thousand and an answer of a gibibyte, in
 memory that does not grow with them.
 
-In the suite these are 200 streams and 128 MiB, under a sanitizer half of it. The long form, on a release build:
-
-    SALLYPORT_LONG=1 SALLYPORT_BUILD=build/release /usr/bin/python3 -m pytest -s tests/e2e/test_http_load.py
+In the suite these are 200 streams and 128 MiB, under a sanitizer half of it. The long form is a
+command of its own, for a release build: docs/development.md, "Measure".
 """
 import asyncio
 import os
