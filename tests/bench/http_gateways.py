@@ -287,6 +287,10 @@ def compare(bench, wanted, policy, tls):
         gateways.stop()
 
 
+def ratio(value):
+    return {"value": value, "unit": "", "others": {}}
+
+
 def measure(bench, wanted, policy):
     """http_vs_*: requests per second and CPU beside each gateway, over http and over TLS."""
     lacking = missing()
@@ -298,6 +302,6 @@ def measure(bench, wanted, policy):
         for kind in ("http", "http_tls"):
             pair = bench.results.get("%s_vs_%s" % (kind, name))
             if pair:
-                bench.results["%s_cpu_vs_%s" % (kind, name)] = {"value": pair["cpu_ratio"], "unit": ""}
+                bench.results["%s_cpu_vs_%s" % (kind, name)] = ratio(pair["cpu_ratio"])
                 if name == "haproxy":
-                    bench.results[kind + "_rps_vs_haproxy"] = {"value": pair["ratio"], "unit": ""}
+                    bench.results[kind + "_rps_vs_haproxy"] = ratio(pair["ratio"])
