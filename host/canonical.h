@@ -7,6 +7,7 @@
 #include "policy.h"
 #include "provider.h"
 #include "request.h"
+#include "trace.h"
 
 enum {
     SP_HEADERS_MAX = 64,
@@ -40,11 +41,13 @@ void sp_judge_body(struct sp_arena *arena, struct sp_request *request);
 /* The headers of the request that go upstream: the core set (accept, accept-language,
  * content-type, if-match, if-none-match, if-modified-since, if-unmodified-since, user-agent,
  * idempotency-key, traceparent, tracestate; content-encoding), what the manifest adds,
- * and what a condition of the scope reads. ret_headers has room for request->n_headers; the
- * names of those left behind go to ret_dropped (same room). */
-void sp_headers_pass(const struct sp_request *request, const struct sp_manifest *manifest,
-                     const struct sp_scope *scope, struct sp_header *ret_headers,
-                     size_t *ret_n_headers, struct sp_text *ret_dropped, size_t *ret_n_dropped);
+ * and what a condition of the scope reads. trace: the request's (sp_trace_read). ret_headers
+ * has room for request->n_headers; the names of those left behind go to ret_dropped (same
+ * room). */
+void sp_headers_pass(const struct sp_request *request, const struct sp_trace *trace,
+                     const struct sp_manifest *manifest, const struct sp_scope *scope,
+                     struct sp_header *ret_headers, size_t *ret_n_headers,
+                     struct sp_text *ret_dropped, size_t *ret_n_dropped);
 
 /* Idempotency keys are looked up upstream by the one key that all clients share, so a client's
  * own would find another's answer. It is sent as a hash of it with the token's root. Where the

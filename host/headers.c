@@ -1,5 +1,4 @@
 #include "canonical.h"
-#include "trace.h"
 
 #include <sodium.h>
 
@@ -36,18 +35,17 @@ static bool is_broken_trace(struct sp_text name, const struct sp_trace *trace)
            (sp_text_is(name, "tracestate") && !trace->has_state);
 }
 
-void sp_headers_pass(const struct sp_request *request, const struct sp_manifest *manifest,
-                     const struct sp_scope *scope, struct sp_header *ret_headers,
-                     size_t *ret_n_headers, struct sp_text *ret_dropped, size_t *ret_n_dropped)
+void sp_headers_pass(const struct sp_request *request, const struct sp_trace *trace,
+                     const struct sp_manifest *manifest, const struct sp_scope *scope,
+                     struct sp_header *ret_headers, size_t *ret_n_headers,
+                     struct sp_text *ret_dropped, size_t *ret_n_dropped)
 {
     size_t n_headers = 0, n_dropped = 0;
-    struct sp_trace trace;
-    sp_trace_read(request, &trace);
     for (size_t i = 0; i < request->n_headers; i++) {
         struct sp_text name = request->headers[i].name;
         bool passes = is_core(name) || manifest_has(manifest, name) ||
                       (scope && sp_scope_reads_header(scope, name));
-        if (passes && !is_broken_trace(name, &trace)) {
+        if (passes && !is_broken_trace(name, trace)) {
             ret_headers[n_headers++] = request->headers[i];
         } else {
             ret_dropped[n_dropped++] = name;

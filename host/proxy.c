@@ -17,6 +17,7 @@ struct flight {
     const struct sp_scope *scope;
     const struct sp_redaction *redactions; /* what the answer must not hold */
     size_t n_redactions;
+    struct sp_trace trace;
     struct sp_plan_ref *plan;
     const struct sp_key *sent; /* key, or with the secrets of a lease in it */
     struct sp_lease *lease;    /* NULL: none is needed */
@@ -139,13 +140,21 @@ static void finish(struct flight *flight, struct sp_outcome *outcome,
     sp_engine_finish(flight->proxy->engine, flight->ticket, outcome, on_recorded, flight);
 }
 
+/* The engine's decision becomes what the client is told instead of an answer, or its rest. */
+static const struct sp_decision *decide(struct flight *flight, enum sp_code code,
+                                        const char *reason)
+{
+    struct sp_decision *decision = &flight->decision;
+    decision->code = code;
+    decision->hint[0] = '\0';
+    (void)snprintf(decision->reason, sizeof decision->reason, "%s", reason);
+    return decision;
+}
+
 /* The call ends without an answer from upstream for the client. */
 static void end_without(struct flight *flight, struct sp_outcome *outcome, const char *reason)
 {
-    struct sp_decision *decision = &flight->decision;
-    decision->code = outcome->code;
-    decision->hint[0] = '\0';
-    (void)snprintf(decision->reason, sizeof decision->reason, "%s", reason);
+    const struct sp_decision *decision = decide(flight, outcome->code, reason);
     finish(flight, outcome, &(struct sp_proxied){.refusal = decision});
 }
 
@@ -181,10 +190,7 @@ static void finish_stream(struct flight *flight, const struct sp_reply *reply)
     flight->call->broken = reply->code != SP_CODE_OK;
     note(flight, &flight->decision, reply->code, reply);
     if (flight->call->broken) {
-        flight->decision.code = reply->code;
-        (void)snprintf(flight->decision.reason, sizeof flight->decision.reason, "%s",
-                       reply->reason);
-        flight->call->why = &flight->decision;
+        flight->call->why = decide(flight, reply->code, reply->reason);
     }
     struct sp_outcome outcome = {.kind = SP_OUTCOME_ANSWERED,
                                  .http_status = reply->http_status,
@@ -285,6 +291,7 @@ static void on_reply(void *user, const struct sp_reply *reply)
     }
     finish_answer(flight, reply);
 }
+
 /* A part of an answer cannot be redacted, so nobody asks for one. */
 static void drop_ranges(struct flight *flight)
 {
@@ -326,8 +333,8 @@ static void send_call(struct flight *flight)
         give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_INTERNAL, "out of memory");
         return;
     }
-    sp_headers_pass(request, plan->provider->manifest, flight->scope, flight->headers,
-                    &flight->n_headers, flight->dropped, &flight->n_dropped);
+    sp_headers_pass(request, &flight->trace, plan->provider->manifest, flight->scope,
+                    flight->headers, &flight->n_headers, flight->dropped, &flight->n_dropped);
     bool redacts = flight->n_redactions > 0;
     if (redacts) {
         drop_ranges(flight);
@@ -429,9 +436,8 @@ void sp_proxy_start(struct sp_proxy *proxy, struct sp_proxy_call *call)
     flight->call = call;
     flight->began_ns = uv_hrtime();
     call->flight = flight;
-    struct sp_trace trace;
-    sp_trace_read(call->call.request, &trace);
-    call->call.trace = trace.id;
+    sp_trace_read(call->call.request, &flight->trace);
+    call->call.trace = flight->trace.id;
     sp_engine_begin(proxy->engine, &call->call, on_begun, flight);
 }
 

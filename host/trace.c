@@ -77,18 +77,6 @@ static bool is_value(struct sp_text value)
            value.ptr[value.len - 1] != ' ';
 }
 
-static struct sp_text trim(struct sp_text text)
-{
-    while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
-        text.ptr++;
-        text.len--;
-    }
-    while (text.len > 0 && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t')) {
-        text.len--;
-    }
-    return text;
-}
-
 /* What all tracestate headers of a request say together. */
 struct states {
     struct sp_text keys[SP_TRACE_STATES_MAX];
@@ -118,7 +106,7 @@ static bool add_states(struct states *states, struct sp_text list)
     while (good && more) {
         const char *comma = memchr(list.ptr, ',', list.len);
         size_t len = comma ? (size_t)(comma - list.ptr) : list.len;
-        struct sp_text member = trim((struct sp_text){list.ptr, len});
+        struct sp_text member = sp_text_trim((struct sp_text){list.ptr, len});
         good = member.len == 0 || add_state(states, member); /* empty ones are allowed */
         more = comma != NULL;
         len += more;

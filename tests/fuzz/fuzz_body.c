@@ -68,12 +68,14 @@ static void check(struct sp_arena *arena, const struct sp_raw_request *raw)
     struct sp_header kept[SP_HEADERS_MAX];
     struct sp_text dropped[SP_HEADERS_MAX];
     size_t n_kept, n_dropped;
+    struct sp_trace trace;
     if (sp_canonical(arena, raw, &request, &err)) {
         must(*err.text != '\0');
         return;
     }
     check_headers(&request);
-    sp_headers_pass(&request, NULL, NULL, kept, &n_kept, dropped, &n_dropped);
+    sp_trace_read(&request, &trace);
+    sp_headers_pass(&request, &trace, NULL, NULL, kept, &n_kept, dropped, &n_dropped);
     must(n_kept + n_dropped == request.n_headers);
     sp_judge_body(arena, &request);
     must(request.body.ptr == raw->body.ptr || request.body.len == 0);

@@ -126,6 +126,7 @@ sp_status kit_send(struct kit *kit, const struct kit_key *key, const struct kit_
     struct sp_request *request = sp_arena_alloc(arena, sizeof *request);
     struct sp_header *headers = sp_arena_array(arena, 8, sizeof *headers);
     struct sp_text dropped[8];
+    struct sp_trace trace;
     size_t n = 0, n_headers, n_dropped;
     for (; n < 8 && call->headers[n][0]; n++) {
         raw_headers[n] = (struct sp_raw_header){sp_text_of(call->headers[n][0]),
@@ -140,7 +141,9 @@ sp_status kit_send(struct kit *kit, const struct kit_key *key, const struct kit_
     if (status) {
         return status;
     }
-    sp_headers_pass(request, call->manifest, NULL, headers, &n_headers, dropped, &n_dropped);
+    sp_trace_read(request, &trace);
+    sp_headers_pass(request, &trace, call->manifest, NULL, headers, &n_headers, dropped,
+                    &n_dropped);
     struct sp_send send = {.key = &key->key,
                            .plan = call->plan ? call->plan : &kit_bearer,
                            .request = request,

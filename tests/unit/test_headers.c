@@ -46,12 +46,14 @@ static void assert_passes(const struct sp_manifest *manifest, const struct sp_sc
     struct sp_header headers[32], kept[32];
     struct sp_text left[32];
     size_t n_kept = 99, n_left = 99;
+    struct sp_trace trace;
     struct sp_buf buf;
     for (size_t i = 0; i < n; i++) {
         headers[i] = (struct sp_header){sp_text_of(names[i]), value_of(names[i])};
     }
     struct sp_request request = {.headers = headers, .n_headers = n};
-    sp_headers_pass(&request, manifest, scope, kept, &n_kept, left, &n_left);
+    sp_trace_read(&request, &trace);
+    sp_headers_pass(&request, &trace, manifest, scope, kept, &n_kept, left, &n_left);
     assert_int_equal(n_kept + n_left, n);
     sp_buf_init(&buf, 4096);
     for (size_t i = 0; i < n_kept; i++) {

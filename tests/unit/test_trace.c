@@ -214,15 +214,19 @@ static void what_is_invalid_is_left_behind_even_where_a_rule_reads_it(void **sta
     struct sp_header kept[3];
     struct sp_text left[3];
     size_t n_kept, n_left;
+    struct sp_trace trace;
     (void)state;
-    sp_headers_pass(&request, &manifest, NULL, kept, &n_kept, left, &n_left);
+    sp_trace_read(&request, &trace);
+    sp_headers_pass(&request, &trace, &manifest, NULL, kept, &n_kept, left, &n_left);
     assert_int_equal(n_kept, 1);
     assert_true(sp_text_is(kept[0].name, "accept"));
     headers[0].value = SP_TEXT(PARENT);
-    sp_headers_pass(&request, NULL, NULL, kept, &n_kept, left, &n_left);
+    sp_trace_read(&request, &trace);
+    sp_headers_pass(&request, &trace, NULL, NULL, kept, &n_kept, left, &n_left);
     assert_int_equal(n_kept, 3);
     headers[1].value = SP_TEXT("a");
-    sp_headers_pass(&request, NULL, NULL, kept, &n_kept, left, &n_left);
+    sp_trace_read(&request, &trace);
+    sp_headers_pass(&request, &trace, NULL, NULL, kept, &n_kept, left, &n_left);
     assert_int_equal(n_kept, 2);
     assert_true(sp_text_is(left[0], "tracestate"));
 }
