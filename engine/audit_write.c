@@ -136,13 +136,12 @@ static sp_status append_line(struct sp_audit *audit, int64_t wall_ms, struct sp_
     sp_buf_add_str(pending, "\",");
     sp_buf_add_text(pending, fields);
     sp_buf_add_str(pending, "}\n");
-    if (audit->pending.failed) {
+    if (pending->failed) {
         audit->failed = true;
         return sp_fail(err, SP_ENOMEM, "audit: out of memory");
     }
-    audit_line_hash(
-        (struct sp_text){audit->pending.ptr + start, audit->pending.len - start - 1},
-        audit->hash);
+    audit_line_hash((struct sp_text){pending->ptr + start, pending->len - start - 1},
+                    audit->hash);
     audit->seq++;
     audit->since_checkpoint++;
     return SP_OK;

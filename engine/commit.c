@@ -24,11 +24,12 @@ struct sp_commit {
     struct queue submitted; /* not handed over yet */
     size_t n_open;          /* submitted and not done */
     bool urgent;            /* not all of `submitted` are lazy */
-    atomic_bool failed;     /* not healthy, for those without the lock */
-    pthread_mutex_t lock;   /* guards what follows, down to the next comment */
+    /* set by the commit thread, once, with the lock; whoever asks for no more needs none */
+    atomic_bool failed;
+    pthread_mutex_t lock; /* guards what follows, down to the next comment */
     pthread_cond_t work;
     struct queue waiting, finished;
-    bool stopping, healthy;
+    bool stopping;
     bool hurry; /* not all of `waiting` are lazy, or there are enough of them */
     struct sp_error failure;
     struct sp_commit_stats stats;
@@ -56,13 +57,24 @@ static int64_t now_ms(void)
     return (int64_t)(now_us() / 1000);
 }
 
+/* The earlier of them; 0 is none. */
+static int64_t first_of(int64_t a, int64_t b)
+{
+    return a && (a < b || !b) ? a : b;
+}
+
 static void note_dirty(struct sp_commit *commit)
 {
-    if (!commit->dirty || !commit->appended_since) {
-        int64_t now = now_ms();
-        commit->due_ms = commit->dirty ? commit->due_ms : now + SETTLE_MS;
-        commit->appended_since = commit->appended_since ? commit->appended_since : now;
+    if (commit->dirty && commit->appended_since) {
+        return;
+    }
+    int64_t now = now_ms();
+    if (!commit->dirty) {
         commit->dirty = true;
+        commit->due_ms = now + SETTLE_MS;
+    }
+    if (!commit->appended_since) {
+        commit->appended_since = now;
     }
 }
 
@@ -291,20 +303,17 @@ static bool hand_back(struct sp_commit *commit, struct sp_job *batch)
  * and returns with the lock. */
 static void wait_for_work(struct sp_commit *commit)
 {
-    bool lazy = false; /* lazy_until is when the lazy ones have waited long enough */
-    int64_t lazy_until = 0;
+    int64_t lazy_until = 0; /* the lazy ones have waited long enough; 0: there is none */
     while (!commit->hurry && !commit->stopping) {
-        bool settles = commit->dirty && commit->healthy;
-        if (commit->waiting.first && !lazy) {
-            lazy = true;
+        int64_t settle_at = commit->dirty && !atomic_load(&commit->failed) ? commit->due_ms : 0;
+        if (commit->waiting.first && !lazy_until) {
             lazy_until = now_ms() + LAZY_MS;
         }
-        if (!settles && !lazy) {
+        int64_t until_ms = first_of(settle_at, lazy_until);
+        if (!until_ms) {
             (void)pthread_cond_wait(&commit->work, &commit->lock);
             continue;
         }
-        int64_t until_ms =
-            lazy && !(settles && commit->due_ms < lazy_until) ? lazy_until : commit->due_ms;
         struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
                                  .tv_nsec = (long)(until_ms % 1000 * 1000000)};
         if (pthread_cond_timedwait(&commit->work, &commit->lock, &until) == ETIMEDOUT) {
@@ -337,7 +346,7 @@ static void *run(void *user)
         struct sp_job *batch = queue_take_all(&commit->waiting);
         commit->hurry = false;
         commit->running_since = batch ? commit->waiting_since : 0;
-        bool healthy = commit->healthy;
+        bool healthy = !atomic_load(&commit->failed);
         struct sp_error err = commit->failure;
         end = commit->stopping && !batch;
         (void)pthread_mutex_unlock(&commit->lock);
@@ -351,7 +360,6 @@ static void *run(void *user)
 
         (void)pthread_mutex_lock(&commit->lock);
         if (status) {
-            commit->healthy = false;
             commit->failure = err;
             atomic_store(&commit->failed, true);
         }
@@ -380,7 +388,6 @@ sp_status sp_commit_new(const struct sp_commit_config *config, struct sp_commit 
         return SP_ENOMEM;
     }
     commit->config = *config;
-    commit->healthy = true;
     sp_audit_head(config->audit, &commit->durable); /* all of it: it was just opened */
     commit->head = commit->durable;
     queue_init(&commit->submitted);
@@ -456,7 +463,7 @@ size_t sp_commit_poll(struct sp_commit *commit)
 bool sp_commit_healthy(struct sp_commit *commit, struct sp_error *err)
 {
     (void)pthread_mutex_lock(&commit->lock);
-    bool healthy = commit->healthy;
+    bool healthy = !atomic_load(&commit->failed);
     if (!healthy && err) {
         *err = commit->failure;
     }
@@ -469,12 +476,6 @@ void sp_commit_head(struct sp_commit *commit, struct sp_head *ret_head)
     (void)pthread_mutex_lock(&commit->lock);
     *ret_head = commit->head;
     (void)pthread_mutex_unlock(&commit->lock);
-}
-
-/* The earlier of them; 0 is none. */
-static int64_t first_of(int64_t a, int64_t b)
-{
-    return a && (a < b || !b) ? a : b;
 }
 
 void sp_commit_stats(struct sp_commit *commit, struct sp_commit_stats *ret_stats)
