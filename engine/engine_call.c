@@ -616,9 +616,7 @@ static void note_hit(struct sp_ticket *t)
     record_end(r);
     if (suspends) {
         record_begin(r, "suspend");
-        record_hex(r, "root", t->root, sizeof t->root);
-        record_text(r, "principal", sp_text_of(token->principal));
-        record_text(r, "scope", sp_text_of(token->scope_name));
+        record_token(r, token);
         record_text(r, "key", t->judged.key->public.id);
         record_number(r, "hits", token->guard_hits);
         record_end(r);

@@ -88,17 +88,12 @@ static bool until_allows(struct sp_engine *engine, const struct sp_scope *caveat
 
 /* The holder's own, in order, then the grant's. */
 static bool caveats_allow(struct sp_engine *engine, struct sp_call *call,
-                          const struct sp_token *parsed, const struct live_token *token,
+                          const struct chain *chain, const struct live_token *token,
                           uint64_t *ret_until_ms, struct sp_decision *decision)
 {
     static const char which[] = "a caveat of the token: ";
     struct sp_match matched;
-    const struct chain *chain = token_chain(engine, parsed);
     *ret_until_ms = 0;
-    if (!chain) {
-        decide(decision, SP_CODE_TOKEN_INVALID, "", "a caveat of the token cannot be read");
-        return false;
-    }
     for (size_t i = 0; i < chain->n; i++) {
         if (!until_allows(engine, chain->scopes[i], ret_until_ms, decision)) {
             return false;
@@ -554,65 +549,55 @@ static bool own_scope_allows(struct sp_engine *engine, struct sp_call *call,
     return true;
 }
 
-/* Add a scope's redactions, copied: a caveat's parsed form may go before the call ends. */
-static bool add_redactions(struct sp_arena *arena, const struct sp_scope *scope,
-                           struct sp_redaction *list, size_t *n)
+/* Everything that had a say about a call, in turn: the token's scope, what narrows it, the
+ * grant's caveat, the holder's; NULL where it has none. */
+enum { GRANT_SAYS = 3 };
+static const struct sp_scope *nth_say(const struct live_token *token, const struct chain *chain,
+                                      size_t i)
 {
-    const struct sp_redaction *one;
-    for (size_t i = 0; scope && (one = sp_scope_redaction(scope, i)); i++, (*n)++) {
-        struct sp_text *names =
-            list ? sp_arena_array(arena, one->n_names, sizeof *names) : NULL;
-        if (list && !names) {
-            return false;
-        }
-        for (size_t k = 0; list && k < one->n_names; k++) {
-            names[k] = sp_arena_copy(arena, one->names[k]);
-            if (!names[k].ptr) {
-                return false;
-            }
-        }
-        if (list) {
-            list[*n] = (struct sp_redaction){names, one->n_names};
-        }
+    const struct frozen *const own[GRANT_SAYS] = {token->scope, token->narrow, token->caveat};
+    if (i < GRANT_SAYS) {
+        return own[i] ? own[i]->scope : NULL;
     }
-    return true;
+    return chain->scopes[i - GRANT_SAYS];
 }
 
-/* Of everything that had a say: order does not matter, and nothing takes one back. With a list
- * of NULL they are counted. */
-static bool each_redaction(struct sp_engine *engine, struct sp_arena *arena,
-                           const struct sp_token *parsed, const struct live_token *token,
-                           struct sp_redaction *list, size_t *n)
+/* A copy: a caveat's parsed form may go before the call ends. */
+static bool copy_redaction(struct sp_arena *arena, const struct sp_redaction *one,
+                           struct sp_redaction *ret_copy)
 {
-    const struct chain *chain = token_chain(engine, parsed);
-    *n = 0;
-    bool good = chain && add_redactions(arena, token->scope->scope, list, n) &&
-                add_redactions(arena, token->narrow ? token->narrow->scope : NULL, list, n) &&
-                add_redactions(arena, token->caveat ? token->caveat->scope : NULL, list, n);
-    for (size_t i = 0; good && i < chain->n; i++) {
-        good = add_redactions(arena, chain->scopes[i], list, n);
+    struct sp_text *names = sp_arena_array(arena, one->n_names, sizeof *names);
+    bool good = names != NULL;
+    for (size_t i = 0; good && i < one->n_names; i++) {
+        names[i] = sp_arena_copy(arena, one->names[i]);
+        good = names[i].ptr != NULL;
     }
+    *ret_copy = (struct sp_redaction){names, one->n_names};
     return good;
 }
 
-static bool gather_redactions(struct sp_engine *engine, struct sp_call *call,
-                              const struct sp_token *parsed, struct judged *judged,
-                              struct sp_decision *decision)
+/* The union: order does not matter, and nothing takes one back. */
+static bool gather_redactions(struct sp_arena *arena, const struct chain *chain,
+                              struct judged *judged, struct sp_decision *decision)
 {
-    struct sp_redaction *list = NULL;
-    size_t n = 0;
-    bool good = each_redaction(engine, call->arena, parsed, judged->token, NULL, &n);
-    if (good && n > 0) {
-        list = sp_arena_array(call->arena, n, sizeof *list);
-        good = list && each_redaction(engine, call->arena, parsed, judged->token, list, &n);
+    const struct sp_redaction *one;
+    size_t n_says = GRANT_SAYS + chain->n, n = 0;
+    for (size_t i = 0; i < n_says; i++) {
+        n += sp_scope_n_redactions(nth_say(judged->token, chain, i));
     }
-    if (!good) {
-        decide(decision, SP_CODE_BUSY, "", "out of memory");
-        return false;
+    struct sp_redaction *list = n > 0 ? sp_arena_array(arena, n, sizeof *list) : NULL;
+    bool good = n == 0 || list;
+    for (size_t i = 0; good && n > 0 && i < n_says; i++) {
+        const struct sp_scope *say = nth_say(judged->token, chain, i);
+        for (size_t k = 0; good && (one = sp_scope_redaction(say, k)); k++) {
+            good = copy_redaction(arena, one, &list[judged->n_redactions++]);
+        }
     }
     judged->redactions = list;
-    judged->n_redactions = n;
-    return true;
+    if (!good) {
+        decide(decision, SP_CODE_BUSY, "", "out of memory");
+    }
+    return good;
 }
 
 void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_judged,
@@ -645,10 +630,15 @@ void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_ju
     if (!ret_judged->key || !own_scope_allows(engine, call, token, ret_judged, d)) {
         return;
     }
+    const struct chain *chain = token_chain(engine, &parsed);
+    if (!chain) {
+        decide(d, SP_CODE_TOKEN_INVALID, "", "a caveat of the token cannot be read");
+        return;
+    }
     char rule[sizeof d->rule];
     memcpy(rule, d->rule, sizeof rule);
-    if (caveats_allow(engine, call, &parsed, token, &ret_judged->until_ms, d) &&
-        gather_redactions(engine, call, &parsed, ret_judged, d)) {
+    if (caveats_allow(engine, call, chain, token, &ret_judged->until_ms, d) &&
+        gather_redactions(call->arena, chain, ret_judged, d)) {
         memcpy(d->rule, rule, sizeof rule);
     }
 }

@@ -245,15 +245,20 @@ void tokens_purge(struct sp_engine *engine)
     }
 }
 
+/* Once seen it stays so, whatever the clock does then. */
+static bool has_expired(const struct live_token *token, int64_t wall_ms, int64_t boot_ms)
+{
+    return token->seen_expired || (token->same_boot ? boot_ms >= token->expires_boot_ms
+                                                    : wall_ms >= token->expires_ms);
+}
+
 uint64_t tokens_count_live(struct sp_engine *engine)
 {
     int64_t wall = engine_wall(engine), boot = engine_boot(engine);
     uint64_t n = 0;
     for (size_t i = 0; i < engine->token_buckets; i++) {
         for (const struct live_token *t = engine->tokens[i]; t; t = t->next) {
-            bool ended = t->revoked_ms || t->seen_expired ||
-                         (t->same_boot ? boot >= t->expires_boot_ms : wall >= t->expires_ms);
-            n += !ended;
+            n += !t->revoked_ms && !has_expired(t, wall, boot);
         }
     }
     return n;
@@ -275,9 +280,7 @@ bool token_lives(struct sp_engine *engine, struct live_token *token,
                "the host's clock stands behind what it has shown before");
         return false;
     }
-    token->seen_expired =
-        token->seen_expired || (token->same_boot ? engine_boot(engine) >= token->expires_boot_ms
-                                                 : wall >= token->expires_ms);
+    token->seen_expired = has_expired(token, wall, engine_boot(engine));
     if (token->seen_expired) {
         decide(decision, SP_CODE_TOKEN_EXPIRED, "ask for a new one", "the token has expired");
     } else if (token->suspended_ms) {
@@ -286,6 +289,13 @@ bool token_lives(struct sp_engine *engine, struct live_token *token,
                "the token is suspended: answers to its calls held the key");
     }
     return !token->seen_expired && !token->suspended_ms;
+}
+
+void record_token(struct sp_buf *buf, const struct live_token *token)
+{
+    record_hex(buf, "root", token->id, sizeof token->id);
+    record_text(buf, "principal", sp_text_of(token->principal));
+    record_text(buf, "scope", sp_text_of(token->scope_name));
 }
 
 bool token_hit(struct sp_engine *engine, struct live_token *token, struct sp_text key)
@@ -502,9 +512,7 @@ void sp_engine_revoke(struct sp_engine *engine, struct sp_text curve, bool as_ad
     job->payload = r;
     job->job.work = revoke_work;
     record_begin(&job->job.records, "revoke");
-    record_hex(&job->job.records, "root", live->id, sizeof live->id);
-    record_text(&job->job.records, "principal", sp_text_of(live->principal));
-    record_text(&job->job.records, "scope", sp_text_of(live->scope_name));
+    record_token(&job->job.records, live);
     record_text(&job->job.records, "by", actor ? sp_text_of(actor->name) : SP_TEXT(""));
     record_end(&job->job.records);
     simple_job_submit(job);
@@ -561,9 +569,7 @@ void sp_engine_resume(struct sp_engine *engine, const uint8_t root[SP_TOKEN_ID_B
     job->after = after_resume;
     job->job.work = resume_work;
     record_begin(&job->job.records, "resume");
-    record_hex(&job->job.records, "root", token->id, sizeof token->id);
-    record_text(&job->job.records, "principal", sp_text_of(token->principal));
-    record_text(&job->job.records, "scope", sp_text_of(token->scope_name));
+    record_token(&job->job.records, token);
     record_number(&job->job.records, "hits", token->guard_hits);
     record_text(&job->job.records, "by", by);
     record_end(&job->job.records);

@@ -307,6 +307,8 @@ uint64_t tokens_count_live(struct sp_engine *engine);
 bool token_prove(struct sp_engine *engine, struct sp_arena *arena, struct sp_text text,
                  bool any_life, struct sp_token *ret_parsed, struct live_token **ret_token,
                  struct sp_decision *decision);
+/* Whose it is, for a record: root, principal, scope. */
+void record_token(struct sp_buf *buf, const struct live_token *token);
 /* An answer to a call of its held that key: whether it is suspended by that. */
 bool token_hit(struct sp_engine *engine, struct live_token *token, struct sp_text key);
 /* Expired, suspended, or behind the clock? False: decision says so. */

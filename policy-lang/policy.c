@@ -254,9 +254,14 @@ size_t sp_scope_n_keys(const struct sp_scope *scope)
     return scope->n_keys;
 }
 
+size_t sp_scope_n_redactions(const struct sp_scope *scope)
+{
+    return scope ? scope->n_redactions : 0;
+}
+
 const struct sp_redaction *sp_scope_redaction(const struct sp_scope *scope, size_t i)
 {
-    return i < scope->n_redactions ? &scope->redactions[i].public : NULL;
+    return i < sp_scope_n_redactions(scope) ? &scope->redactions[i].public : NULL;
 }
 
 bool sp_redaction_covered(const struct sp_redaction *first, const struct sp_redaction *by)

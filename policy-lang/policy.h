@@ -155,12 +155,14 @@ struct sp_text sp_scope_key(const struct sp_scope *scope, size_t i);
 bool sp_scope_insist(const struct sp_scope *scope, size_t i, struct sp_text *ret_name,
                      struct sp_text *ret_value);
 /* `redact {customer.email}`: a field that is taken out of each answer, as the names from the
- * root of its JSON. Of a scope or caveat, in order; NULL where there is none of that number. */
+ * root of its JSON. Of a scope or caveat (NULL has none), in order; NULL where there is none of
+ * that number. */
 struct sp_redaction {
     const struct sp_text *names;
     size_t n_names; /* 1 to SP_REDACTION_NAMES_MAX, each of 1 to SP_REDACTION_NAME_MAX_BYTES */
 };
 enum { SP_REDACTION_NAMES_MAX = 16, SP_REDACTION_NAME_MAX_BYTES = 128 };
+size_t sp_scope_n_redactions(const struct sp_scope *scope);
 const struct sp_redaction *sp_scope_redaction(const struct sp_scope *scope, size_t i);
 /* Append it as it is written: customer.email. */
 void sp_redaction_print(const struct sp_redaction *redaction, struct sp_buf *buf);

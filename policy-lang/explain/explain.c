@@ -60,10 +60,10 @@ void sp_scope_explain(const struct sp_scope *scope, const struct sp_request *req
     sp_buf_addf(buf, "verdict: %s%s%.*s%s%s\n", verdict.allowed ? "allowed" : "denied",
                 label.len ? by : "", (int)label.len, label.ptr, verdict.detail[0] ? "; " : "",
                 verdict.detail);
-    for (size_t i = 0; verdict.allowed && i < scope->n_redactions; i++) {
-        sp_buf_add_str(buf, i ? ", " : "out of its answer: ");
-        sp_redaction_print(&scope->redactions[i].public, buf);
-        sp_buf_add_str(buf, i + 1 < scope->n_redactions ? "" : "\n");
+    if (verdict.allowed && scope->n_redactions > 0) {
+        sp_buf_add_str(buf, "out of its answer: ");
+        ast_print_redactions(scope, buf);
+        sp_buf_add_str(buf, "\n");
     }
 }
 

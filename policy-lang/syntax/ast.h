@@ -268,6 +268,8 @@ void ast_print_condition(const struct condition *condition, struct sp_buf *buf);
 void ast_print_url(const struct url_pattern *url, struct sp_buf *buf);
 void ast_print_string(struct sp_text text, struct sp_buf *buf);
 void ast_print_field(const struct field *field, struct sp_buf *buf);
+/* What a scope takes out of answers: email, customer.phone. */
+void ast_print_redactions(const struct sp_scope *scope, struct sp_buf *buf);
 
 /* Labels of the denies that a catalogue implies begin so; no author's does. */
 #define ESCALATES_LABEL "escalates-"

@@ -148,6 +148,14 @@ void sp_redaction_print(const struct sp_redaction *redaction, struct sp_buf *buf
     }
 }
 
+void ast_print_redactions(const struct sp_scope *scope, struct sp_buf *buf)
+{
+    for (size_t i = 0; i < scope->n_redactions; i++) {
+        sp_buf_add_str(buf, i ? ", " : "");
+        sp_redaction_print(&scope->redactions[i].public, buf);
+    }
+}
+
 static void print_constant(const struct constant *c, struct sp_buf *buf)
 {
     switch (c->kind) {
@@ -342,11 +350,10 @@ void sp_scope_print(const struct sp_scope *scope, struct sp_buf *buf)
         ast_print_string(insist->value, buf);
         sp_buf_add_byte(buf, '\n');
     }
-    for (size_t i = 0; i < scope->n_redactions; i++) {
-        const struct sp_redaction *one = &scope->redactions[i].public;
-        sp_buf_add_str(buf, i ? ", " : "  redact {");
-        sp_redaction_print(one, buf);
-        sp_buf_add_str(buf, i + 1 < scope->n_redactions ? "" : "}\n");
+    if (scope->n_redactions > 0) {
+        sp_buf_add_str(buf, "  redact {");
+        ast_print_redactions(scope, buf);
+        sp_buf_add_str(buf, "}\n");
     }
     if (scope->has_ttl) {
         sp_buf_addf(buf, "  ttl %" PRIu64 "ms\n", scope->ttl_ms);
