@@ -152,7 +152,7 @@ static void write_free(struct write *write)
     free(write);
 }
 
-static void resume(struct conn *conn);
+static void read_on(struct conn *conn, void (*feed)(struct conn *conn, struct sp_text bytes));
 static void open_tunnel(struct conn *conn);
 static void stream_written(struct conn *conn);
 
@@ -180,7 +180,7 @@ static void on_written(uv_write_t *req, int status)
             if (conn->next_tls) {
                 open_tunnel(conn);
             } else {
-                resume(conn);
+                read_on(conn, consume);
             }
         }
     }
@@ -533,12 +533,12 @@ static void consume(struct conn *conn, struct sp_text bytes)
 }
 
 /* Read on: first what came while the last request was under way. */
-static void resume(struct conn *conn)
+static void read_on(struct conn *conn, void (*feed)(struct conn *conn, struct sp_text bytes))
 {
     struct sp_wipe_buf pending = conn->pending;
     sp_wipe_buf_init(&conn->pending, PENDING_MAX_BYTES);
     if (pending.len > 0) {
-        consume(conn, sp_wipe_buf_text(&pending));
+        feed(conn, sp_wipe_buf_text(&pending));
     }
     sp_wipe_buf_done(&pending);
     account(conn);
@@ -552,8 +552,6 @@ static void resume(struct conn *conn)
 /* The answer to CONNECT is out; what came behind it is TLS already. */
 static void open_tunnel(struct conn *conn)
 {
-    struct sp_wipe_buf pending = conn->pending;
-    sp_wipe_buf_init(&conn->pending, PENDING_MAX_BYTES);
     conn->tls = conn->next_tls;
     conn->next_tls = NULL;
     conn->reader.proxy = false;
@@ -561,16 +559,7 @@ static void open_tunnel(struct conn *conn)
     conn->public.secure = true;
     conn->public.tunnel = sp_text_of(conn->tunnel);
     conn->public.proxy_authorization = sp_wipe_buf_text(&conn->proxy_authorization);
-    if (pending.len > 0) {
-        consume_tls(conn, sp_wipe_buf_text(&pending));
-    }
-    sp_wipe_buf_done(&pending);
-    account(conn);
-    if (conn->phase == CONN_READING && front_of(conn)->stopped) {
-        conn_close(conn);
-    } else if (conn->phase == CONN_READING) {
-        read_start(conn);
-    }
+    read_on(conn, consume_tls);
 }
 
 /* ---- the end --------------------------------------------------------------------------------
