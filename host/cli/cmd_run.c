@@ -17,8 +17,7 @@
 enum {
     REQUEST_MAX_BYTES = 64 << 10,
     VALUE_BYTES = 8192,
-    RUN_FAILED = 125, /* as env(1) and timeout(1) have it: ours, not the command's */
-    RUN_CANNOT = 126,
+    RUN_CANNOT = 126, /* as RUN_FAILED: see there */
     RUN_NOT_FOUND = 127,
 };
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BUNDLE_MAX_BYTES = 8 << 20, RUN_FAILED = 125 };
+enum { BUNDLE_MAX_BYTES = 8 << 20 };
 
 /* ---- Java's store ---------------------------------------------------------------------------
  */

@@ -6,6 +6,10 @@
 
 #include <stdbool.h>
 
+/* The exit status of `run` where the fault is not the command's, as env(1) and timeout(1) have
+ * it. */
+enum { RUN_FAILED = 125 };
+
 struct run_trust {
     char folder[32];
     char bundle[64]; /* PEM: for variables that take the place of the system's authorities */

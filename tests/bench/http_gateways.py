@@ -129,13 +129,11 @@ def missing():
 
 def cpu_us(pid):
     """What a process and its threads have used, in microseconds."""
-    with open("/proc/%d/schedstat" % pid, encoding="ascii") as file:
-        whole = int(file.read().split()[0])
     total = 0
     for thread in os.listdir("/proc/%d/task" % pid):
         with open("/proc/%d/task/%s/schedstat" % (pid, thread), encoding="ascii") as file:
             total += int(file.read().split()[0])
-    return max(whole, total) / 1000
+    return total / 1000
 
 
 class Gateways:
