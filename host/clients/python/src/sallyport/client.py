@@ -11,7 +11,7 @@ import msgpack
 import zmq
 import zmq.asyncio
 
-from . import replies, streams
+from . import replies, steps, streams
 from .errors import BadReply, NoAnswer, NotConnected
 from .settings import Settings
 
@@ -120,6 +120,70 @@ class _Operations:
             "or this client key is not registered (a host refuses unknown keys without a word). "
             "Nothing was sent" % (self.settings.endpoint, self.connect_timeout))
 
+    def _ask(self, op, kind, id=None, once=False, **fields):
+        return self._run(self._asking(op, kind, id, once, fields))
+
+    def _stream(self, id, **fields):
+        return self._run(self._streaming(id, fields))
+
+    def _exchange(self, socket, data, timeout):
+        """Steps: the reply's bytes; None after the time-out."""
+        yield socket.send(data)
+        if not (yield socket.poll(int(timeout * 1000))):
+            return None
+        return _one((yield socket.recv_multipart()))
+
+    def _attempt(self, data):
+        """Steps: (whether it was sent, the reply or None)."""
+        socket, good = self._take(), False
+        try:
+            if socket is None:
+                socket = self._open()
+                probed = yield from self._exchange(socket, _PROBE, self.connect_timeout)
+                if probed is None:
+                    return False, None
+                replies.is_reply(probed)
+            reply = yield from self._exchange(socket, data, self.timeout)
+            good = reply is not None
+            return True, reply
+        finally:
+            if good:
+                self._keep(socket)
+            elif socket is not None:
+                socket.close(0)
+
+    def _asking(self, op, kind, id, once, fields):
+        id, data = self._request(op, id, fields)
+        was_sent = False
+        for _ in range(1 if once else max(1, self.attempts)):
+            sent, reply = yield from self._attempt(data)
+            was_sent = was_sent or sent
+            if reply is not None:
+                return replies.read(reply, kind, id)
+            if not was_sent:
+                raise self._not_connected()
+        raise self._no_answer(op, id)
+
+    def _streaming(self, id, fields):
+        id, data = self._request("proxy", id, fields)
+        self._check_open()
+        stream = self._stream_kind(self._open(zmq.DEALER), id)
+        good = False
+        try:
+            socket = stream._socket
+            yield socket.send_multipart([b"", _PROBE])
+            if not (yield socket.poll(int(self.connect_timeout * 1000))):
+                raise self._not_connected()
+            replies.is_reply(_one((yield socket.recv_multipart())[1:]))
+            yield socket.send_multipart([b"", data])
+            good = yield from stream._opening(self.timeout)
+        finally:
+            if not good:
+                stream._shut()
+        if not good:
+            raise self._no_answer("proxy", id)
+        return stream
+
     def _no_answer(self, op, id):
         return NoAnswer("no answer from %s to '%s': it may have been carried out. Request id %s"
                         % (self.settings.endpoint, op, id), id)
@@ -129,64 +193,8 @@ class Client(_Operations):
     """Waits in the calling thread. Threads may share it; close() when none uses it any more."""
 
     _new_context = zmq.Context
-
-    def _exchange(self, socket, data, timeout):
-        """The reply's bytes; None after the time-out."""
-        socket.send(data)
-        if not socket.poll(int(timeout * 1000)):
-            return None
-        return _one(socket.recv_multipart())
-
-    def _attempt(self, data):
-        """(whether it was sent, the reply or None)."""
-        socket, good = self._take(), False
-        try:
-            if socket is None:
-                socket = self._open()
-                probed = self._exchange(socket, _PROBE, self.connect_timeout)
-                if probed is None:
-                    return False, None
-                replies.is_reply(probed)
-            reply = self._exchange(socket, data, self.timeout)
-            good = reply is not None
-            return True, reply
-        finally:
-            if good:
-                self._keep(socket)
-            elif socket is not None:
-                socket.close(0)
-
-    def _ask(self, op, kind, id=None, once=False, **fields):
-        id, data = self._request(op, id, fields)
-        was_sent = False
-        for _ in range(1 if once else max(1, self.attempts)):
-            sent, reply = self._attempt(data)
-            was_sent = was_sent or sent
-            if reply is not None:
-                return replies.read(reply, kind, id)
-            if not was_sent:
-                raise self._not_connected()
-        raise self._no_answer(op, id)
-
-    def _stream(self, id, **fields):
-        id, data = self._request("proxy", id, fields)
-        self._check_open()
-        stream = streams.Stream(self._open(zmq.DEALER), id)
-        good = False
-        try:
-            socket = stream._socket
-            socket.send_multipart([b"", _PROBE])
-            if not socket.poll(int(self.connect_timeout * 1000)):
-                raise self._not_connected()
-            replies.is_reply(_one(socket.recv_multipart()[1:]))
-            socket.send_multipart([b"", data])
-            good = stream._open(self.timeout)
-        finally:
-            if not good:
-                stream._shut()
-        if not good:
-            raise self._no_answer("proxy", id)
-        return stream
+    _stream_kind = streams.Stream
+    _run = staticmethod(steps.run)
 
     def close(self):
         self._shut()
@@ -202,62 +210,8 @@ class AsyncClient(_Operations):
     """For asyncio; of one event loop. A cancelled request may have had its effect."""
 
     _new_context = zmq.asyncio.Context
-
-    async def _exchange(self, socket, data, timeout):
-        await socket.send(data)
-        if not await socket.poll(int(timeout * 1000)):
-            return None
-        return _one(await socket.recv_multipart())
-
-    async def _attempt(self, data):
-        socket, good = self._take(), False
-        try:
-            if socket is None:
-                socket = self._open()
-                probed = await self._exchange(socket, _PROBE, self.connect_timeout)
-                if probed is None:
-                    return False, None
-                replies.is_reply(probed)
-            reply = await self._exchange(socket, data, self.timeout)
-            good = reply is not None
-            return True, reply
-        finally:
-            if good:
-                self._keep(socket)
-            elif socket is not None:
-                socket.close(0)
-
-    async def _ask(self, op, kind, id=None, once=False, **fields):
-        id, data = self._request(op, id, fields)
-        was_sent = False
-        for _ in range(1 if once else max(1, self.attempts)):
-            sent, reply = await self._attempt(data)
-            was_sent = was_sent or sent
-            if reply is not None:
-                return replies.read(reply, kind, id)
-            if not was_sent:
-                raise self._not_connected()
-        raise self._no_answer(op, id)
-
-    async def _stream(self, id, **fields):
-        id, data = self._request("proxy", id, fields)
-        self._check_open()
-        stream = streams.AsyncStream(self._open(zmq.DEALER), id)
-        good = False
-        try:
-            socket = stream._socket
-            await socket.send_multipart([b"", _PROBE])
-            if not await socket.poll(int(self.connect_timeout * 1000)):
-                raise self._not_connected()
-            replies.is_reply(_one((await socket.recv_multipart())[1:]))
-            await socket.send_multipart([b"", data])
-            good = await stream._open(self.timeout)
-        finally:
-            if not good:
-                stream._shut()
-        if not good:
-            raise self._no_answer("proxy", id)
-        return stream
+    _stream_kind = streams.AsyncStream
+    _run = staticmethod(steps.run_async)
 
     async def close(self):
         self._shut()

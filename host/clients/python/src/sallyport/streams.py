@@ -4,6 +4,7 @@ A stream has a socket to itself, a DEALER. Credit is granted as parts are read, 
 never more than _WINDOW parts of 64 KiB."""
 import msgpack
 
+from . import steps
 from .errors import BadReply, Refused, StreamBroken
 from .replies import Answer, End, Head, Part, read_streamed
 
@@ -93,6 +94,26 @@ class _Reading:
             raise self._broken
         return (whole or b"") if self._socket is None else None
 
+    def _opening(self, timeout):
+        """Steps: whether the head came. False: nobody said anything."""
+        while (yield self._socket.poll(int(timeout * 1000))):
+            if self._begin((yield self._socket.recv_multipart())):
+                return True
+            timeout = _SILENCE
+        return False
+
+    def _reading(self):
+        """Steps: the next piece; b"" at the end."""
+        piece = self._over()
+        while piece is None:
+            if not (yield self._socket.poll(int(_SILENCE * 1000))):
+                raise self._silent()
+            piece = self._next((yield self._socket.recv_multipart()))
+            grant = self._socket and self._grant()
+            if grant:
+                yield self._socket.send_multipart(grant)
+        return piece
+
     def _shut(self):
         """Before the end the host breaks off the call: nobody is there to take it."""
         socket, self._socket = self._socket, None
@@ -104,26 +125,11 @@ class Stream(_Reading):
     """Iterates over the body as it comes, in pieces of bytes. One thread at a time. Raises
     StreamBroken where it is cut: an end that is no error is the proper one."""
 
-    def _open(self, timeout):
-        """False: nobody said anything."""
-        while self._socket.poll(int(timeout * 1000)):
-            if self._begin(self._socket.recv_multipart()):
-                return True
-            timeout = _SILENCE
-        return False
-
     def __iter__(self):
         return self
 
     def __next__(self):
-        piece = self._over()
-        while piece is None:
-            if not self._socket.poll(int(_SILENCE * 1000)):
-                raise self._silent()
-            piece = self._next(self._socket.recv_multipart())
-            grant = self._socket and self._grant()
-            if grant:
-                self._socket.send_multipart(grant)
+        piece = steps.run(self._reading())
         if not piece:
             raise StopIteration
         return piece
@@ -141,25 +147,11 @@ class Stream(_Reading):
 class AsyncStream(_Reading):
     """The same for asyncio: `async for`."""
 
-    async def _open(self, timeout):
-        while await self._socket.poll(int(timeout * 1000)):
-            if self._begin(await self._socket.recv_multipart()):
-                return True
-            timeout = _SILENCE
-        return False
-
     def __aiter__(self):
         return self
 
     async def __anext__(self):
-        piece = self._over()
-        while piece is None:
-            if not await self._socket.poll(int(_SILENCE * 1000)):
-                raise self._silent()
-            piece = self._next(await self._socket.recv_multipart())
-            grant = self._socket and self._grant()
-            if grant:
-                await self._socket.send_multipart(grant)
+        piece = await steps.run_async(self._reading())
         if not piece:
             raise StopAsyncIteration
         return piece
@@ -172,4 +164,3 @@ class AsyncStream(_Reading):
 
     async def __aexit__(self, *_):
         await self.close()
-
