@@ -111,7 +111,7 @@ void sp_buf_addf(struct sp_buf *buf, const char *format, ...)
         }
         buf->len += (size_t)len;
     }
-    if (room && (len < 0 || buf->failed)) {
+    if (room && buf->failed) {
         buf->ptr[buf->len] = '\0'; /* nothing of what did not fit */
     }
     va_end(again);

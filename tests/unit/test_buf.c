@@ -76,6 +76,12 @@ static void a_format_that_cannot_be_written_fails_the_buffer(void **state)
     struct sp_buf buf;
     sp_buf_init(&buf, 100);
     const wchar_t no_character[] = {(wchar_t)0xd800, 0};
+    sp_buf_add_str(&buf, "kept");
+    sp_buf_addf(&buf, "and %ls", no_character);
+    assert_true(buf.failed);
+    assert_string_equal(buf.ptr, "kept");
+    sp_buf_done(&buf);
+    sp_buf_init(&buf, 100);
     sp_buf_addf(&buf, "%ls", no_character);
     assert_true(buf.failed);
     assert_true(sp_text_is(sp_buf_text(&buf), ""));

@@ -36,6 +36,20 @@ static void names_that_are_long_are_cut_and_near_ones_suggested(void **state)
     assert_non_null(strstr(diag->fix, "number"));
 }
 
+/* Whichever allow lets a call through, its own limit counts it. */
+static void an_allow_with_a_limit_of_its_own_is_no_shadow_of_another(void **state)
+{
+    static const char *const limits[] = {"", "rate 1/min", "budget count <= 1 per day"};
+    for (size_t i = 0; i < 9; i++) {
+        char text[512];
+        (void)snprintf(text, sizeof text,
+                       "sallyport 1\nscope s { key k ttl 1h\nallow GET " H "/* %s\nallow GET " H
+                       "/a %s }",
+                       limits[i / 3], limits[i % 3]);
+        assert_int_equal(says(*state, NULL, text, "W131"), i == 0);
+    }
+}
+
 static void demands_that_cannot_be_compared_contradict_nothing(void **state)
 {
     struct kit *kit = *state;
@@ -438,8 +452,11 @@ static void redactions_are_told_in_order_and_survive_freezing(void **state)
         assert_true(is_redaction(s, 0, "b.c"));
         assert_true(is_redaction(s, 1, "\"odd name\".\"x\\\"y\""));
         assert_true(is_redaction(s, 2, "a"));
+        assert_int_equal(sp_scope_n_redactions(s), 3);
         assert_null(sp_scope_redaction(s, 3));
     }
+    assert_int_equal(sp_scope_n_redactions(NULL), 0);
+    assert_null(sp_scope_redaction(NULL, 0));
     sp_scope_free(frozen);
 }
 
@@ -645,6 +662,7 @@ int main(void)
         kit_test(redactions_are_told_in_order_and_survive_freezing),
         kit_test(a_caveat_redacts_alone_or_beside_rules_and_within_limits),
         kit_test(catalogues_without_end_are_looked_at_in_part),
+        kit_test(an_allow_with_a_limit_of_its_own_is_no_shadow_of_another),
         kit_test(T64_the_json_form_gets_the_denies_of_its_own_keys),
         kit_test(a_policy_has_only_so_many_files),
         kit_test(a_frozen_scope_has_only_so_many_bytes),
