@@ -45,10 +45,10 @@ static struct transfer *find_transfer(struct sp_egress *egress, uint64_t id)
     return id != 0 && transfer->id == id ? transfer : NULL;
 }
 
-static void free_slot(struct transfer *transfer)
+static void free_slot(struct transfer *transfer, bool reusable)
 {
     answer_done(&transfer->answer);
-    easy_free(transfer);
+    easy_free(transfer, reusable);
     *transfer = (struct transfer){.id = 0};
 }
 
@@ -59,8 +59,8 @@ void transfer_end(struct transfer *transfer, CURLcode result)
     if (transfer->easy) {
         (void)curl_multi_remove_handle(lane->multi, transfer->easy);
     }
-    answer_deliver(transfer, result);
-    free_slot(transfer);
+    bool clean = answer_deliver(transfer, result) && !transfer->send.answer_is_secret;
+    free_slot(transfer, clean);
     egress->in_flight--;
     lane_leave(lane);
 }
@@ -96,7 +96,7 @@ sp_status sp_egress_send(struct sp_egress *egress, const struct sp_send *send,
         status = sp_fail(err, SP_ENOMEM, "out of memory");
     }
     if (status) {
-        free_slot(transfer);
+        free_slot(transfer, false);
         lane_leave(lane);
         return status;
     }
@@ -138,7 +138,7 @@ void sp_egress_cancel(struct sp_egress *egress, uint64_t id, enum sp_code code)
     transfer->stopped_why = why_cancelled(code);
     /* Not a byte more goes out from here on; the callback comes from the loop. */
     (void)curl_multi_remove_handle(transfer->lane->multi, transfer->easy);
-    easy_free(transfer);
+    easy_free(transfer, false);
     transfer->next_cancelled = egress->cancelled;
     egress->cancelled = transfer;
     (void)uv_timer_start(&egress->cancel_timer, on_cancelled, 0, 0);
@@ -208,6 +208,7 @@ size_t sp_egress_in_flight(const struct sp_egress *egress)
 static void egress_release(struct sp_egress *egress)
 {
     free(egress->slots);
+    free(egress->watches);
     free(egress->own_ports);
     free(egress->ca_file);
     free(egress);

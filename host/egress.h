@@ -82,6 +82,7 @@ struct sp_send {
     size_t n_headers;
     const struct sp_egress_stream *stream; /* NULL: the answer comes whole */
     bool refuses_events;                   /* an answer of server-sent events is blocked */
+    bool answer_is_secret; /* it may bring a credential: no byte of it is left in memory */
 };
 /* SP_EBUSY: no slot (done is not called). Else done is called exactly once, later. *ret_id
  * names the transfer for sp_egress_cancel. */

@@ -33,7 +33,12 @@ static curl_socket_t on_open_socket(void *user, curlsocktype purpose,
         return CURL_SOCKET_BAD;
     }
     transfer->n_tries++;
-    return socket(sockaddr->family, sockaddr->socktype | SOCK_CLOEXEC, sockaddr->protocol);
+    int fd = socket(sockaddr->family, sockaddr->socktype | SOCK_CLOEXEC, sockaddr->protocol);
+    if (fd >= 0 && lane_watch(transfer->lane, fd)) {
+        (void)close(fd);
+        fd = -1;
+    }
+    return fd;
 }
 
 /* Doing it twice must be as good as once (RFC 9110 section 9.2.2). */
@@ -318,21 +323,15 @@ static bool set_url(struct transfer *transfer)
     CURL *easy = transfer->easy;
     const struct sp_url *url = &transfer->send.request->url;
     const struct sp_upstream *upstream = &transfer->lane->upstream;
-    bool https = upstream->redirected ? upstream->https : url->https, failed = false;
     char text[SP_HOST_MAX_BYTES + 32];
     if (upstream->redirected) {
-        (void)snprintf(text, sizeof text, "%s://%.*s/", https ? "https" : "http",
+        (void)snprintf(text, sizeof text, "%s://%.*s/", upstream->https ? "https" : "http",
                        (int)url->host.len, url->host.ptr);
-        transfer->connect_to = curl_slist_append(NULL, upstream->connect_to);
-        failed = !transfer->connect_to;
-        SET(CURLOPT_CONNECT_TO, transfer->connect_to);
     } else {
         (void)snprintf(text, sizeof text, "https://%.*s:%u/", (int)url->host.len, url->host.ptr,
                        url->port);
     }
-    SET(CURLOPT_URL, text);
-    SET(CURLOPT_PROTOCOLS_STR, https ? "https" : "http");
-    return !failed;
+    return !curl_easy_setopt(easy, CURLOPT_URL, text);
 }
 
 /* The target with all that the plan puts into it, and the signature, which is over the target.
@@ -370,15 +369,13 @@ static bool set_method(struct transfer *transfer)
     return !failed;
 }
 
-static bool set_limits_and_tls(struct transfer *transfer)
+/* What is the same for all transfers of a lane: said once for each handle. */
+static bool set_limits_and_tls(CURL *easy, const struct lane *lane)
 {
-    CURL *easy = transfer->easy;
-    const struct sp_egress_config *config = &transfer->lane->egress->config;
-    const char *ca_file =
-        transfer->lane->upstream.ca_file ? transfer->lane->upstream.ca_file : config->ca_file;
+    const struct sp_egress_config *config = &lane->egress->config;
+    const char *ca_file = lane->upstream.ca_file ? lane->upstream.ca_file : config->ca_file;
     bool failed = false;
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)config->connect_ms);
-    SET(CURLOPT_TIMEOUT_MS, (long)config->total_ms);
     SET(CURLOPT_MAXAGE_CONN, (long)(EGRESS_IDLE_MS / 1000));
     SET(CURLOPT_MAXLIFETIME_CONN, (long)EGRESS_CONNECTION_LIFE_S);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
@@ -392,13 +389,13 @@ static bool set_limits_and_tls(struct transfer *transfer)
     return !failed;
 }
 
-static bool set_fixed(struct transfer *transfer)
+static bool set_fixed(CURL *easy, struct lane *lane)
 {
-    CURL *easy = transfer->easy;
-    bool failed = false;
-    SET(CURLOPT_PRIVATE, transfer);
+    bool failed = false, plain = lane->upstream.redirected && !lane->upstream.https;
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_QUICK_EXIT, 1L); /* or a slow DNS answer would hold up the loop at the end */
+    SET(CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
+    SET(CURLOPT_CONNECT_TO, lane->connect_to);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_PROXY, "");
@@ -410,16 +407,61 @@ static bool set_fixed(struct transfer *transfer)
     /* With no Accept-Encoding at all any coding would be fine (RFC 9110 section 12.5.3). One
      * that comes all the same is decoded by libcurl, so that the guard sees plain bytes. */
     SET(CURLOPT_ACCEPT_ENCODING, "identity");
-    SET(CURLOPT_HTTPHEADER, transfer->headers);
     SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-    SET(CURLOPT_OPENSOCKETDATA, transfer);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, lane_on_close);
+    SET(CURLOPT_CLOSESOCKETDATA, lane);
     SET(CURLOPT_PREREQFUNCTION, on_before_request);
-    SET(CURLOPT_PREREQDATA, transfer);
     SET(CURLOPT_HEADERFUNCTION, answer_on_header);
-    SET(CURLOPT_HEADERDATA, transfer);
     SET(CURLOPT_WRITEFUNCTION, answer_on_body);
+    return !failed;
+}
+
+/* What is this transfer's alone. */
+static bool set_own(struct transfer *transfer, const char *target)
+{
+    CURL *easy = transfer->easy;
+    bool failed = !set_url(transfer) || !set_method(transfer);
+    SET(CURLOPT_PRIVATE, transfer);
+    SET(CURLOPT_TIMEOUT_MS, (long)transfer->lane->egress->config.total_ms);
+    SET(CURLOPT_HTTPHEADER, transfer->headers);
+    SET(CURLOPT_REQUEST_TARGET, target);
+    SET(CURLOPT_OPENSOCKETDATA, transfer);
+    SET(CURLOPT_PREREQDATA, transfer);
+    SET(CURLOPT_HEADERDATA, transfer);
     SET(CURLOPT_WRITEDATA, transfer);
     return !failed;
+}
+
+/* A handle that no transfer uses holds nothing of one: neither headers nor body nor target. */
+static bool clear_own(CURL *easy)
+{
+    bool failed = false;
+    SET(CURLOPT_PRIVATE, NULL);
+    SET(CURLOPT_HTTPHEADER, NULL);
+    SET(CURLOPT_REQUEST_TARGET, NULL);
+    SET(CURLOPT_CUSTOMREQUEST, NULL);
+    SET(CURLOPT_POSTFIELDS, NULL);
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)-1);
+    SET(CURLOPT_HTTPGET, 1L); /* neither HEAD nor with a body */
+    SET(CURLOPT_OPENSOCKETDATA, NULL);
+    SET(CURLOPT_PREREQDATA, NULL);
+    SET(CURLOPT_HEADERDATA, NULL);
+    SET(CURLOPT_WRITEDATA, NULL);
+    return !failed;
+}
+
+/* Setting a handle up costs as much as sending a small request with it. */
+static CURL *take_easy(struct lane *lane)
+{
+    if (lane->n_spare > 0) {
+        return lane->spare[--lane->n_spare];
+    }
+    CURL *easy = curl_easy_init();
+    if (easy && (!set_fixed(easy, lane) || !set_limits_and_tls(easy, lane))) {
+        curl_easy_cleanup(easy);
+        easy = NULL;
+    }
+    return easy;
 }
 
 sp_status easy_new(struct transfer *transfer, struct sp_error *err)
@@ -440,10 +482,8 @@ sp_status easy_new(struct transfer *transfer, struct sp_error *err)
     sp_status status = make_target(transfer, &target, &values, err);
     status = status ? status : make_headers(transfer, &values, err);
     if (!status) {
-        transfer->easy = curl_easy_init();
-        if (!transfer->easy || !set_fixed(transfer) || !set_limits_and_tls(transfer) ||
-            !set_url(transfer) || !set_method(transfer) ||
-            curl_easy_setopt(transfer->easy, CURLOPT_REQUEST_TARGET, target.ptr)) {
+        transfer->easy = take_easy(transfer->lane);
+        if (!transfer->easy || !set_own(transfer, target.ptr)) {
             status = sp_fail(err, SP_ENOMEM, "out of memory");
         }
     }
@@ -452,13 +492,16 @@ sp_status easy_new(struct transfer *transfer, struct sp_error *err)
     return status;
 }
 
-void easy_free(struct transfer *transfer)
+void easy_free(struct transfer *transfer, bool reusable)
 {
-    if (transfer->easy) {
+    struct lane *lane = transfer->lane;
+    if (transfer->easy && reusable && lane->n_spare < EGRESS_SPARE_MAX && !lane->forgotten &&
+        clear_own(transfer->easy)) {
+        lane->spare[lane->n_spare++] = transfer->easy;
+    } else {
         curl_easy_cleanup(transfer->easy);
     }
     curl_slist_free_all(transfer->headers);
-    curl_slist_free_all(transfer->connect_to);
     transfer->easy = NULL;
-    transfer->headers = transfer->connect_to = NULL;
+    transfer->headers = NULL;
 }

@@ -17,6 +17,7 @@ enum {
     EGRESS_CONNECTION_LIFE_S = 10 * 60, /* then even a busy one, so that DNS is asked again */
     EGRESS_REPLY_HEADERS_MAX = 256,
     EGRESS_STREAM_SWEEP_MS = 500,
+    EGRESS_SPARE_MAX = 64,
 };
 
 /* A lane: everything that the transfers of one key version share, and nobody else does. */
@@ -28,8 +29,11 @@ struct lane {
     struct sp_upstream upstream;
     struct sp_address_rules rules;
     CURLM *multi;
-    uv_timer_t curl_timer; /* libcurl's next timeout */
-    uv_timer_t idle_timer; /* runs while no transfer does */
+    CURL *spare[EGRESS_SPARE_MAX]; /* set up for this lane, and for no transfer */
+    size_t n_spare;
+    struct curl_slist *connect_to; /* where its upstream is redirected; else NULL */
+    uv_timer_t curl_timer;         /* libcurl's next timeout */
+    uv_timer_t idle_timer;         /* runs while no transfer does */
     size_t in_flight;
     unsigned n_closing; /* handles that libuv still holds */
     bool reaping;       /* ended transfers are being handed out: do not free */
@@ -54,7 +58,7 @@ struct transfer {
     uint64_t id; /* 0: the slot is free */
     struct lane *lane;
     CURL *easy;
-    struct curl_slist *headers, *connect_to;
+    struct curl_slist *headers;
     struct sp_send send;
     sp_egress_done done;
     void *user;
@@ -77,6 +81,8 @@ struct sp_egress {
     size_t in_flight;
     uint64_t last_id;
     struct transfer *cancelled; /* their callbacks are due */
+    struct watch **watches;     /* of all sockets, the idle ones too, by descriptor */
+    size_t n_watches;
     uv_timer_t cancel_timer;
     uv_timer_t stream_timer; /* runs while an answer streams */
     unsigned n_closing;
@@ -93,13 +99,21 @@ sp_status lane_find(struct sp_egress *egress, const struct sp_key *key, struct l
 void lane_enter(struct lane *lane);
 void lane_leave(struct lane *lane);
 void lane_free(struct lane *lane);
+/* A socket that libcurl opens, and is to close by lane_on_close: watched for as long as it is
+ * open, over all the transfers that it carries. -1: it cannot be watched. */
+int lane_watch(struct lane *lane, curl_socket_t fd);
+/* CURLOPT_CLOSESOCKETFUNCTION; user is the lane. */
+int lane_on_close(void *user, curl_socket_t fd);
 
 /* ---- egress_easy.c --------------------------------------------------------------------------
  */
 
-/* transfer->easy, ready for the lane's multi. SP_EINVAL: the request cannot be sent so. */
+/* transfer->easy, ready for the lane's multi: a spare one, or a new one. SP_EINVAL: the request
+ * cannot be sent so. */
 sp_status easy_new(struct transfer *transfer, struct sp_error *err);
-void easy_free(struct transfer *transfer);
+/* reusable: it becomes a spare one. libcurl keeps the buffer that it received into, so never
+ * after an answer that may have brought a secret. */
+void easy_free(struct transfer *transfer, bool reusable);
 
 /* ---- egress_reply.c -------------------------------------------------------------------------
  */
@@ -109,8 +123,9 @@ void answer_done(struct answer *answer);
 /* CURLOPT_HEADERFUNCTION and CURLOPT_WRITEFUNCTION; user is the transfer. */
 size_t answer_on_header(char *bytes, size_t size, size_t n, void *user);
 size_t answer_on_body(char *bytes, size_t size, size_t n, void *user);
-/* Hand out what came, or why nothing did. Calls transfer->done. */
-void answer_deliver(struct transfer *transfer, CURLcode result);
+/* Hand out what came, or why nothing did. Calls transfer->done. True: all of it came, and the
+ * key was not in it. */
+bool answer_deliver(struct transfer *transfer, CURLcode result);
 
 /* ---- egress.c -------------------------------------------------------------------------------
  */

@@ -3,11 +3,17 @@
 #include "egress_inner.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
-struct watch { /* one socket of libcurl's */
+/* One socket of libcurl's. Those that carry requests are kept watched between two requests, and
+ * what the kernel is asked to watch for is changed only where it has to be: arming a socket
+ * anew for each request costs two system calls of it. */
+struct watch {
     uv_poll_t poll;
     struct lane *lane;
     curl_socket_t fd;
+    int wanted, armed; /* UV_READABLE | UV_WRITABLE: what libcurl waits for; libuv */
+    bool kept;         /* until libcurl closes it: lane_on_close */
 };
 
 /* Hand out what ended. Runs outside of libcurl, so callbacks may send and cancel at will. */
@@ -34,45 +40,138 @@ static void on_watch_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
+/* The kernel forgets the descriptor at once, so that it can be closed now. */
+static void drop_watch(struct watch *watch)
+{
+    watch->lane->egress->watches[watch->fd] = NULL;
+    (void)uv_poll_stop(&watch->poll);
+    uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
+}
+
+static bool make_room(struct sp_egress *egress, size_t fd)
+{
+    size_t n = egress->n_watches ? egress->n_watches : 64;
+    while (n <= fd) {
+        n *= 2;
+    }
+    if (n == egress->n_watches) {
+        return true;
+    }
+    struct watch **grown = realloc(egress->watches, n * sizeof(struct watch *));
+    if (!grown) {
+        return false;
+    }
+    for (size_t i = egress->n_watches; i < n; i++) {
+        grown[i] = NULL;
+    }
+    egress->watches = grown;
+    egress->n_watches = n;
+    return true;
+}
+
+static struct watch *find_watch(const struct sp_egress *egress, curl_socket_t fd)
+{
+    return (size_t)fd < egress->n_watches ? egress->watches[fd] : NULL;
+}
+
+static struct watch *new_watch(struct lane *lane, curl_socket_t fd)
+{
+    struct sp_egress *egress = lane->egress;
+    struct watch *old = find_watch(egress, fd);
+    if (old) { /* closed behind our back: the number is another socket's now */
+        drop_watch(old);
+    }
+    struct watch *watch = make_room(egress, (size_t)fd) ? calloc(1, sizeof *watch) : NULL;
+    if (!watch || uv_poll_init_socket(egress->config.loop, &watch->poll, fd)) {
+        free(watch);
+        return NULL;
+    }
+    watch->poll.data = watch;
+    watch->lane = lane;
+    watch->fd = fd;
+    egress->watches[fd] = watch;
+    return watch;
+}
+
+int lane_watch(struct lane *lane, curl_socket_t fd)
+{
+    struct watch *watch = new_watch(lane, fd);
+    if (watch) {
+        watch->kept = true;
+    }
+    return watch ? 0 : -1;
+}
+
+int lane_on_close(void *user, curl_socket_t fd)
+{
+    const struct lane *lane = user;
+    struct watch *watch = find_watch(lane->egress, fd);
+    if (watch) {
+        drop_watch(watch);
+    }
+    return close(fd);
+}
+
 static void on_socket_ready(uv_poll_t *poll, int status, int events)
 {
     struct watch *watch = poll->data;
     struct lane *lane = watch->lane;
     int flags = status < 0 ? CURL_CSELECT_ERR : 0;
-    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
-    flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
-    int n_running;
-    (void)curl_multi_socket_action(lane->multi, watch->fd, flags, &n_running);
-    reap(lane);
+    flags |= events & watch->wanted & UV_READABLE ? CURL_CSELECT_IN : 0;
+    flags |= events & watch->wanted & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
+    if (status < 0 || !flags) { /* an idle connection that its upstream ended, say */
+        (void)uv_poll_stop(poll);
+        watch->armed = 0;
+    }
+    if (watch->wanted && flags) {
+        int n_running;
+        (void)curl_multi_socket_action(lane->multi, watch->fd, flags, &n_running);
+        reap(lane);
+    }
+}
+
+/* What an idle socket is watched for may stay as it is: should something come, on_socket_ready
+ * finds that nobody waits. Until then it keeps no loop alive. */
+static int want(struct watch *watch, int events)
+{
+    watch->wanted = events;
+    if (!events) {
+        uv_unref((uv_handle_t *)&watch->poll);
+        return 0;
+    }
+    uv_ref((uv_handle_t *)&watch->poll);
+    if (watch->armed == events) {
+        return 0;
+    }
+    watch->armed = events;
+    return uv_poll_start(&watch->poll, events, on_socket_ready);
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
 {
     struct lane *lane = user;
-    struct watch *watch = socket_user;
+    struct watch *watch = socket_user ? socket_user : find_watch(lane->egress, fd);
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
+        if (watch && watch->kept) {
+            return want(watch, 0);
+        }
         if (watch) {
-            (void)uv_poll_stop(&watch->poll);
-            uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
-            (void)curl_multi_assign(lane->multi, fd, NULL);
+            drop_watch(watch);
         }
         return 0;
     }
+    if (!watch) { /* not one that carries requests: libcurl closes it without a word */
+        watch = new_watch(lane, fd);
+    }
     if (!watch) {
-        watch = calloc(1, sizeof *watch);
-        if (!watch || uv_poll_init_socket(lane->egress->config.loop, &watch->poll, fd)) {
-            free(watch);
-            return -1;
-        }
-        watch->poll.data = watch;
-        watch->lane = lane;
-        watch->fd = fd;
+        return -1;
+    }
+    if (!socket_user) {
         (void)curl_multi_assign(lane->multi, fd, watch);
     }
-    int events =
-        (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    return uv_poll_start(&watch->poll, events, on_socket_ready);
+    return want(watch, (what & CURL_POLL_IN ? UV_READABLE : 0) |
+                           (what & CURL_POLL_OUT ? UV_WRITABLE : 0));
 }
 
 static void on_curl_timeout(uv_timer_t *timer)
@@ -106,13 +205,19 @@ static void on_idle(uv_timer_t *timer)
     lane_free(timer->data);
 }
 
+static void lane_release(struct lane *lane)
+{
+    curl_slist_free_all(lane->connect_to);
+    sp_upstream_done(&lane->upstream);
+    free(lane->key_id);
+    free(lane);
+}
+
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct lane *lane = handle->data;
     if (--lane->n_closing == 0) {
-        sp_upstream_done(&lane->upstream);
-        free(lane->key_id);
-        free(lane);
+        lane_release(lane);
     }
 }
 
@@ -123,6 +228,9 @@ void lane_free(struct lane *lane)
             *at = lane->next;
             break;
         }
+    }
+    while (lane->n_spare > 0) {
+        curl_easy_cleanup(lane->spare[--lane->n_spare]);
     }
     /* Closes the connections; each socket's watch goes with it. */
     (void)curl_multi_cleanup(lane->multi);
@@ -173,16 +281,18 @@ static sp_status lane_new(struct sp_egress *egress, const struct sp_key *key,
     lane->version = key->version;
     lane->key_id = strndup(key->id.ptr, key->id.len);
     sp_status status = sp_upstream_read(key->settings, key->n_settings, &lane->upstream, err);
-    if (!status && (!lane->key_id || !set_up_multi(lane))) {
+    if (!status && lane->upstream.redirected) {
+        lane->connect_to = curl_slist_append(NULL, lane->upstream.connect_to);
+        status = lane->connect_to ? SP_OK : SP_ENOMEM;
+    }
+    if (status == SP_ENOMEM || (!status && (!lane->key_id || !set_up_multi(lane)))) {
         status = sp_fail(err, SP_ENOMEM, "out of memory");
     }
     if (status) {
         if (lane->multi) {
             (void)curl_multi_cleanup(lane->multi);
         }
-        sp_upstream_done(&lane->upstream);
-        free(lane->key_id);
-        free(lane);
+        lane_release(lane);
         return status;
     }
     lane->rules = (struct sp_address_rules){

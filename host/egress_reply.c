@@ -440,7 +440,7 @@ static sp_status search(const struct transfer *transfer)
     return status;
 }
 
-void answer_deliver(struct transfer *transfer, CURLcode result)
+bool answer_deliver(struct transfer *transfer, CURLcode result)
 {
     struct sp_reply reply = {.code = SP_CODE_OK, .sent = transfer->sent};
     struct sp_header headers[EGRESS_REPLY_HEADERS_MAX];
@@ -476,4 +476,5 @@ void answer_deliver(struct transfer *transfer, CURLcode result)
     reply.streamed_bytes = answer->n_streamed;
     reply.held_key = transfer->held_key;
     transfer->done(transfer->user, &reply);
+    return reply.code == SP_CODE_OK;
 }

@@ -281,7 +281,8 @@ static void on_recorded(void *user, sp_status status, const struct sp_error *err
         end_with(x, SP_EIO, err);
         return;
     }
-    struct sp_send send = {.key = &x->key, .plan = &x->plan, .request = &x->request};
+    struct sp_send send = {
+        .key = &x->key, .plan = &x->plan, .request = &x->request, .answer_is_secret = true};
     status = sp_egress_send(x->context->egress, &send, on_reply, x, &id, &why);
     if (status) {
         end_with(x, status == SP_EINVAL ? SP_EINVAL : SP_EIO, &why);

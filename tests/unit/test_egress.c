@@ -118,6 +118,75 @@ static void methods_without_a_body_are_sent_as_such(void **state)
     }
 }
 
+/* libcurl's handles are used again. */
+static void a_request_takes_nothing_from_the_one_before(void **state)
+{
+    static const char *const methods[] = {"HEAD", "GET", "DELETE", "OPTIONS"};
+    struct fixture *f = *state;
+    char expected[512];
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        kit_do(&f->kit, &f->key,
+               &(struct kit_call){
+                   .method = "POST",
+                   .url = URL "/secret?q=1",
+                   .headers = {{"Content-Type", "application/json"}, {"Accept", "text/html"}},
+                   .body = "{\"a\":1}"},
+               &f->reply);
+        kit_reply_done(&f->reply);
+        f->server->log_len = 0;
+        kit_do(&f->kit, &f->key, &(struct kit_call){.method = methods[i], .url = URL "/m"},
+               &f->reply);
+        assert_int_equal(f->reply.code, SP_CODE_OK);
+        kit_reply_done(&f->reply);
+        (void)snprintf(expected, sizeof expected,
+                       "%s /m HTTP/1.1\r\n"
+                       "Host: api.example.com\r\n"
+                       "Accept-Encoding: identity\r\n"
+                       "authorization: Bearer " KIT_SECRET "\r\n\r\n",
+                       methods[i]);
+        f->server->log[f->server->log_len] = '\0';
+        assert_string_equal(f->server->log, expected);
+    }
+    assert_int_equal(loopback_connections(f->server), 1);
+}
+
+static bool serve_and_leave(struct loopback_connection *connection, const char *request,
+                            size_t len)
+{
+    (void)request;
+    (void)len;
+    (void)loopback_send_str(connection, loopback_hello);
+    return false;
+}
+
+static void on_turn(uv_prepare_t *prepare)
+{
+    ++*(unsigned *)prepare->data;
+}
+
+static void an_upstream_that_ends_an_idle_connection_costs_no_turns(void **state)
+{
+    struct fixture *f = *state;
+    uv_prepare_t prepare;
+    unsigned n_turns = 0;
+    loopback_serve(f->server, serve_and_leave);
+    (void)uv_prepare_init(&f->kit.loop, &prepare);
+    prepare.data = &n_turns;
+    for (unsigned i = 1; i <= 3; i++) {
+        kit_get(&f->kit, &f->key, URL "/", &f->reply);
+        assert_int_equal(f->reply.code, SP_CODE_OK);
+        kit_reply_done(&f->reply);
+        n_turns = 0;
+        (void)uv_prepare_start(&prepare, on_turn);
+        kit_run_ms(&f->kit, 200);
+        (void)uv_prepare_stop(&prepare);
+        assert_true(n_turns < 20);
+        assert_int_equal(loopback_connections(f->server), i);
+    }
+    uv_close((uv_handle_t *)&prepare, NULL);
+    kit_run_ms(&f->kit, 1);
+}
+
 static void a_head_request_with_a_body_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -400,6 +469,8 @@ int main(void)
         ROW(a_body_is_sent_byte_for_byte),
         ROW(a_long_body_waits_for_no_100_continue),
         ROW(methods_without_a_body_are_sent_as_such),
+        ROW(a_request_takes_nothing_from_the_one_before),
+        ROW(an_upstream_that_ends_an_idle_connection_costs_no_turns),
         ROW(a_head_request_with_a_body_is_refused),
         ROW(T16_bytes_sent_are_bytes_matched),
         ROW(T16_ambiguous_paths_never_leave),
