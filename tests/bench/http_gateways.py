@@ -16,7 +16,7 @@ import time
 
 KEY = "sk_test_benchmark0000000000000000"
 NAMES = ["http_vs_haproxy", "http_vs_nginx_lua", "http_vs_direct", "http_tls_vs_haproxy",
-         "http_tls_vs_nginx_lua"]
+         "http_tls_vs_nginx_lua", "http_curl_alone", "http_tls_curl_alone"]
 PROGRAMS = ("wrk", "haproxy", "nginx")
 READ = ("GET", "/v1/charges/ch_1", "")
 REFUND = ("POST", "/v1/refunds", "charge=ch_1&amount=4000&reason=duplicate")
@@ -234,6 +234,17 @@ def load(bench, folder, port, pid, token, request):
             "p50_us": seen["p50_us"], "p99_us": seen["p99_us"]}
 
 
+def curl_alone(bench, url, ca_file):
+    """One run of libcurl with nothing around it."""
+    done = subprocess.run([os.path.join(bench.build, "tests/bench/bench_curl"), url,
+                           str(bench.args.clients), "%d" % max(1, bench.args.seconds),
+                           *([ca_file] if ca_file else [])],
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError("bench_curl failed: " + done.stderr)
+    return {**json.loads(done.stdout), "p50_us": 0, "p99_us": 0}
+
+
 def start_host(bench, folder, policy, origin, ca_file):
     os.environ["SALLYPORT_BUILD"] = bench.build
     from lib import Curve, Host
@@ -252,7 +263,7 @@ def start_host(bench, folder, policy, origin, ca_file):
 
 
 def compare(bench, wanted, policy, tls):
-    names = [name for name in wanted if name.startswith("http_tls" if tls else "http_vs")]
+    names = [name for name in wanted if name in NAMES and name.startswith("http_tls") == tls]
     if not names:
         return
     folder = os.path.join(bench.folder, "https" if tls else "http")
@@ -262,16 +273,21 @@ def compare(bench, wanted, policy, tls):
     try:
         if tls:
             gateways.tls_upstream()
+        ca_file = os.path.join(folder, "cert.pem") if tls else None
         host, token = start_host(
             bench, folder, policy,
-            "%s://localhost:%d" % ("https" if tls else "http", gateways.upstream),
-            os.path.join(folder, "cert.pem") if tls else None)
+            "%s://localhost:%d" % ("https" if tls else "http", gateways.upstream), ca_file)
         port = int(host.http_at("stripe").rsplit(":", 1)[1])
 
         def side(port, pid, token, request):
             return lambda: load(bench, folder, port, pid, token, request)
 
         for name in names:
+            if name.endswith("curl_alone"):
+                url = "%s://localhost:%d%s" % ("https" if tls else "http", gateways.upstream, READ[1])
+                bench.pair(name, side(*gateways.haproxy(), READ),
+                           lambda url=url: curl_alone(bench, url, ca_file))
+                continue
             request = REFUND if name.endswith("nginx_lua") else READ
             other = {"haproxy": gateways.haproxy, "nginx_lua": gateways.nginx,
                      "direct": lambda: (gateways.upstream, upstream.pid, token)}
