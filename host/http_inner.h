@@ -1,5 +1,6 @@
 /* What the files of the HTTP front end share: front_http.c (listeners), http_conn.c (one
- * connection). Loop thread only. */
+ * connection: its life, and what it reads), http_send.c (what it writes), http_tunnel.c
+ * (CONNECT). Loop thread only. */
 #ifndef SP_HTTP_INNER_H
 #define SP_HTTP_INNER_H
 
@@ -11,6 +12,8 @@ enum {
     HTTP_STREAM_HIGH_BYTES = 256 << 10, /* of a stream waiting to go out: no more, please */
     HTTP_STREAM_LOW_BYTES = 64 << 10,   /* more again */
     HTTP_LINGER_MS = 2000,              /* how long we listen on after the last answer */
+    HTTP_REPLY_MAX_BYTES = 64 << 20,
+    HTTP_SLOWEST_BYTES_PER_MS = 16, /* what a client must at least send, or take */
 };
 
 enum conn_phase {
@@ -77,12 +80,56 @@ struct sp_http_front {
     char read[HTTP_READ_BYTES], plain[HTTP_READ_BYTES];
 };
 
+/* ---- front_http.c ---------------------------------------------------------------------------
+ */
+
+/* A handle is gone: front_http.c frees the front with the last. */
+void front_handle_closed(struct sp_http_front *front);
+
+/* ---- http_conn.c ----------------------------------------------------------------------------
+ */
+
 /* A connection waits at the listener. */
 void conn_accept(struct listener *listener);
 /* Close what is too slow, or idle for too long. */
 void conn_sweep(struct conn *conn, uint64_t now_ms);
 void conn_close(struct conn *conn);
-/* A handle is gone: front_http.c frees the front with the last. */
-void front_handle_closed(struct sp_http_front *front);
+/* The answer is out: the next request, the tunnel, or the end. */
+void conn_answered(struct conn *conn);
+
+struct sp_http_front *conn_front(const struct conn *conn);
+uint64_t conn_now(const struct conn *conn);
+void conn_enter(struct conn *conn, enum conn_phase phase);
+/* Keep the front's count of what all connections hold. */
+void conn_account(struct conn *conn);
+void conn_read_start(struct conn *conn);
+void conn_read_stop(struct conn *conn);
+/* Bytes that came, through TLS and in the clear. */
+void conn_consume_tls(struct conn *conn, struct sp_text bytes);
+/* Read on: first what came while the last request was under way. */
+void conn_read_on(struct conn *conn, void (*feed)(struct conn *conn, struct sp_text bytes));
+
+/* ---- http_send.c ----------------------------------------------------------------------------
+ */
+
+/* Takes bytes over. answer: the exchange ends with them. */
+void conn_send(struct conn *conn, struct sp_buf *bytes, bool answer);
+void conn_send_answer(struct conn *conn);
+/* The end of a connection whose bytes cannot be trusted, or are not wanted, any more. */
+void conn_send_fault(struct conn *conn, int status, const char *why);
+void conn_send_busy(struct conn *conn);
+void conn_send_continue(struct conn *conn);
+/* What TLS wants to send, be it handshake or answer. */
+void conn_flush_tls(struct conn *conn, bool answer);
+/* A reader that takes fewer than 16 KiB a second over grace_ms is cut off. */
+void conn_sweep_send(struct conn *conn, uint64_t now_ms);
+
+/* ---- http_tunnel.c --------------------------------------------------------------------------
+ */
+
+/* A CONNECT: answered here, and from then on TLS is spoken, with us. */
+void tunnel_accept(struct conn *conn);
+/* The answer to CONNECT is out; what came behind it is TLS already. */
+void tunnel_open(struct conn *conn);
 
 #endif
