@@ -31,6 +31,7 @@ struct sp_commit {
     struct queue waiting, finished;
     bool stopping;
     bool hurry; /* not all of `waiting` are lazy, or there are enough of them */
+    bool looks; /* the thread waits, and looks again before a lazy job has waited too long */
     struct sp_error failure;
     struct sp_commit_stats stats;
     struct sp_head head;
@@ -300,26 +301,27 @@ static bool hand_back(struct sp_commit *commit, struct sp_job *batch)
 }
 
 /* Until there is work that does not wait for company, the end, or something to settle. Called
- * and returns with the lock. */
+ * and returns with the lock. While there is something to settle, which is so for a second after
+ * each batch, it looks for lazy jobs by itself: to be told of each first one would be a wake-up
+ * for nothing. */
 static void wait_for_work(struct sp_commit *commit)
 {
-    int64_t lazy_until = 0; /* the lazy ones have waited long enough; 0: there is none */
     while (!commit->hurry && !commit->stopping) {
         int64_t settle_at = commit->dirty && !atomic_load(&commit->failed) ? commit->due_ms : 0;
-        if (commit->waiting.first && !lazy_until) {
-            lazy_until = now_ms() + LAZY_MS;
-        }
-        int64_t until_ms = first_of(settle_at, lazy_until);
-        if (!until_ms) {
+        commit->looks = settle_at || commit->waiting.first;
+        if (!commit->looks) {
             (void)pthread_cond_wait(&commit->work, &commit->lock);
             continue;
         }
+        int64_t until_ms = first_of(settle_at, now_ms() + LAZY_MS);
         struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
                                  .tv_nsec = (long)(until_ms % 1000 * 1000000)};
-        if (pthread_cond_timedwait(&commit->work, &commit->lock, &until) == ETIMEDOUT) {
-            return;
+        if (pthread_cond_timedwait(&commit->work, &commit->lock, &until) == ETIMEDOUT &&
+            (commit->waiting.first || until_ms == settle_at)) {
+            break;
         }
     }
+    commit->looks = false;
 }
 
 static sp_status run_turn(struct sp_commit *commit, struct sp_job *batch, bool end,
@@ -433,8 +435,8 @@ void sp_commit_kick(struct sp_commit *commit)
     commit->waiting_since = slept ? now_ms() : commit->waiting_since;
     queue_move(&commit->submitted, &commit->waiting);
     bool hurry = commit->urgent || commit->waiting.n >= LAZY_MAX;
-    /* The thread knows of lazy jobs from the first of them, and looks again by itself. */
-    bool wake = slept || (hurry && !commit->hurry);
+    /* A thread that looks again by itself need not be told of lazy jobs. */
+    bool wake = (slept && !commit->looks) || (hurry && !commit->hurry);
     commit->hurry = commit->hurry || hurry;
     (void)pthread_mutex_unlock(&commit->lock);
     commit->urgent = false;

@@ -198,6 +198,29 @@ static void on_sweep(uv_timer_t *timer)
     }
 }
 
+static void on_before_wait(uv_prepare_t *handle)
+{
+    conns_answered(handle->data);
+}
+
+static void on_after_wait(uv_check_t *handle)
+{
+    conns_answered(handle->data);
+}
+
+static void start_loop_handles(struct sp_http_front *front)
+{
+    uv_loop_t *loop = front->config.loop;
+    (void)uv_timer_init(loop, &front->sweep);
+    (void)uv_prepare_init(loop, &front->before_wait);
+    (void)uv_check_init(loop, &front->after_wait);
+    front->sweep.data = front->before_wait.data = front->after_wait.data = front;
+    front->n_handles = 3;
+    (void)uv_timer_start(&front->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    (void)uv_prepare_start(&front->before_wait, on_before_wait);
+    (void)uv_check_start(&front->after_wait, on_after_wait);
+}
+
 sp_status sp_http_front_new(const struct sp_http_front_config *config,
                             struct sp_http_front **ret_front, struct sp_error *err)
 {
@@ -206,10 +229,7 @@ sp_status sp_http_front_new(const struct sp_http_front_config *config,
         return SP_ENOMEM;
     }
     front->config = *config;
-    (void)uv_timer_init(config->loop, &front->sweep);
-    front->sweep.data = front;
-    front->n_handles = 1;
-    (void)uv_timer_start(&front->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    start_loop_handles(front);
     sp_status status = SP_OK;
     for (size_t i = 0; !status && i < config->n_listeners; i++) {
         struct sp_error why = {""};
@@ -272,7 +292,7 @@ static void on_listener_closed(uv_handle_t *handle)
     front_handle_closed(listener->front);
 }
 
-static void on_sweep_closed(uv_handle_t *handle)
+static void on_closed(uv_handle_t *handle)
 {
     front_handle_closed(handle->data);
 }
@@ -301,5 +321,7 @@ void sp_http_front_free(struct sp_http_front *front)
         next = conn->next;
         conn_close(conn);
     }
-    uv_close((uv_handle_t *)&front->sweep, on_sweep_closed);
+    uv_close((uv_handle_t *)&front->sweep, on_closed);
+    uv_close((uv_handle_t *)&front->before_wait, on_closed);
+    uv_close((uv_handle_t *)&front->after_wait, on_closed);
 }

@@ -67,6 +67,7 @@ struct conn {
     size_t n_held, n_writing, n_unwritten;
     uv_shutdown_t shutdown;
     struct conn *next, *previous;
+    struct conn *next_sent; /* of front->sent */
 };
 
 struct sp_http_front {
@@ -75,6 +76,9 @@ struct sp_http_front {
     struct conn *conns;
     size_t n_conns, n_open, n_held;
     uv_timer_t sweep;
+    struct conn *sent; /* whose answers the kernel took at once: conns_answered is due */
+    uv_prepare_t before_wait;
+    uv_check_t after_wait;
     unsigned n_handles; /* that are not closed yet */
     bool stopped, freed;
     char read[HTTP_READ_BYTES], plain[HTTP_READ_BYTES];
@@ -94,6 +98,8 @@ void conn_accept(struct listener *listener);
 /* Close what is too slow, or idle for too long. */
 void conn_sweep(struct conn *conn, uint64_t now_ms);
 void conn_close(struct conn *conn);
+/* Go on with all connections whose answers are gone; once before and once after each wait. */
+void conns_answered(struct sp_http_front *front);
 /* The answer is out: the next request, the tunnel, or the end. */
 void conn_answered(struct conn *conn);
 

@@ -47,9 +47,53 @@ static void on_written(uv_write_t *req, int status)
     }
 }
 
+/* From the loop and not from here: the next request may be there already, and its answer, and
+ * so on, each inside of the other. */
+static void answered_soon(struct conn *conn)
+{
+    struct sp_http_front *front = conn_front(conn);
+    conn->next_sent = front->sent;
+    front->sent = conn;
+}
+
+void conns_answered(struct sp_http_front *front)
+{
+    struct conn *conn = front->sent, *next;
+    front->sent = NULL;
+    for (; conn; conn = next) {
+        next = conn->next_sent;
+        if (conn->phase == CONN_WRITING) { /* and not closed meanwhile */
+            conn_answered(conn);
+        }
+    }
+}
+
+/* The kernel takes most answers at once, and then libuv need not be asked to watch for room,
+ * which it does with a system call of its own. True: all of it is gone. */
+static bool send_now(struct conn *conn, struct sp_buf *bytes, size_t *ret_n)
+{
+    uv_buf_t buf = uv_buf_init(bytes->ptr, (unsigned)bytes->len);
+    int n = uv_try_write(&conn->io.stream, &buf, 1);
+    *ret_n = n > 0 ? (size_t)n : 0; /* errors: uv_write meets them again */
+    if (*ret_n < bytes->len) {
+        return false;
+    }
+    sodium_memzero(bytes->ptr, bytes->len);
+    sp_buf_done(bytes);
+    return true;
+}
+
 /* Takes bytes over. */
 static void send_raw(struct conn *conn, struct sp_buf *bytes, bool answer)
 {
+    size_t n_sent = 0;
+    if (send_now(conn, bytes, &n_sent)) {
+        sp_buf_init(bytes, HTTP_REPLY_MAX_BYTES);
+        if (answer) {
+            answered_soon(conn);
+        }
+        return;
+    }
     struct write *write = calloc(1, sizeof *write);
     if (!write) {
         conn_close(conn);
@@ -59,7 +103,8 @@ static void send_raw(struct conn *conn, struct sp_buf *bytes, bool answer)
     write->answer = answer;
     write->bytes = *bytes;
     sp_buf_init(bytes, HTTP_REPLY_MAX_BYTES);
-    uv_buf_t buf = uv_buf_init(write->bytes.ptr, (unsigned)write->bytes.len);
+    uv_buf_t buf =
+        uv_buf_init(write->bytes.ptr + n_sent, (unsigned)(write->bytes.len - n_sent));
     if (uv_write(&write->req, &conn->io.stream, &buf, 1, on_written)) {
         write_free(write);
         conn_close(conn);
