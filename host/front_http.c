@@ -230,7 +230,8 @@ sp_status sp_http_front_new(const struct sp_http_front_config *config,
     }
     front->config = *config;
     start_loop_handles(front);
-    sp_status status = SP_OK;
+    sp_status status =
+        sp_shares_new(config->exchanges_max_per_client, config->exchanges_max, &front->shares);
     for (size_t i = 0; !status && i < config->n_listeners; i++) {
         struct sp_error why = {""};
         front->listeners[i].front = front;
@@ -283,6 +284,7 @@ void front_handle_closed(struct sp_http_front *front)
     for (size_t i = 0; i < front->config.n_listeners; i++) {
         sp_tls_context_free(front->listeners[i].tls);
     }
+    sp_shares_free(front->shares);
     free(front);
 }
 

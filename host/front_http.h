@@ -15,6 +15,7 @@
 #include "arena.h"
 #include "egress.h"
 #include "http_call.h"
+#include "shares.h"
 #include "status.h"
 
 #include <uv.h>
@@ -36,6 +37,7 @@ struct sp_http_exchange {
     struct sp_arena arena;         /* for whatever the request needs */
     struct sp_buf reply;           /* the handler writes the answer here, head and body */
     void *user;                    /* the handler's */
+    struct sp_share *share;        /* sp_http_exchange_claim's */
 };
 
 struct sp_http_listen {
@@ -50,7 +52,7 @@ struct sp_http_front_config {
     size_t n_listeners;
     size_t body_max_bytes;
     size_t held_max_bytes; /* requests and answers of all connections */
-    size_t connections_max, exchanges_max;
+    size_t connections_max, exchanges_max, exchanges_max_per_client;
     uint64_t idle_ms;  /* between requests */
     uint64_t grace_ms; /* a request may take this long, and 1 s more for each 16 KiB; an answer
                           has to be taken at that rate over such a time */
@@ -77,6 +79,9 @@ const char *sp_http_front_at(const struct sp_http_front *front, size_t i);
 /* Its TCP port; 0 where it has none. */
 uint16_t sp_http_front_port(const struct sp_http_front *front, size_t i);
 void sp_http_exchange_reply(struct sp_http_exchange *exchange);
+/* In `admit`, once it knows whose the exchange is (sp_shares' id): until it ends it counts as
+ * that client's. False: the client has as many under way as one may have. */
+bool sp_http_exchange_claim(struct sp_http_exchange *exchange, struct sp_text client);
 
 /* Instead of a reply: the head, which stands in exchange->reply, then pieces of the body, then
  * the end. whole: false leaves off without the last chunk, so that the client knows. */

@@ -1,5 +1,6 @@
 #include "front_zmq.h"
 
+#include "shares.h"
 #include "zap.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@ enum {
     REPLY_MAX_BYTES = 64 << 20,
     REPLY_KEEP_BYTES = 64 << 10, /* a reused exchange keeps no larger reply buffer */
     DRAIN_MAX = 64,              /* messages taken before other events get their turn */
-    PEER_BUCKETS = 256,
+    PEERS_MORE = 64,             /* who may help while all exchanges are taken */
 };
 
 struct exchange {
@@ -22,16 +23,9 @@ struct exchange {
     struct sp_front *front;
     uint8_t routing_id[ROUTING_ID_MAX];
     size_t routing_id_len;
-    zmq_msg_t message; /* what public.body points into */
-    struct peer *peer;
-    struct exchange *next; /* free list */
-};
-
-/* How many exchanges a peer has open. */
-struct peer {
-    char curve[41];
-    size_t n_open;
-    struct peer *next;
+    zmq_msg_t message;      /* what public.body points into */
+    struct sp_share *share; /* the peer's */
+    struct exchange *next;  /* free list */
 };
 
 struct sp_front {
@@ -43,48 +37,11 @@ struct sp_front {
     bool sent;            /* since it was last drained */
     uv_idle_t idle;       /* keeps the loop awake while messages wait */
     struct exchange *free_list;
-    struct peer *peers[PEER_BUCKETS];
+    struct sp_shares *shares;
     size_t n_open;
     unsigned n_handles;
     bool stopped, freed;
 };
-
-static struct peer **peer_place(struct sp_front *front, const char *curve)
-{
-    unsigned hash = 5381;
-    for (const char *c = curve; *c; c++) {
-        hash = hash * 33 + (unsigned char)*c;
-    }
-    struct peer **place = &front->peers[hash % PEER_BUCKETS];
-    while (*place && strcmp((*place)->curve, curve) != 0) {
-        place = &(*place)->next;
-    }
-    return place;
-}
-
-static struct peer *peer_open(struct sp_front *front, const char *curve)
-{
-    struct peer **place = peer_place(front, curve);
-    if (!*place) {
-        struct peer *peer = calloc(1, sizeof *peer);
-        if (!peer) {
-            return NULL;
-        }
-        memcpy(peer->curve, curve, sizeof peer->curve);
-        *place = peer;
-    }
-    return *place;
-}
-
-static void peer_close(struct sp_front *front, struct peer *peer)
-{
-    if (--peer->n_open > 0) {
-        return;
-    }
-    struct peer **place = peer_place(front, peer->curve);
-    *place = peer->next;
-    free(peer);
-}
 
 static void message_wipe(zmq_msg_t *message)
 {
@@ -124,7 +81,7 @@ static void exchange_end(struct exchange *exchange)
         sp_buf_reset(&public->reply);
     }
     public->user = NULL;
-    peer_close(front, exchange->peer);
+    sp_share_give(front->shares, exchange->share);
     exchange->next = front->free_list;
     front->free_list = exchange;
     front->n_open--;
@@ -182,7 +139,7 @@ void sp_exchange_end(struct sp_exchange *public)
 bool sp_exchange_same_peer(const struct sp_exchange *a, const struct sp_exchange *b)
 {
     const struct exchange *one = (const struct exchange *)a, *two = (const struct exchange *)b;
-    return one->front == two->front && one->peer == two->peer &&
+    return one->front == two->front && one->share == two->share &&
            one->routing_id_len == two->routing_id_len &&
            memcmp(one->routing_id, two->routing_id, one->routing_id_len) == 0;
 }
@@ -250,29 +207,26 @@ static void accept_message(struct sp_front *front, struct frames *frames)
     }
     bool helps = zmq_msg_size(&frames->body) <= front->config.over_max_bytes;
     bool full = front->n_open >= front->config.exchanges_max;
-    struct peer *peer = full && !helps ? NULL : peer_open(front, curve);
+    struct sp_share *share =
+        full && !helps ? NULL : sp_share_take(front->shares, sp_text_of(curve));
     struct exchange *exchange = NULL;
-    full = full || (peer && peer->n_open >= front->config.exchanges_max_per_peer);
-    if (peer && (!full || helps)) {
+    full = full || (share && sp_share_is_over(front->shares, share));
+    if (share && (!full || helps)) {
         exchange = exchange_take(front);
     }
     if (!exchange) {
-        if (peer) {
-            peer->n_open++;
-            peer_close(front, peer); /* forgets a peer that was made just now */
-        }
+        sp_share_give(front->shares, share);
         front->config.refused(front->config.user, curve, "busy");
         answer_busy(front, frames);
         message_wipe(&frames->body);
         return;
     }
     const char *type = zmq_msg_gets(&frames->body, "Socket-Type");
-    peer->n_open++;
     front->n_open++;
-    exchange->peer = peer;
+    exchange->share = share;
     exchange->public.over = full;
     exchange->public.many = type && strcmp(type, "DEALER") == 0 && frames->routing_id[0] == 0;
-    memcpy(exchange->public.curve, peer->curve, sizeof exchange->public.curve);
+    memcpy(exchange->public.curve, curve, sizeof exchange->public.curve);
     memcpy(exchange->routing_id, frames->routing_id, frames->routing_id_len);
     exchange->routing_id_len = frames->routing_id_len;
     (void)zmq_msg_init(&exchange->message);
@@ -356,6 +310,10 @@ sp_status sp_front_new(const struct sp_front_config *config, struct sp_front **r
     sp_status status =
         front->socket ? SP_OK : sp_fail(err, SP_EIO, "socket: %s", zmq_strerror(zmq_errno()));
     if (!status) {
+        status = sp_shares_new(config->exchanges_max_per_peer,
+                               config->exchanges_max + PEERS_MORE, &front->shares);
+    }
+    if (!status) {
         status = sp_zap_guard(front->socket,
                               &(struct sp_zap_socket){
                                   .domain = config->domain,
@@ -412,6 +370,7 @@ static void front_release(struct sp_front *front)
         sp_buf_done(&exchange->public.reply);
         free(exchange);
     }
+    sp_shares_free(front->shares);
     free(front);
 }
 

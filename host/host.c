@@ -418,11 +418,18 @@ static sp_status start_egress(struct sp_host *host, struct sp_error *err)
                                                 .log = &host->log};
         status = sp_leases_new(&leases, &host->leases, err);
     }
+    /* A quarter of a key's slots is always left to other tokens. */
+    size_t slots_per_token = host->config.upstream_slots_per_key * 3 / 4;
+    if (!status) {
+        status = sp_shares_new(slots_per_token ? slots_per_token : 1,
+                               host->config.upstream_slots, &host->shares);
+    }
     if (!status) {
         host->proxy = (struct sp_proxy){.engine = host->engine,
                                         .providers = host->providers,
                                         .egress = host->egress,
                                         .leases = host->leases,
+                                        .shares = host->shares,
                                         .metrics = &host->metrics,
                                         .log = &host->log};
     }
@@ -642,6 +649,7 @@ void sp_host_stop(struct sp_host *host)
     sp_leases_stop(host->leases);
     sp_providers_stop(host->providers);
     sp_egress_free(host->egress);
+    sp_shares_free(host->shares);
     if (host->engine) {
         sp_engine_close(host->engine);
         host->engine = NULL;

@@ -36,6 +36,7 @@ struct sp_host {
     struct sp_providers *providers;
     struct sp_egress *egress;
     struct sp_leases *leases;
+    struct sp_shares *shares; /* the proxy's */
     struct sp_proxy proxy;
     struct sp_zap *zap;
     struct sp_front *client_front, *admin_front;

@@ -66,17 +66,23 @@ static void on_closed(uv_handle_t *handle)
     if (conn->next) {
         conn->next->previous = conn->previous;
     }
-    front->n_conns--;
     free(conn);
     front_handle_closed(front);
 }
 
-static void exchange_end(struct conn *conn)
+static void give_place(struct conn *conn)
 {
     if (conn->admitted) {
         conn->admitted = false;
         conn_front(conn)->n_open--;
+        sp_share_give(conn_front(conn)->shares, conn->public.share);
+        conn->public.share = NULL;
     }
+}
+
+static void exchange_end(struct conn *conn)
+{
+    give_place(conn);
     sp_http_next(&conn->reader);
     sp_arena_reset(&conn->public.arena);
     conn->public.user = NULL;
@@ -96,6 +102,7 @@ void conn_close(struct conn *conn)
     }
     exchange_end(conn);
     conn_enter(conn, CONN_CLOSING);
+    conn_front(conn)->n_conns--;
     uv_close(&conn->io.handle, on_closed);
 }
 
@@ -166,6 +173,13 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
 }
 
+bool sp_http_exchange_claim(struct sp_http_exchange *exchange, struct sp_text client)
+{
+    struct sp_shares *shares = conn_front((struct conn *)exchange)->shares;
+    exchange->share = sp_share_take(shares, client);
+    return exchange->share && !sp_share_is_over(shares, exchange->share);
+}
+
 /* The head is whole. False: answered. */
 static bool admit(struct conn *conn)
 {
@@ -186,6 +200,7 @@ static bool admit(struct conn *conn)
     if (front->config.admit(front->config.user, public)) {
         return true;
     }
+    give_place(conn); /* a flood of what is refused keeps nobody out */
     conn_send_answer(conn);
     return false;
 }
@@ -408,6 +423,24 @@ static int conn_init(struct conn *conn, struct listener *listener)
     return failed;
 }
 
+/* Where all connections are taken, the one that has had nothing to say for longest makes room:
+ * else whoever opens them all and says nothing keeps everybody out. False: all are at work. */
+static bool make_room(struct sp_http_front *front, const struct conn *newest)
+{
+    struct conn *idlest = NULL;
+    for (struct conn *conn = front->conns; conn; conn = conn->next) {
+        bool is_idle =
+            conn != newest && conn->phase == CONN_READING && sp_http_held(&conn->reader) == 0;
+        if (is_idle && (!idlest || conn->since_ms < idlest->since_ms)) {
+            idlest = conn;
+        }
+    }
+    if (idlest) {
+        conn_close(idlest);
+    }
+    return idlest != NULL;
+}
+
 void conn_accept(struct listener *listener)
 {
     struct sp_http_front *front = listener->front;
@@ -417,7 +450,7 @@ void conn_accept(struct listener *listener)
         return; /* it waits; libuv tells of no other until it is taken */
     }
     (void)conn_init(conn, listener);
-    bool full = front->n_conns > front->config.connections_max;
+    bool full = front->n_conns > front->config.connections_max && !make_room(front, conn);
     if (uv_accept(&listener->io.stream, &conn->io.stream) || full || front->stopped) {
         if (full) {
             front->config.refused(front->config.user, "", "too many connections");

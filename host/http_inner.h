@@ -75,6 +75,7 @@ struct sp_http_front {
     struct listener listeners[SP_HTTP_LISTENERS_MAX];
     struct conn *conns;
     size_t n_conns, n_open, n_held;
+    struct sp_shares *shares; /* of the exchanges */
     uv_timer_t sweep;
     struct conn *sent; /* whose answers the kernel took at once: conns_answered is due */
     uv_prepare_t before_wait;

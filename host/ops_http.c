@@ -136,7 +136,11 @@ static bool admit(void *user, struct sp_http_exchange *exchange)
     sp_http_call_read(&exchange->arena, exchange->route, exchange->request,
                       exchange->proxy_authorization, &op->call, &decision);
     if (decision.code == SP_CODE_OK && find_destination(op, &decision) == SP_OK) {
-        return true;
+        const struct sp_text root = {(const char *)decision.root, sizeof decision.root};
+        if (sp_http_exchange_claim(exchange, root)) {
+            return true;
+        }
+        decide(&decision, SP_CODE_BUSY, "this token has its full number of calls under way");
     }
     exchange->close = true; /* a body may be on its way that nobody reads */
     note_refusal(op, &decision);
@@ -312,6 +316,7 @@ sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err)
         .held_max_bytes = host->config.http_held_bytes,
         .connections_max = host->config.http_connections,
         .exchanges_max = host->config.calls_max,
+        .exchanges_max_per_client = host->config.calls_max_per_client,
         .idle_ms = host->config.http_idle_ms,
         .grace_ms = host->config.http_grace_ms,
         .admit = admit,

@@ -27,6 +27,7 @@ struct flight {
     struct sp_text *dropped;
     size_t n_dropped;
     uint64_t transfer;            /* egress's id, once it is sent */
+    struct sp_share *share;       /* its root token's, likewise */
     struct flight *next, **place; /* of proxy->flights; place NULL: not in it */
     uint64_t began_ns, sent_ns;   /* sent: handed to egress */
     uint64_t head_ns;             /* an answer that streams began */
@@ -271,6 +272,7 @@ static void on_reply(void *user, const struct sp_reply *reply)
 {
     struct flight *flight = user;
     list_remove(flight);
+    sp_share_give(flight->proxy->shares, flight->share);
     flight->unauthorized = reply->code == SP_CODE_OK && reply->http_status == 401;
     if (reply->streamed) {
         finish_stream(flight, reply);
@@ -304,6 +306,17 @@ static void drop_ranges(struct flight *flight)
         }
     }
     flight->n_headers = n;
+}
+
+/* A key's slots are for all that use the key: no token may have all of them. */
+static sp_status claim_slot(struct flight *flight, struct sp_text root, struct sp_error *err)
+{
+    struct sp_shares *shares = flight->proxy->shares;
+    flight->share = sp_share_take(shares, root);
+    return flight->share && !sp_share_is_over(shares, flight->share)
+               ? SP_OK
+               : sp_fail(err, SP_EBUSY,
+                         "this token has as many calls with upstreams as one token may have");
 }
 
 static void send_call(struct flight *flight)
@@ -355,11 +368,15 @@ static void send_call(struct flight *flight)
                           .refuses_events = redacts};
     struct sp_error why = {""};
     flight->sent_ns = uv_hrtime();
-    sp_status status =
-        sp_egress_send(flight->proxy->egress, &out, on_reply, flight, &flight->transfer, &why);
+    sp_status status = claim_slot(flight, root, &why);
+    if (!status) {
+        status = sp_egress_send(flight->proxy->egress, &out, on_reply, flight,
+                                &flight->transfer, &why);
+    }
     if (!status) {
         list_add(flight);
     } else {
+        sp_share_give(flight->proxy->shares, flight->share);
         give_up(flight, SP_OUTCOME_NOT_SENT,
                 status == SP_EBUSY    ? SP_CODE_BUSY
                 : status == SP_EINVAL ? SP_CODE_BAD_REQUEST

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "providers.h"
+#include "shares.h"
 
 struct sp_proxy { /* borrowed parts; lives as long as the host */
     struct sp_engine *engine;
@@ -19,6 +20,7 @@ struct sp_proxy { /* borrowed parts; lives as long as the host */
     struct sp_leases *leases;   /* may be NULL: no key needs one */
     struct sp_metrics *metrics; /* may be NULL: nobody counts */
     const struct sp_log *log;   /* may be NULL */
+    struct sp_shares *shares;   /* of the calls that are with an upstream, by root token */
     struct flight *flights;     /* proxy.c's: calls that are with an upstream */
 };
 

@@ -1,4 +1,5 @@
 """The HTTP front door against clients that mean harm: raw sockets, so that each byte is ours."""
+import select
 import socket
 import threading
 import time
@@ -285,6 +286,18 @@ def test_T50_past_the_connections_limit_the_rest_still_works(w):
     assert w.as_agent().ok("status")["ready"] is True
     time.sleep(2)  # those that say nothing are gone by now
     assert statuses(exchange(w, get(w, more=b"Connection: close\r\n"))) == [200]
+    for sock in held:
+        sock.close()
+
+
+def test_T50_who_opens_all_connections_and_says_nothing_keeps_nobody_out(w):
+    held = [connect(w) for _ in range(60)]
+    began = time.monotonic()
+    for _ in range(5):
+        assert statuses(exchange(w, get(w, more=b"Connection: close\r\n"))) == [200]
+    # Before those that say nothing are gone by time: what made room was closed at once.
+    ended = [sock for sock in held if select.select([sock], [], [], 0)[0] and not sock.recv(1)]
+    assert time.monotonic() - began < 1 and len(ended) >= 20
     for sock in held:
         sock.close()
 

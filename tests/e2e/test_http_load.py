@@ -24,8 +24,8 @@ STREAM_KIB = 96
 DOWNLOAD = (1024 if LONG else 16 if is_sanitized() else 128) << 20
 EVENTS_PY = os.path.join(upstreams.HERE, "events.py")
 SETTINGS = {"http local": {"listen": "127.0.0.1:0", "mode": "provider stripe"},
-            "limits": {"calls": "1200", "http_connections": "1200"},
-            "upstream": {"stream_idle": "60s", "slots": "1200", "slots_per_key": "1200"}}
+            "limits": {"calls": "1200", "calls_per_client": "1200", "http_connections": "1200"},
+            "upstream": {"stream_idle": "60s", "slots": "1600", "slots_per_key": "1600"}}
 
 
 class Busy(World):

@@ -11,7 +11,7 @@ from world import world
 
 EVENTS = [["content-type", "text/event-stream; charset=utf-8"]]
 SETTINGS = {"http local": {"listen": "127.0.0.1:0", "mode": "provider stripe"},
-            "limits": {"http_grace": "2s"},
+            "limits": {"http_grace": "2s", "calls_per_client": "400"},
             "upstream": {"total": "2s", "stream_idle": "3s", "response_max": "1M", "slots": "400",
                          "slots_per_key": "400"}}
 
