@@ -251,6 +251,14 @@ void sp_engine_route(struct sp_engine *engine, const struct sp_call *call,
                      const struct sp_destination *to, struct sp_decision *ret_decision,
                      struct sp_text *ret_host);
 
+/* Whether anything that has a say about the call may hang on its body: a rule, allow or deny,
+ * of scope or caveats that matches host, path and method, or a budget. Else the request may be
+ * given to sp_engine_begin with SP_BODY_STREAMED before its body has come. *ret_key: a
+ * reference to the key that the call would be made with; NULL where sp_engine_begin will refuse
+ * it whatever its body is. */
+bool sp_engine_wants_body(struct sp_engine *engine, struct sp_call *call,
+                          const struct sp_key **ret_key);
+
 /* ---- proxied calls -------------------------------------------------------------------------
  */
 
@@ -271,7 +279,8 @@ struct sp_admission {
 typedef void (*sp_engine_begun)(void *user, const struct sp_admission *admission);
 
 /* Judge a call and, where it may be made, write its intent. Denials are audited too. With an
- * id that is in flight, the callback comes with the first call's answer when that is there. */
+ * id that is in flight, the callback comes with the first call's answer when that is there. A
+ * body that streams has no hash yet, so there an id is refused. */
 void sp_engine_begin(struct sp_engine *engine, struct sp_call *call, sp_engine_begun begun,
                      void *user);
 
@@ -283,8 +292,9 @@ enum sp_outcome_kind {
 struct sp_outcome {
     enum sp_outcome_kind kind;
     int http_status;
-    enum sp_code code; /* OK, or what went wrong on the way */
-    uint64_t bytes_in; /* of the answer's body */
+    enum sp_code code;  /* OK, or what went wrong on the way */
+    uint64_t bytes_in;  /* of the answer's body */
+    uint64_t bytes_out; /* of the request's body, handed over to be sent */
     uint64_t upstream_us;
     bool held_key;         /* the answer held the key: counted against the root token */
     struct sp_text answer; /* stored for the request id, sealed; may be empty */

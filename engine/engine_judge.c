@@ -643,6 +643,34 @@ void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_ju
     }
 }
 
+bool sp_engine_wants_body(struct sp_engine *engine, struct sp_call *call,
+                          const struct sp_key **ret_key)
+{
+    struct sp_token parsed;
+    struct live_token *token = NULL;
+    struct sp_decision decision = {.code = SP_CODE_OK};
+    *ret_key = NULL;
+    if (engine->state != SP_ENGINE_READY ||
+        !token_prove(engine, call->arena, call->token, false, &parsed, &token, &decision)) {
+        return false;
+    }
+    const struct chain *chain = token_chain(engine, &parsed);
+    struct key_version *key = choose_key(engine, call, token, &decision);
+    if (!chain || !key) {
+        return false;
+    }
+    for (size_t i = 0; i < GRANT_SAYS + chain->n; i++) {
+        const struct sp_scope *say = nth_say(token, chain, i);
+        if (say && (sp_scope_wants_body(say, call->request) ||
+                    sp_budget_reads_body(sp_scope_budget(say)))) {
+            return true;
+        }
+    }
+    sp_key_ref(&key->public);
+    *ret_key = &key->public;
+    return false;
+}
+
 void sp_engine_check(struct sp_engine *engine, struct sp_call *call,
                      struct sp_decision *ret_decision)
 {

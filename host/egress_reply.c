@@ -474,6 +474,9 @@ bool answer_deliver(struct transfer *transfer, CURLcode result)
         reply.body = sp_wipe_buf_text(&answer->body);
     }
     reply.streamed_bytes = answer->n_streamed;
+    reply.sent_bytes = transfer->send.upload ? transfer->upload.n_bytes
+                       : transfer->sent      ? transfer->send.request->body.len
+                                             : 0;
     reply.held_key = transfer->held_key;
     transfer->done(transfer->user, &reply);
     return reply.code == SP_CODE_OK;

@@ -142,6 +142,8 @@ struct sp_budget {
  * integer, or negative: then the call must not be made. The body must have been judged. */
 sp_status sp_budget_takes(const struct sp_budget *budget, const struct sp_request *request,
                           uint64_t *ret_amount);
+/* Whether it sums a field of the body. NULL, for no budget, is fine. */
+bool sp_budget_reads_body(const struct sp_budget *budget);
 
 struct sp_arg {
     struct sp_text name, value; /* value: a decoded segment or string, never syntax */

@@ -93,6 +93,23 @@ def git(root, key, log):
     return Upstream("git", [PYTHON, os.path.join(HERE, "git.py"), str(root), key, str(log)])
 
 
+class Uploads(Upstream):
+    """uploads.py, and what bodies it was sent."""
+
+    def __init__(self, folder, cert=None, key=None):
+        os.makedirs(folder, exist_ok=True)
+        self.log = os.path.join(folder, "uploads.jsonl")
+        argv = [PYTHON, os.path.join(HERE, "uploads.py"), self.log]
+        super().__init__("uploads", argv + (["--cert", cert, "--key", key] if cert else []))
+        if cert:
+            self.url = "https://localhost:%d" % self.port
+
+    def bodies(self):
+        """Those that are over, oldest first: dicts as uploads.py writes them."""
+        with open(self.log, encoding="ascii") as file:
+            return [json.loads(line) for line in file]
+
+
 class Recorder(Upstream):
     """recorder.py, and what it recorded."""
 
