@@ -8,6 +8,7 @@ add_library(egress STATIC
   ${CMAKE_CURRENT_LIST_DIR}/canonical.c
   ${CMAKE_CURRENT_LIST_DIR}/egress.c
   ${CMAKE_CURRENT_LIST_DIR}/egress_easy.c
+  ${CMAKE_CURRENT_LIST_DIR}/egress_headers.c
   ${CMAKE_CURRENT_LIST_DIR}/egress_lane.c
   ${CMAKE_CURRENT_LIST_DIR}/egress_reply.c
   ${CMAKE_CURRENT_LIST_DIR}/egress_upload.c

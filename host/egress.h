@@ -53,6 +53,8 @@ struct sp_reply {
     const struct sp_header *headers; /* lower-case names; hop-by-hop ones left out */
     size_t n_headers;
     struct sp_text body;
+    const struct sp_header *trailers; /* at its end: those that a client may have */
+    size_t n_trailers;
     uint64_t upstream_us;
     bool streamed; /* it went by sp_send.stream; with another code than OK: not all of it */
     uint64_t streamed_bytes;

@@ -17,6 +17,8 @@ enum {
     EGRESS_IDLE_MS = 60 * 1000,         /* then a connection is closed */
     EGRESS_CONNECTION_LIFE_S = 10 * 60, /* then even a busy one, so that DNS is asked again */
     EGRESS_REPLY_HEADERS_MAX = 256,
+    EGRESS_TRAILERS_MAX = 32,
+    EGRESS_TRAILERS_MAX_BYTES = 8 << 10,
     EGRESS_STREAM_SWEEP_MS = 500,
     EGRESS_SPARE_MAX = 64,
 };
@@ -53,6 +55,7 @@ struct answer {
     uint64_t n_streamed, last_ms;
     bool streams, collects; /* it streams; the receiver wants it whole */
     bool waits;             /* the receiver asked for a pause */
+    bool ended;             /* the final response's head is whole: what comes are trailers */
 };
 
 /* A body as it goes out. */
@@ -133,6 +136,18 @@ bool upload_set(struct transfer *transfer);
 void upload_resume(struct transfer *transfer);
 /* Whether the upstream takes too long over it, or over the answer to it. */
 bool upload_is_late(const struct transfer *transfer, uint64_t now_ms);
+
+/* ---- egress_headers.c -----------------------------------------------------------------------
+ */
+
+/* How many headers the final response has, or -1 where they are malformed or too many. */
+int headers_parse(struct answer *answer, struct sp_header *headers);
+/* Of these, in place, those that a client may have. */
+size_t headers_pick(const struct transfer *transfer, int http_status, struct sp_header *headers,
+                    size_t n);
+/* The trailers that a client may have: EGRESS_TRAILERS_MAX at most, and none where they are
+ * malformed or too many. */
+size_t headers_pick_trailers(struct answer *answer, struct sp_header *trailers);
 
 /* ---- egress_reply.c -------------------------------------------------------------------------
  */

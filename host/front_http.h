@@ -104,7 +104,8 @@ enum sp_upload sp_http_exchange_pull(struct sp_http_exchange *exchange, char *by
                                      size_t room, size_t *ret_n);
 
 /* Instead of a reply: the head, which stands in exchange->reply, then pieces of the body, then
- * the end. whole: false leaves off without the last chunk, so that the client knows. */
+ * the end, with the trailers that stand in exchange->reply by then. whole: false leaves off
+ * without the last chunk, so that the client knows. */
 void sp_http_stream_begin(struct sp_http_exchange *exchange);
 enum sp_stream sp_http_stream_data(struct sp_http_exchange *exchange, struct sp_text bytes);
 void sp_http_stream_end(struct sp_http_exchange *exchange, bool whole);

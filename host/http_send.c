@@ -284,9 +284,15 @@ void sp_http_stream_end(struct sp_http_exchange *exchange, bool whole)
         conn_close(conn);
         return;
     }
+    struct sp_buf end;
+    sp_buf_init(&end, HTTP_REPLY_MAX_BYTES);
+    sp_buf_add_str(&end, "0\r\n");
+    sp_buf_add_text(&end, sp_buf_text(&exchange->reply));
+    sp_buf_add_str(&end, "\r\n");
+    end.failed = end.failed || exchange->reply.failed;
     sp_buf_reset(&exchange->reply);
-    sp_buf_add_str(&exchange->reply, "0\r\n\r\n");
-    conn_send(conn, &exchange->reply, true);
+    conn_send(conn, &end, true);
+    sp_buf_done(&end);
     conn->n_unwritten = count_untaken(conn);
 }
 /* ---- how fast it is taken -------------------------------------------------------------------

@@ -172,7 +172,8 @@ void sp_message_put_stream_part(struct sp_buf *buf, struct sp_text id, uint64_t 
                                 struct sp_text bytes);
 void sp_message_put_stream_alive(struct sp_buf *buf, struct sp_text id, uint64_t seq);
 void sp_message_put_stream_end(struct sp_buf *buf, struct sp_text id, uint64_t seq,
-                               uint64_t n_bytes);
+                               uint64_t n_bytes, const struct sp_header *trailers,
+                               size_t n_trailers);
 /* A stored answer (of sp_message_put_proxied) for a repeated request: with this id and
  * replayed:true. SP_ECORRUPT, with buf untouched, where stored is none of ours. */
 sp_status sp_message_put_stored(struct sp_buf *buf, struct sp_text id, struct sp_text stored);

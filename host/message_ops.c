@@ -141,7 +141,7 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
     [SP_OP_PROXY] = {"proxy", SP_DOOR_CLIENT, "Make one HTTP call with the key.",
                      FIELDS(proxy_fields),
                      "status, headers, body, dropped_headers?, observed?, replayed?, stream?, "
-                     "seq?, data?, end?, bytes?"},
+                     "seq?, data?, end?, bytes?, trailers?"},
     [SP_OP_CREDIT] = {"credit", SP_DOOR_CLIENT, "Let more parts of the stream `id` come.",
                       FIELDS(credit_fields), ""},
     [SP_OP_CANCEL] = {"cancel", SP_DOOR_CLIENT,

@@ -25,7 +25,8 @@ static struct sp_http_form form_of(struct sp_host *host, struct sp_http_exchange
 {
     exchange->close = exchange->close || host->draining || exchange->passes;
     return (struct sp_http_form){.head = sp_text_is(exchange->request->method, "HEAD"),
-                                 .close = exchange->close};
+                                 .close = exchange->close,
+                                 .trailers = sp_http_takes_trailers(exchange->request)};
 }
 
 static void put_refusal(struct op *op, const struct sp_decision *decision)
@@ -226,6 +227,11 @@ static void reply(void *user)
     struct op *op = user;
     sp_http_call_wipe(&op->call);
     if (op->proxy.streamed) {
+        sp_buf_reset(&op->exchange->reply);
+        if (sp_http_takes_trailers(op->exchange->request)) {
+            sp_http_put_trailers(&op->exchange->reply, op->proxy.trailers,
+                                 op->proxy.n_trailers);
+        }
         sp_http_stream_end(op->exchange, !op->proxy.broken);
     } else {
         sp_http_exchange_reply(op->exchange);

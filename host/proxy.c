@@ -195,6 +195,21 @@ static enum sp_upload on_pull(void *user, char *bytes, size_t room, size_t *ret_
 
 static const struct sp_egress_upload egress_upload = {on_pull};
 
+/* They are no more than the end of what went on already: without memory there are none. */
+static void keep_trailers(struct sp_proxy_call *call, const struct sp_reply *reply)
+{
+    struct sp_arena *arena = call->call.arena;
+    struct sp_header *copies = sp_arena_array(arena, reply->n_trailers, sizeof *copies);
+    bool good = copies != NULL;
+    for (size_t i = 0; i < reply->n_trailers && good; i++) {
+        copies[i].name = sp_arena_copy(arena, reply->trailers[i].name);
+        copies[i].value = sp_arena_copy(arena, reply->trailers[i].value);
+        good = copies[i].name.ptr && copies[i].value.ptr;
+    }
+    call->trailers = copies;
+    call->n_trailers = good ? reply->n_trailers : 0;
+}
+
 /* The upstream answered, and what came of it went on already. */
 static void finish_stream(struct flight *flight, const struct sp_reply *reply)
 {
@@ -203,6 +218,8 @@ static void finish_stream(struct flight *flight, const struct sp_reply *reply)
     note(flight, &flight->decision, reply->code, reply);
     if (flight->call->broken) {
         flight->call->why = decide(flight, reply->code, reply->reason);
+    } else if (reply->n_trailers > 0) {
+        keep_trailers(flight->call, reply);
     }
     struct sp_outcome outcome = {.kind = SP_OUTCOME_ANSWERED,
                                  .http_status = reply->http_status,
@@ -272,6 +289,7 @@ static void finish_redacted(struct flight *flight, const struct sp_reply *reply)
                                       : "out of memory");
     } else {
         redacted.body = sp_buf_text(&body);
+        redacted.n_trailers = 0; /* nobody knows what they tell of the bytes that were */
         finish_answer(flight, &redacted);
     }
     if (body.ptr) {

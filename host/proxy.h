@@ -57,8 +57,10 @@ struct sp_proxy_call {
     void *user;
     /* Set before done: the answer went by stream, not by encode; and it broke off. */
     bool streamed, broken;
-    const struct sp_decision *why; /* with broken: what ended it */
-    struct flight *flight;         /* proxy.c's */
+    const struct sp_decision *why;    /* with broken: what ended it */
+    const struct sp_header *trailers; /* with streamed, and not broken: in the call's arena */
+    size_t n_trailers;
+    struct flight *flight; /* proxy.c's */
 };
 
 /* call, its request, its arena and its answer must live until done. */

@@ -175,6 +175,29 @@ def test_a_large_upload_stays_under_64_mib_of_memory(w, framing):
     assert "body" in intents[1]
 
 
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_requests_behind_a_body_are_answered_in_their_turn(w, framing):
+    get = "GET /v1/charges/ch_%d HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n"
+    upload = Upload(w, size=300000 if framing == "length" else None)
+    upload.send(PIECE * 4)
+    rest = PIECE[:300000 - len(PIECE) * 4]
+    upload.hash.update(rest)
+    last = rest if framing == "length" else b"%x\r\n%s\r\n0\r\n\r\n" % (len(rest), rest)
+    upload.sock.sendall(last + (get % (1, w.token) + get % (2, w.token)).encode())
+    file = upload.sock.makefile("rb")
+    bodies = []
+    for _ in range(3):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += file.read(1)
+        assert head.startswith(b"HTTP/1.1 200")
+        bodies.append(json.loads(file.read(int(head.lower().split(b"content-length: ")[1].split()[0]))))
+    assert bodies[0] == {"bytes": 300000, "sha256": upload.hash.hexdigest()}
+    assert [body["bytes"] for body in bodies[1:]] == [0, 0]
+    assert [seen["target"] for seen in w.up.bodies()] == ["/v1/files", "/v1/charges/ch_1",
+                                                          "/v1/charges/ch_2"]
+
+
 def test_a_slow_upstream_holds_its_client_back(w):
     size = (16 if is_sanitized() else 64) << 20
     before = memory_kib(w.host.pid, "VmRSS")

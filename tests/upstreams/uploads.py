@@ -13,6 +13,7 @@ is up to the query:
     status=N    of the answer (200)
     events=N    answer with N events of an event stream, one each 50 ms, beside the body
     trailers=1  answer in chunks, with trailers
+    echo=1      and the request's Authorization among them
 """
 import argparse
 import hashlib
@@ -81,8 +82,12 @@ class Handler(socketserver.StreamRequestHandler):
         lines = head.decode("latin-1").split("\r\n")
         method, target = lines[0].split(" ")[:2]
         pairs = [tuple(part.strip() for part in line.split(":", 1)) for line in lines[1:] if line]
-        body = Body(self.rfile, {name.lower(): value for name, value in pairs})
+        fields = {name.lower(): value for name, value in pairs}
+        body = Body(self.rfile, fields)
         plan = dict(urllib.parse.parse_qsl(target.partition("?")[2]))
+        self.trailers = TRAILERS if plan.get("trailers") else b""
+        if plan.get("echo"):
+            self.trailers += b"X-Echo: %s\r\n" % fields.get("authorization", "").encode()
         time.sleep(float(plan.get("wait", 0)))
         try:
             return self.take(plan, body)
@@ -118,7 +123,7 @@ class Handler(socketserver.StreamRequestHandler):
         if plan.get("trailers"):
             self.wfile.write(head + b"Trailer: x-checksum\r\nTransfer-Encoding: chunked\r\n\r\n"
                              + b"%x\r\n%s\r\n0\r\n" % (len(text), text)
-                             + TRAILERS + b"\r\n")
+                             + self.trailers + b"\r\n")
         else:
             self.wfile.write(head + b"Content-Length: %d\r\n\r\n%s" % (len(text), text))
 
@@ -129,7 +134,7 @@ class Handler(socketserver.StreamRequestHandler):
             data = b"data: %d\n\n" % i
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
             time.sleep(0.05)
-        self.wfile.write(b"0\r\n\r\n")
+        self.wfile.write(b"0\r\n" + self.trailers + b"\r\n")
 
 
 class Server(socketserver.ThreadingTCPServer):
