@@ -22,6 +22,7 @@
 #include "token.h"
 
 struct sp_engine;
+struct sp_decision;
 
 /* ---- life ----------------------------------------------------------------------------------
  */
@@ -126,6 +127,11 @@ sp_status sp_engine_set_policy(struct sp_engine *engine, struct sp_policy *polic
                                const struct sp_policy_changes *changes, struct sp_error *err);
 /* The policy in force, until the next set_policy; NULL: none yet. */
 const struct sp_policy *sp_engine_policy(const struct sp_engine *engine);
+
+/* Whether all keys of the scope that are here are what it insists on, now; else the decision
+ * says which is not. Issue and calls ask the same again. */
+bool sp_engine_insists(const struct sp_engine *engine, const struct sp_scope *scope,
+                       struct sp_decision *ret_decision);
 
 /* The scopes of the policy in force. */
 void sp_engine_each_scope(const struct sp_engine *engine,
