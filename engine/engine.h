@@ -150,6 +150,10 @@ struct sp_key_secret {
 struct sp_key { /* one version of a registered key; immutable; counted */
     struct sp_text id, provider;
     uint32_t version;
+    /* The version that an administrator made last: those after it differ in secrets that the
+     * upstream replaced (sp_engine_key_refresh), and what was minted with one of them is good
+     * with all. */
+    uint32_t since;
     const struct sp_text *hosts;
     size_t n_hosts;
     const struct sp_key_setting *settings;
@@ -187,6 +191,11 @@ void sp_engine_key_rotate(struct sp_engine *engine, const struct sp_key_input *i
  * another version, but not a rotation. */
 void sp_engine_key_set(struct sp_engine *engine, const struct sp_key_input *input,
                        struct sp_text by, sp_engine_done done, void *user);
+/* The upstream replaced secrets of the key, in an answer to a request of that lease's: they are
+ * its next version, and leases stay. Input as for a rotation. SP_EEXIST: another change of the
+ * key came first; look at it and try again. */
+void sp_engine_key_refresh(struct sp_engine *engine, const struct sp_key_input *input,
+                           struct sp_text lease, sp_engine_done done, void *user);
 void sp_engine_key_remove(struct sp_engine *engine, struct sp_text id, struct sp_text by,
                           sp_engine_done done, void *user);
 

@@ -83,6 +83,9 @@ struct sp_send {
     const struct sp_egress_stream *stream; /* NULL: the answer comes whole */
     bool refuses_events;                   /* an answer of server-sent events is blocked */
     bool answer_is_secret; /* it may bring a credential: no byte of it is left in memory */
+    /* The caller searches the body itself (sp_guard), once it has taken out what may be there:
+     * a secret that the upstream gives again. For an answer that comes whole. */
+    bool leaves_body;
 };
 /* SP_EBUSY: no slot (done is not called). Else done is called exactly once, later. *ret_id
  * names the transfer for sp_egress_cancel. */
