@@ -147,6 +147,18 @@ bool judge_insists(const struct sp_scope *scope, const struct key_version *key,
     return true;
 }
 
+bool sp_engine_insists(const struct sp_engine *engine, const struct sp_scope *scope,
+                       struct sp_decision *ret_decision)
+{
+    for (size_t i = 0; i < sp_scope_n_keys(scope); i++) {
+        const struct key_version *key = key_find(engine, sp_scope_key(scope, i));
+        if (key && !judge_insists(scope, key, ret_decision)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The one key of the scope that is for this host. */
 static struct key_version *choose_key(const struct sp_engine *engine,
                                       const struct sp_call *call,

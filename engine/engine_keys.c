@@ -316,6 +316,11 @@ static struct sp_text box_name(const struct sp_key_row *row, char text[BOX_NAME_
     sp_hash_part(&hash, row->provider.ptr, row->provider.len);
     sp_hash_part(&hash, row->hosts.ptr, row->hosts.len);
     sp_hash_part(&hash, row->settings.ptr, row->settings.len);
+    if (row->since != row->version) { /* rows that were made before there was a `since` */
+        char since[16];
+        int n = snprintf(since, sizeof since, "%u", (unsigned)row->since);
+        sp_hash_part(&hash, since, (size_t)n);
+    }
     sp_hash_done(&hash, digest);
     sp_hex_encode(digest, sizeof digest, hex);
     copy_name(row->id, id, sizeof id);
@@ -339,6 +344,7 @@ static sp_status version_fill(struct key_version *v, const struct sp_key_row *ro
     v->public.id = sp_arena_copy(&v->arena, row->id);
     v->public.provider = sp_arena_copy(&v->arena, row->provider);
     v->public.version = row->version;
+    v->public.since = row->since;
     v->public.created_ms = row->created_ms;
     v->public.rotated_ms = row->rotated_ms;
     if (!v->public.id.ptr || !v->public.provider.ptr) {
@@ -407,7 +413,7 @@ struct putting {
     struct key_version *version; /* the job's until it is in the table */
     struct sp_buf hosts, settings, box;
     uint32_t ring;
-    enum putting_how { PUT_ADD, PUT_ROTATE, PUT_SET } how;
+    enum putting_how { PUT_ADD, PUT_ROTATE, PUT_SET, PUT_REFRESH } how;
     char id[SP_NAME_MAX_BYTES + 1];
 };
 
@@ -417,6 +423,7 @@ static struct sp_key_row row_of(const struct putting *p)
     return (struct sp_key_row){.id = key->id,
                                .provider = key->provider,
                                .version = key->version,
+                               .since = key->since,
                                .hosts = sp_buf_text(&p->hosts),
                                .settings = sp_buf_text(&p->settings),
                                .secrets = sp_buf_text(&p->box),
@@ -492,6 +499,7 @@ static sp_status version_make(struct sp_engine *engine, const struct sp_key_inpu
     v->public.id = sp_arena_copy(&v->arena, input->id);
     v->public.provider = sp_arena_copy(&v->arena, old ? old->public.provider : input->provider);
     v->public.version = old ? old->public.version + 1 : 1;
+    v->public.since = p->how == PUT_REFRESH ? old->public.since : v->public.version;
     v->public.created_ms = old ? old->public.created_ms : now;
     v->public.rotated_ms = p->how == PUT_SET ? old->public.rotated_ms : now;
     /* provider and hosts are fixed when a key is added */
@@ -561,7 +569,7 @@ static const char *put_fault(const struct sp_engine *engine, const struct sp_key
 static void put(struct sp_engine *engine, const struct sp_key_input *input, struct sp_text by,
                 enum putting_how how, sp_engine_done done, void *user)
 {
-    static const char *const records[] = {"key.add", "key.rotate", "key.set"};
+    static const char *const records[] = {"key.add", "key.rotate", "key.set", "key.refresh"};
     struct sp_error err = {""};
     struct key_version *old = key_find(engine, input->id);
     struct putting *p = calloc(1, sizeof *p);
@@ -603,7 +611,7 @@ static void put(struct sp_engine *engine, const struct sp_key_input *input, stru
         record_text(&job->job.records, "provider", p->version->public.provider);
         record_number(&job->job.records, "key_version", p->version->public.version);
         record_text(&job->job.records, "hosts", sp_buf_text(&p->hosts));
-        record_text(&job->job.records, "by", by);
+        record_text(&job->job.records, how == PUT_REFRESH ? "lease" : "by", by);
         record_end(&job->job.records);
         simple_job_submit(job);
     }
@@ -625,6 +633,12 @@ void sp_engine_key_set(struct sp_engine *engine, const struct sp_key_input *inpu
                        struct sp_text by, sp_engine_done done, void *user)
 {
     put(engine, input, by, PUT_SET, done, user);
+}
+
+void sp_engine_key_refresh(struct sp_engine *engine, const struct sp_key_input *input,
+                           struct sp_text lease, sp_engine_done done, void *user)
+{
+    put(engine, input, lease, PUT_REFRESH, done, user);
 }
 
 static sp_status remove_work(struct sp_job *job, struct sp_store *store)

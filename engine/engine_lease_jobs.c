@@ -111,7 +111,7 @@ void sp_engine_lease_begin(struct sp_engine *engine, const struct sp_key *key,
     c->row.key = sp_arena_copy(&job->arena, key->id);
     c->row.provider = sp_arena_copy(&job->arena, key->provider);
     c->row.permissions = sp_arena_copy(&job->arena, words);
-    c->row.version = key->version;
+    c->row.version = key->since;
     c->row.state = SP_LEASE_MINTING;
     c->row.made_ms = engine_wall(engine);
     if (!c->row.key.ptr || !c->row.provider.ptr || !c->row.permissions.ptr ||

@@ -164,7 +164,7 @@ void sp_ticket_lease(const struct sp_ticket *ticket, struct sp_text *ret_words,
 {
     const struct sp_key *key = &ticket_key(ticket)->public;
     const struct lease_use *use = use_find(ticket_token(ticket), key->id);
-    bool known = use && use->version == key->version;
+    bool known = use && use->version == key->since;
     *ret_words = known ? (struct sp_text){use->words, use->n_words} : (struct sp_text){NULL, 0};
     *ret_lease = known && use->lease && use->lease->public.state == SP_LEASE_LIVE &&
                          use->lease->public.held
@@ -175,7 +175,7 @@ void sp_ticket_lease(const struct sp_ticket *ticket, struct sp_text *ret_words,
 sp_status sp_ticket_lease_words(struct sp_ticket *ticket, struct sp_text words)
 {
     const struct sp_key *key = &ticket_key(ticket)->public;
-    return lease_use_put(ticket_token(ticket), key->id, key->version, words, NULL);
+    return lease_use_put(ticket_token(ticket), key->id, key->since, words, NULL);
 }
 
 /* ---- secrets --------------------------------------------------------------------------------
@@ -390,7 +390,7 @@ struct sp_lease *sp_engine_lease_find(struct sp_engine *engine, const struct sp_
     for (struct lease *lease = engine->leases; lease; lease = lease->next) {
         struct sp_lease *public = &lease->public;
         if (public->state == SP_LEASE_LIVE && public->held &&
-            public->key_version == key->version && sp_text_is(key->id, public->key) &&
+            public->key_version == key->since && sp_text_is(key->id, public->key) &&
             sp_text_eq(words, public->words)) {
             found = public;
         }

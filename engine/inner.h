@@ -30,7 +30,7 @@ struct frozen {
 /* What a token needs of a key, and the lease that it has for it. */
 struct lease_use {
     char key[SP_NAME_MAX_BYTES + 1];
-    uint32_t version;    /* of the key */
+    uint32_t version;    /* of the key: its `since` */
     char *words;         /* permissions */
     size_t n_words;      /* bytes */
     struct lease *lease; /* counted; NULL: none yet */

@@ -26,7 +26,7 @@ struct sp_lease { /* read-only outside of the engine */
     uint8_t id[SP_LEASE_ID_BYTES];
     char hex[SP_LEASE_ID_HEX_BYTES + 1];
     char key[SP_NAME_MAX_BYTES + 1], provider[SP_NAME_MAX_BYTES + 1];
-    uint32_t key_version;
+    uint32_t key_version; /* the key's `since` */
     struct sp_text words; /* permissions, sorted, joined by blanks */
     enum sp_lease_state state;
     int64_t made_ms, expires_ms; /* wall time; expires 0: never by itself */

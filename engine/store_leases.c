@@ -16,6 +16,7 @@ sp_status sp_store_lease_add(struct sp_store *store, const struct sp_lease_row *
     (void)sqlite3_bind_int64(st, 4, row->version);
     store_bind_text(st, 5, row->permissions);
     (void)sqlite3_bind_int64(st, 6, row->made_ms);
+    (void)sqlite3_bind_int64(st, 7, row->kind);
     return store_run(store, st, "lease", err);
 }
 
@@ -92,7 +93,10 @@ static sp_status lease_row(sqlite3_stmt *st, void *user)
                                .secrets = store_text(st, 6),
                                .ring = (uint32_t)sqlite3_column_int64(st, 7),
                                .made_ms = sqlite3_column_int64(st, 8),
-                               .expires_ms = sqlite3_column_int64(st, 9)};
+                               .expires_ms = sqlite3_column_int64(st, 9),
+                               .kind = sqlite3_column_int(st, 10) == SP_LEASE_ROTATION
+                                           ? SP_LEASE_ROTATION
+                                           : SP_LEASE_CREDENTIAL};
     if (id.len != sizeof row.id) {
         return SP_OK; /* not written by us */
     }

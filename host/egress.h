@@ -101,6 +101,9 @@ struct sp_send {
     bool answer_is_secret; /* it may bring a credential: no byte of it is left in memory */
     const struct sp_egress_upload *upload; /* NULL: the body is the request's */
     uint64_t upload_bytes;                 /* with it; SP_UPLOAD_UNKNOWN: it goes in chunks */
+    /* The caller searches the body itself (sp_guard), once it has taken out what may be there:
+     * a secret that the upstream gives again. For an answer that comes whole. */
+    bool leaves_body;
 };
 /* SP_EBUSY: no slot (done is not called). Else done is called exactly once, later. *ret_id
  * names the transfer for sp_egress_cancel. */

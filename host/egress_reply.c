@@ -298,7 +298,7 @@ static sp_status search(const struct transfer *transfer)
     if (!status) {
         status = sp_guard_check(guard, sp_wipe_buf_text(&transfer->answer.head));
     }
-    if (!status) {
+    if (!status && !transfer->send.leaves_body) {
         status = sp_guard_check(guard, sp_wipe_buf_text(&transfer->answer.body));
     }
     sp_guard_free(guard);

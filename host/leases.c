@@ -87,13 +87,17 @@ sp_status words_split(struct sp_arena *arena, struct sp_text text, struct sp_lea
     return SP_OK;
 }
 
-void hook_begin(struct sp_leases *leases, struct sp_hook_context *context,
-                struct sp_lease *lease, const struct sp_key *key)
+struct sp_hook_context *hook_begin(struct sp_leases *leases, const struct sp_provider *provider,
+                                   struct sp_lease *lease, const struct sp_key *key)
 {
-    *context = (struct sp_hook_context){.engine = leases->config.engine,
-                                        .egress = leases->config.egress,
-                                        .lease = lease,
-                                        .key = key};
+    const struct sp_hook_context like = {.engine = leases->config.engine,
+                                         .egress = leases->config.egress,
+                                         .log = leases->config.log,
+                                         .stopped = &leases->stopped,
+                                         .manifest = provider->manifest,
+                                         .lease = lease,
+                                         .key = key};
+    return sp_hook_context_new(&like);
 }
 
 /* ---- what is due ----------------------------------------------------------------------------
@@ -106,7 +110,7 @@ static void look_live(struct sp_leases *leases, struct sp_lease *lease, int64_t 
     const char *why = NULL;
     if (lease->expires_ms && now > lease->expires_ms) {
         why = "expired";
-    } else if (!key || key->version != lease->key_version) {
+    } else if (!key || key->since != lease->key_version) {
         why = lease->n_calls ? NULL : "the key was changed";
     } else if (sp_engine_lease_find(engine, key, lease->words) != lease) {
         why = lease->n_calls ? NULL : "renewed";

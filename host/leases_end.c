@@ -65,8 +65,10 @@ static void on_revoked(void *user, sp_status status, uint64_t life_ms,
     sp_key_unref(ending->leases->config.engine, ending->key);
     ending->key = NULL;
     sp_arena_reset(&ending->arena);
-    sp_hook_context_done(&ending->context);
+    struct sp_hook_context *context = ending->context;
+    ending->context = NULL;
     if (!status) {
+        sp_hook_context_unref(context);
         forget(ending, "revoked");
         return;
     }
@@ -74,7 +76,8 @@ static void on_revoked(void *user, sp_status status, uint64_t life_ms,
     ending->retry_ms = sp_wall_ms() + leases_backoff_ms(ending->n_failures++);
     ending->leases->figures.not_ended++;
     lease_say(ending->leases, SP_LOG_WARNING, "lease.not_revoked", ending->lease,
-              *ending->context.failure.text ? ending->context.failure.text : err->text);
+              context && *context->failure.text ? context->failure.text : err->text);
+    sp_hook_context_unref(context);
 }
 
 static void end_upstream(struct ending *ending)
@@ -87,13 +90,13 @@ static void end_upstream(struct ending *ending)
     ending->key = provider ? sp_lease_key(leases->config.engine, ending->lease) : NULL;
     ending->busy = true;
     if (!ending->key || sp_key_view_of(&ending->arena, ending->key, &view) ||
-        words_split(&ending->arena, ending->lease->words, &ending->ask)) {
+        words_split(&ending->arena, ending->lease->words, &ending->ask) ||
+        !(ending->context = hook_begin(leases, provider, ending->lease, ending->key))) {
         on_revoked(ending, SP_ENOMEM, 0, &err);
         return;
     }
-    hook_begin(leases, &ending->context, ending->lease, ending->key);
     ending->ask.id = sp_text_of(ending->lease->hex);
-    ending->ask.http = (struct sp_hook_http){sp_hook_perform, &ending->context};
+    ending->ask.http = (struct sp_hook_http){sp_hook_perform, ending->context};
     provider->n_calls++;
     provider->ops->revoke(provider, &view, &ending->ask, on_revoked, ending);
 }

@@ -35,10 +35,11 @@ struct mint {
     struct sp_text words;     /* its own */
     struct sp_arena arena;    /* the key's view, and the words one by one */
     struct sp_lease *lease;
-    struct sp_hook_context context;
+    struct sp_hook_context *context; /* while the hook runs; NULL */
     struct sp_lease_ask ask;
     struct taking *waiting;
     bool going, renews; /* renews: there is a lease, which is about to end */
+    bool queued;        /* going, but behind another minting with this key */
     unsigned n_failures;
     int64_t rest_until_ms;
     struct sp_error failure;
@@ -51,7 +52,7 @@ struct ending {
     struct sp_lease *lease;   /* NULL: it is gone */
     const struct sp_key *key; /* while the hook runs */
     struct sp_arena arena;
-    struct sp_hook_context context;
+    struct sp_hook_context *context; /* while the hook runs; NULL */
     struct sp_lease_ask ask;
     bool busy;
     unsigned n_failures;
@@ -93,8 +94,9 @@ struct sp_provider *leases_provider(const struct sp_leases *leases, struct sp_te
 sp_status words_join(const struct sp_text *words, size_t n, struct sp_text *ret_joined);
 /* And one by one, in the arena; they borrow from text. */
 sp_status words_split(struct sp_arena *arena, struct sp_text text, struct sp_lease_ask *ask);
-void hook_begin(struct sp_leases *leases, struct sp_hook_context *context,
-                struct sp_lease *lease, const struct sp_key *key);
+/* NULL: out of memory. */
+struct sp_hook_context *hook_begin(struct sp_leases *leases, const struct sp_provider *provider,
+                                   struct sp_lease *lease, const struct sp_key *key);
 
 /* ---- leases_call.c -------------------------------------------------------------------------
  */

@@ -191,7 +191,11 @@ struct sp_message_status {
     uint64_t calls_in_flight;
     int64_t started_ms;
     const char *policy_error; /* why the last reload was refused; empty: it was not */
-    const char *const *http;  /* where the HTTP front door listens */
+    /* Scopes of the policy in force that refuse every call: a key is not what they insist on.
+     */
+    const struct sp_text *held;
+    size_t n_held;
+    const char *const *http; /* where the HTTP front door listens */
     size_t n_http;
     uint64_t http_connections;
 };

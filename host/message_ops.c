@@ -164,7 +164,7 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
          "version, protocol, state, ready, seal?, reason?, memory_locked?, writes?, "
          "zap_healthy?, keys?, clients?, scopes?, tokens?, calls_open?, "
          "calls_in_flight?, audit_seq?, handshakes_allowed?, handshakes_refused?, "
-         "messages_refused?, started?, policy_error?, http?, http_connections?"},
+         "messages_refused?, started?, policy_error?, policy_held?, http?, http_connections?"},
     [SP_OP_UNSEAL] = {"unseal", SP_DOOR_ADMIN, "Open the seal.", FIELDS(unseal_fields), ""},
     [SP_OP_SEAL] = {"seal", SP_DOOR_ADMIN, "Drop all plaintext keys from memory.", NO_FIELDS,
                     ""},

@@ -386,6 +386,11 @@ static void put_admin_status(struct sp_buf *buf, const struct sp_message_status 
     sp_wire_pair_int(buf, "started", status->started_ms);
     pair_words(buf, "policy_error",
                sp_text_of(status->policy_error ? status->policy_error : ""));
+    put_name(buf, "policy_held");
+    sp_wire_put_array(buf, status->n_held);
+    for (size_t i = 0; i < status->n_held; i++) {
+        sp_wire_put_words(buf, status->held[i]);
+    }
     put_name(buf, "http");
     sp_wire_put_array(buf, status->n_http);
     for (size_t i = 0; i < status->n_http; i++) {
@@ -397,7 +402,7 @@ static void put_admin_status(struct sp_buf *buf, const struct sp_message_status 
 void sp_message_put_status(struct sp_buf *buf, struct sp_text id, enum sp_door door,
                            const struct sp_message_status *status)
 {
-    enum { PLAIN = 4, ADMIN = 19 };
+    enum { PLAIN = 4, ADMIN = 20 };
     put_head(buf, id, true, door == SP_DOOR_ADMIN ? PLAIN + ADMIN : PLAIN);
     sp_wire_pair_str(buf, "version", sp_text_of(status->version));
     sp_wire_pair_int(buf, "protocol", SP_PROTOCOL_VERSION);

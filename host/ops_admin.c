@@ -1,5 +1,6 @@
 /* The operations of the administration socket, for administrators alone. */
 #include "host.h"
+#include "policy_held.h"
 
 #include <stdio.h>
 
@@ -270,6 +271,10 @@ static void op_status(struct op *op)
     struct sp_engine_status engine;
     struct sp_message_status status;
     sp_host_status(op->host, &engine, &status);
+    if (sp_policy_held(op->host->engine, &op->exchange->arena, &status.held, &status.n_held)) {
+        answer_failure(op, SP_ENOMEM, NULL);
+        return;
+    }
     sp_message_put_status(&op->exchange->reply, SP_TEXT(""), SP_DOOR_ADMIN, &status);
     sp_exchange_reply(op->exchange);
 }

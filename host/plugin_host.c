@@ -89,7 +89,8 @@ static int32_t table_refuse(const struct sallyport_host *table, uint64_t call,
 
 static const void *table_extension(const struct sallyport_host *table, const char *id)
 {
-    static const struct sallyport_http http = {.size = sizeof http, .perform = sp_http_perform};
+    static const struct sallyport_http http = {
+        .size = sizeof http, .flags = SALLYPORT_HTTP_REPLACES, .perform = sp_http_perform};
     static const struct sallyport_lease_host lease = {.size = sizeof lease,
                                                       .push_permission = sp_push_permission};
     const struct sp_plugin_host *host = sp_plugin_host_of(table);

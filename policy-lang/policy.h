@@ -66,6 +66,10 @@ struct sp_world {
      * Borrowed while compiling. NULL: no action is known, so none escalates. */
     size_t (*catalogues)(void *user, struct sp_text id, const struct sp_catalogue **ret_list);
     bool leave_expects; /* do not run them: sp_policy_test will */
+    /* A key that is not what its scope insists on (E124) is a warning: who uses the policy
+     * looks at each use of the key. For a host's start, where the policy was in force before.
+     */
+    bool hold_insists;
 };
 
 /* Compile sources as one policy. Diagnostics (errors and warnings) go to diags; a policy comes

@@ -469,8 +469,12 @@ void worker_put_http(struct sp_buf *buf, const struct sp_hook_request *request)
     put_name(buf, "captures");
     sp_wire_put_array(buf, request->n_captures);
     for (size_t i = 0; i < request->n_captures; i++) {
-        const struct sp_text pair[] = {request->captures[i].pointer, request->captures[i].name};
-        put_texts(buf, pair, 2);
+        const struct sp_hook_capture *capture = &request->captures[i];
+        sp_wire_put_array(buf, 3);
+        sp_wire_put_text(buf, capture->pointer);
+        sp_wire_put_text(buf, capture->name);
+        sp_wire_put_int(buf, (capture->optional ? SALLYPORT_CAPTURE_OPTIONAL : 0) |
+                                 (capture->replaces ? SALLYPORT_CAPTURE_REPLACES : 0));
     }
     put_name(buf, "jwts");
     sp_wire_put_array(buf, request->n_jwts);

@@ -10,7 +10,7 @@
  *                    {answer:status, http_status, body}        to an http of the worker's
  *   from the worker  {log:level, text}                        any number before the answer
  *                    {http:[method, url, body], headers:[[kind, name, value]…],
- *                     placements:[…], captures:[[pointer, name]…],
+ *                     placements:[…], captures:[[pointer, name, flags]…],
  *                     jwts:[[algorithm, name, key, issuer, subject, audience, life]…]}
  *                                                             during renew and revoke
  *                    {status, reason}                         status < 0: it failed

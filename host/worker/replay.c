@@ -354,10 +354,10 @@ static enum formed captures(struct sp_arena *arena, const struct sp_wire_value *
                               &pointers, &to->n_captures);
     struct sallyport_http_capture *capture = formed == FORMED ? items : NULL;
     for (uint32_t i = 0; formed == FORMED && i < to->n_captures; i++) {
-        const struct sp_wire_value *pair = array(&value->as.array.items[i], 2);
+        const struct sp_wire_value *v = array(&value->as.array.items[i], 3);
         capture[i] = (struct sallyport_http_capture){.size = sizeof *capture};
-        if (!pair || !text(&pair[0], &capture[i].pointer) ||
-            !text(&pair[1], &capture[i].name)) {
+        if (!v || !text(&v[0], &capture[i].pointer) || !text(&v[1], &capture[i].name) ||
+            !number(&v[2], &capture[i].flags)) {
             formed = ILL_FORMED;
         }
     }

