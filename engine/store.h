@@ -245,6 +245,9 @@ sp_status sp_store_lease_add(struct sp_store *store, const struct sp_lease_row *
 /* From MINTING to LIVE, with secrets, ring and expiry of the row. SP_ENOENT. */
 sp_status sp_store_lease_live(struct sp_store *store, const struct sp_lease_row *row,
                               struct sp_error *err);
+/* From LIVE to ENDING, with the secrets and ring of the row in place of its own. SP_ENOENT. */
+sp_status sp_store_lease_swap(struct sp_store *store, const struct sp_lease_row *row,
+                              struct sp_error *err);
 /* To ENDING, from whatever state: idempotent. */
 sp_status sp_store_lease_end(struct sp_store *store, const uint8_t id[16],
                              struct sp_error *err);

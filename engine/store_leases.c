@@ -34,6 +34,19 @@ sp_status sp_store_lease_live(struct sp_store *store, const struct sp_lease_row 
     return store_change(store, st, "lease", SP_ENOENT, err);
 }
 
+sp_status sp_store_lease_swap(struct sp_store *store, const struct sp_lease_row *row,
+                              struct sp_error *err)
+{
+    sqlite3_stmt *st = store_statement(store, ST_LEASE_SWAP, err);
+    if (!st) {
+        return SP_EIO;
+    }
+    store_bind_blob(st, 1, row->id, sizeof row->id);
+    store_bind_blob(st, 2, row->secrets.ptr, row->secrets.len);
+    (void)sqlite3_bind_int64(st, 3, row->ring);
+    return store_change(store, st, "lease", SP_ENOENT, err);
+}
+
 static sp_status by_id(struct sp_store *store, enum store_statement id, const uint8_t lease[16],
                        struct sp_error *err)
 {

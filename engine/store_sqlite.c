@@ -67,6 +67,8 @@ static const char *const sql[ST_COUNT] = {
     [ST_LEASE_ADD] = "INSERT INTO leases VALUES(?1, ?2, ?3, ?4, ?5, 0, x'', 0, ?6, 0, ?7)",
     [ST_LEASE_LIVE] = "UPDATE leases SET state = 1, secrets = ?2, ring = ?3, expires_ms = ?4"
                       " WHERE id = ?1 AND state = 0",
+    [ST_LEASE_SWAP] = "UPDATE leases SET state = 2, secrets = ?2, ring = ?3"
+                      " WHERE id = ?1 AND state = 1",
     [ST_LEASE_END] = "UPDATE leases SET state = 2 WHERE id = ?1",
     [ST_LEASE_REMOVE] = "DELETE FROM leases WHERE id = ?1",
     [ST_LEASE_REMOVE_USERS] = "DELETE FROM lease_users WHERE lease = ?1",

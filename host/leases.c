@@ -35,13 +35,13 @@ void lease_say(const struct sp_leases *leases, enum sp_log_level level, const ch
 }
 
 struct sp_provider *leases_provider(const struct sp_leases *leases, struct sp_text id,
-                                    struct sp_error *err)
+                                    enum sp_lease_kind kind, struct sp_error *err)
 {
     struct sp_provider *provider = sp_providers_find(leases->config.providers, id);
-    if (!provider || !provider->manifest->leases) {
-        (void)sp_fail(err, SP_ENOENT,
-                      "the plugin of this key's provider is not loaded, or "
-                      "mints nothing");
+    bool rotates = kind == SP_LEASE_ROTATION;
+    if (!provider || !(rotates ? provider->manifest->rotates : provider->manifest->leases)) {
+        (void)sp_fail(err, SP_ENOENT, "the plugin of this key's provider is not loaded, or %s",
+                      rotates ? "does not replace keys upstream" : "mints nothing");
         return NULL;
     }
     return provider;
@@ -134,7 +134,9 @@ static void look(void *user, struct sp_lease *lease)
 {
     struct sp_leases *leases = user;
     int64_t now = sp_wall_ms();
-    if (lease->state == SP_LEASE_LIVE) {
+    if (lease->kind == SP_LEASE_ROTATION && lease->state == SP_LEASE_LIVE) {
+        rotation_look(leases, lease, now);
+    } else if (lease->state == SP_LEASE_LIVE) {
         look_live(leases, lease, now);
     } else if (lease->state == SP_LEASE_ENDING) {
         lease_push_out(leases, lease, now);
@@ -275,6 +277,7 @@ void sp_leases_stop(struct sp_leases *leases)
                 mint_free(mint);
             }
         }
+        rotations_stop(leases);
         look_removals(leases, sp_wall_ms());
     }
 }

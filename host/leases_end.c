@@ -69,7 +69,7 @@ static void on_revoked(void *user, sp_status status, uint64_t life_ms,
     ending->context = NULL;
     if (!status) {
         sp_hook_context_unref(context);
-        forget(ending, "revoked");
+        forget(ending, ending->lease->kind == SP_LEASE_ROTATION ? "ended" : "revoked");
         return;
     }
     ending->busy = false;
@@ -86,7 +86,7 @@ static void end_upstream(struct ending *ending)
     struct sp_error err = {"out of memory"};
     struct sp_key_view view;
     struct sp_provider *provider =
-        leases_provider(leases, sp_text_of(ending->lease->provider), &err);
+        leases_provider(leases, sp_text_of(ending->lease->provider), ending->lease->kind, &err);
     ending->key = provider ? sp_lease_key(leases->config.engine, ending->lease) : NULL;
     ending->busy = true;
     if (!ending->key || sp_key_view_of(&ending->arena, ending->key, &view) ||
@@ -98,7 +98,8 @@ static void end_upstream(struct ending *ending)
     ending->ask.id = sp_text_of(ending->lease->hex);
     ending->ask.http = (struct sp_hook_http){sp_hook_perform, ending->context};
     provider->n_calls++;
-    provider->ops->revoke(provider, &view, &ending->ask, on_revoked, ending);
+    (ending->lease->kind == SP_LEASE_ROTATION ? provider->ops->finish : provider->ops->revoke)(
+        provider, &view, &ending->ask, on_revoked, ending);
 }
 
 /* That it is to be ended is durable: now it may be. */
@@ -133,7 +134,8 @@ void lease_push_out(struct sp_leases *leases, struct sp_lease *lease, int64_t no
     const struct sp_key *key = sp_engine_key(leases->config.engine, sp_text_of(lease->key));
     if (lease->expires_ms && now > lease->expires_ms) {
         forget(ending, "expired");
-    } else if (!key) {
+    } else if (!key || (lease->kind == SP_LEASE_ROTATION && !lease->held)) {
+        /* Of a rotation that a crash cut: what it made upstream, if anything, nobody holds. */
         forget(ending, "lost");
     } else {
         end_upstream(ending);

@@ -149,7 +149,8 @@ static void on_begun(void *user, sp_status status, struct sp_lease *lease,
     struct sp_key_view view;
     mint->lease = status ? NULL : lease;
     struct sp_provider *provider =
-        status ? NULL : leases_provider(mint->leases, mint->key->provider, &why);
+        status ? NULL
+               : leases_provider(mint->leases, mint->key->provider, SP_LEASE_CREDENTIAL, &why);
     if (!provider || mint->leases->stopped || sp_key_view_of(&mint->arena, mint->key, &view) ||
         words_split(&mint->arena, mint->words, &mint->ask) ||
         !(mint->context = hook_begin(mint->leases, provider, lease, mint->key))) {
@@ -207,7 +208,8 @@ static void mint_start(struct mint *mint)
         mint_failed(mint, &leases_stopping);
         return;
     }
-    sp_engine_lease_begin(engine, mint->key, mint->words, on_begun, mint);
+    sp_engine_lease_begin(engine, mint->key, SP_LEASE_CREDENTIAL, mint->words, SP_TEXT(""),
+                          on_begun, mint);
 }
 
 /* One minting at a time for a key: it may replace a secret of the key, and the next one must

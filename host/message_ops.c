@@ -185,6 +185,10 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
     [SP_OP_KEY_REMOVE] = {"key.remove", SP_DOOR_ADMIN, "Forget a key.", FIELDS(key_fields), ""},
     [SP_OP_KEY_TEST] = {"key.test", SP_DOOR_ADMIN, "Make one GET with a key; audited.",
                         FIELDS(key_test_fields), "status, accepted"},
+    [SP_OP_KEY_ROTATE_UPSTREAM] = {"key.rotate_upstream", SP_DOOR_ADMIN,
+                                   "Have the key's plugin replace its secrets upstream; the "
+                                   "successor is tried first.",
+                                   FIELDS(key_test_fields), KEY_REPLY},
     [SP_OP_CLIENT_ADD] = {"client.add", SP_DOOR_ADMIN, "Let a CURVE key connect.",
                           FIELDS(client_add_fields), ""},
     [SP_OP_CLIENT_LIST] = {"client.list", SP_DOOR_ADMIN, "Who may connect.", NO_FIELDS,

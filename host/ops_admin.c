@@ -324,6 +324,9 @@ static void dispatch(struct op *op)
     case SP_OP_KEY_TEST:
         sp_ops_key_test(host, op->exchange, m, op->by);
         break;
+    case SP_OP_KEY_ROTATE_UPSTREAM:
+        sp_ops_key_rotate_upstream(host, op->exchange, m, op->by);
+        break;
     case SP_OP_CLIENT_ADD:
         sp_engine_client_add(host->engine, m->as.client.name, m->as.client.curve,
                              m->as.client.admin, op->by, on_client_changed, op);

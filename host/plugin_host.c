@@ -27,6 +27,10 @@ const char *sp_hook_name(enum sp_hook hook)
         return "lease.renew";
     case SP_HOOK_REVOKE:
         return "lease.revoke";
+    case SP_HOOK_ROTATE:
+        return "rotate.rotate";
+    case SP_HOOK_FINISH:
+        return "rotate.finish";
     case SP_HOOK_NONE:
     default:
         return "no hook";

@@ -148,7 +148,11 @@ static int32_t capture_take(struct sp_plugin_host *host,
     }
     to->optional = (from->flags & SALLYPORT_CAPTURE_OPTIONAL) != 0;
     to->replaces = (from->flags & SALLYPORT_CAPTURE_REPLACES) != 0;
-    if (to->replaces && !is_named(host->key->secrets, host->key->n_secrets, to->name)) {
+    if (to->replaces && host->hook != SP_HOOK_RENEW) {
+        return sp_push_refuse_form(host, "capture"); /* a rotation's are, once they are tried */
+    }
+    if ((to->replaces || host->hook == SP_HOOK_ROTATE) &&
+        !is_named(host->key->secrets, host->key->n_secrets, to->name)) {
         return sp_push_refuse(host, SALLYPORT_E_INVALID,
                               "the plugin replaces the secret %s, which this key does not have",
                               to->name.ptr);
@@ -167,7 +171,7 @@ static int32_t captures_take(struct sp_plugin_host *host,
         return sp_push_refuse(host, SALLYPORT_E_LIMIT, "the plugin captures %zu values at once",
                               n);
     }
-    if (n && host->hook != SP_HOOK_RENEW) {
+    if (n && host->hook != SP_HOOK_RENEW && host->hook != SP_HOOK_ROTATE) {
         return sp_push_refuse(host, SALLYPORT_E_CALL,
                               "the plugin captures a value in its %s hook",
                               sp_hook_name(host->hook));
@@ -218,8 +222,10 @@ int32_t sp_http_take(struct sp_plugin_host *host, uint64_t call,
                      struct sp_hook_request *ret_request)
 {
     struct sp_hook_request to = {.n_headers = 0};
-    int32_t status =
-        sp_push_begin(host, call, IN(SP_HOOK_RENEW) | IN(SP_HOOK_REVOKE), "http.perform");
+    int32_t status = sp_push_begin(host, call,
+                                   IN(SP_HOOK_RENEW) | IN(SP_HOOK_REVOKE) | IN(SP_HOOK_ROTATE) |
+                                       IN(SP_HOOK_FINISH),
+                                   "http.perform");
     if (status) {
         return status;
     }

@@ -19,6 +19,7 @@ foreach(name habits major newer no_note no_symbol null_function null_lease null_
              silent twice two_notes worker)
   bad_plugin(bad_${name} bad_${name}.c)
 endforeach()
+bad_plugin(rotating rotating.c) # not bad: what e2e/test_rotate.py rotates with
 bad_plugin(bad_nothing bad_nothing.c)
 bad_plugin(bad_runpath bad_nothing.c LINKER:--enable-new-dtags,-rpath,/tmp)
 bad_plugin(bad_rpath bad_nothing.c LINKER:--disable-new-dtags,-rpath,/tmp)

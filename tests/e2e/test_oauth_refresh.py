@@ -24,7 +24,7 @@ principal desk { curve "%s" may issue people for 1h may issue orders for 1h }
 class Crm:
     def __init__(self, folder):
         self.secret, self.first = canary("cs-"), canary("rt-first-")
-        self.server = upstreams.OAuth("desk", self.secret, self.first)
+        self.server = upstreams.oauth("desk", self.secret, self.first)
         self.desk = Curve()
         self.host = Host(folder / "state")
         self.host.write_policy("crm.scope", POLICY % self.desk.public)
@@ -172,7 +172,7 @@ def test_T39_kill_9_before_the_answer_needs_a_new_refresh_token_and_says_so(crm)
     crm.ask()
     assert crm.server.state()["reused"] == 1
     crm.server.stop()
-    crm.server = upstreams.OAuth("desk", crm.secret, "rt-by-the-operator")
+    crm.server = upstreams.oauth("desk", crm.secret, "rt-by-the-operator")
     with crm.host.admin() as admin:
         admin.ok("key.set", id="crm", settings={"upstream": crm.server.url})
         admin.ok("key.rotate", id="crm", secrets={"client_secret": crm.secret,

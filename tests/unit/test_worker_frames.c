@@ -82,6 +82,8 @@ static void put(struct sp_buf *buf, enum worker_question question)
         worker_put_http(buf, &request);
         break;
     case WORKER_REVOKE:
+    case WORKER_ROTATE:
+    case WORKER_FINISH:
     case WORKER_QUESTIONS:
         break;
     }

@@ -145,19 +145,24 @@ class Recorder(Upstream):
         return entries
 
 
-class OAuth(Upstream):
-    """oauth.py: an OAuth server that rotates refresh tokens, and the API behind it."""
-
-    def __init__(self, client, secret, refresh):
-        super().__init__("oauth", [PYTHON, os.path.join(HERE, "oauth.py"), client, secret, refresh])
+class Controlled(Upstream):
+    """One that takes what it is to do, and says what happened, at /control."""
 
     def control(self, **changes):
-        """Change how it answers."""
         request = urllib.request.Request(self.url + "/control", json.dumps(changes).encode())
         with urllib.request.urlopen(request, timeout=20):
             pass
 
     def state(self):
-        """What happened: refreshed, reused, sent (every refresh token that came), current."""
         with urllib.request.urlopen(self.url + "/control", timeout=20) as answer:
             return json.load(answer)
+
+
+def oauth(client, secret, refresh):
+    """oauth.py: an OAuth server that rotates refresh tokens, and the API behind it."""
+    return Controlled("oauth", [PYTHON, os.path.join(HERE, "oauth.py"), client, secret, refresh])
+
+
+def keys(key):
+    """keys.py: an API whose keys replace themselves."""
+    return Controlled("keys", [PYTHON, os.path.join(HERE, "keys.py"), key])

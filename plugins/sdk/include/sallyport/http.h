@@ -82,10 +82,11 @@ struct sallyport_http_answer { /* filled in by the host, never beyond the caller
 struct sallyport_http {
     uint32_t size;
     uint32_t flags; /* SALLYPORT_HTTP_REPLACES; 0 in hosts that know no flags of captures */
-    /* [in a hook: lease.renew, lease.revoke] Blocks the hook until answered; at most 8 times in
-     * one hook. SALLYPORT_OK for any HTTP status; SALLYPORT_E_UPSTREAM without an answer that
-     * can be used, where it is not known whether the upstream acted; SALLYPORT_E_DENIED for a
-     * target that is not the key's. A request that breaks the rules fails the call. */
+    /* [in a hook: lease.renew, lease.revoke, rotate.rotate, rotate.finish] Blocks the hook
+     * until answered; at most 8 times in one hook. SALLYPORT_OK for any HTTP status;
+     * SALLYPORT_E_UPSTREAM without an answer that can be used, where it is not known whether
+     * the upstream acted; SALLYPORT_E_DENIED for a target that is not the key's. A request that
+     * breaks the rules fails the call. */
     int32_t (*perform)(const struct sallyport_host *host, uint64_t call,
                        const struct sallyport_http_request *request,
                        struct sallyport_http_answer *ret_answer);
