@@ -109,6 +109,9 @@ bool probe_begin(struct probe *probe, const struct sallyport_plugin *plugin,
     probe->lease = plugin->extension(SALLYPORT_LEASE);
     probe->host.manifest.leases = probe->lease != NULL;
     probe->rotate = plugin->extension(SALLYPORT_ROTATE);
+    if ((const void *)probe->rotate == (const void *)probe->lease) {
+        probe->rotate = NULL; /* unknown-extensions tells */
+    }
     probe->host.manifest.rotates = probe->rotate != NULL;
     return true;
 }
