@@ -57,6 +57,10 @@ foreach(test load elf abi push check providers)
 endforeach()
 target_link_options(test_plugin_load PRIVATE -Wl,--wrap=fcntl)
 
+sallyport_test(unit/test_fake_host.c Sallyport::PluginSDK ${CMAKE_DL_LIBS})
+target_compile_definitions(test_fake_host PRIVATE ROTATING_SO="$<TARGET_FILE:rotating>")
+add_dependencies(test_fake_host rotating)
+
 sallyport_test(unit/test_worker.c worker Sallyport::PluginSDK)
 target_compile_definitions(test_worker PRIVATE BAD_DIR="${BAD_DIR}"
   WORKER="$<TARGET_FILE:sallyport-worker>" STRIPE_SO="$<TARGET_FILE:stripe>"
