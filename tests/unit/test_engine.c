@@ -717,6 +717,42 @@ static void T53_a_clock_that_jumps_neither_revives_nor_kills_within_a_boot(void 
     assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_EXPIRED);
 }
 
+static void T53_a_restart_within_a_boot_goes_by_the_boot_clock(void **state)
+{
+    struct world *w = *state;
+    const long long jumps[] = {3600000, -7200000}; /* an hour ahead, then an hour behind */
+    issue_open(w, 1800000);
+    for (size_t i = 0; i < sizeof jumps / sizeof jumps[0]; i++) {
+        sp_engine_close(w->engine);
+        w->wall += jumps[i];
+        open_engine(w);
+        set_policy(w);
+        assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_OK);
+    }
+    sp_engine_close(w->engine);
+    w->boot += 1800000;
+    open_engine(w);
+    set_policy(w);
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_EXPIRED);
+}
+
+static void T53_another_boot_ahead_by_the_wall_ends_what_has_run_out(void **state)
+{
+    struct world *w = *state;
+    char longer[sizeof w->token];
+    issue_open(w, 3600000);
+    memcpy(longer, w->token, sizeof longer);
+    issue_open(w, 900000);
+    sp_engine_close(w->engine);
+    memcpy(w->config.clock.boot_id, "boot-two", 9);
+    w->wall += 1800000;
+    open_engine(w);
+    set_policy(w);
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_EXPIRED);
+    memcpy(w->token, longer, sizeof longer);
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_OK);
+}
+
 static void T10_every_bad_token_gets_one_same_refusal(void **state)
 {
     struct world *w = *state;
@@ -880,6 +916,8 @@ int main(void)
         TEST(T15_neither_fresh_tokens_nor_children_nor_a_restart_multiply_a_rate),
         TEST(T14_a_child_can_do_less_and_never_more),
         TEST(T53_a_clock_that_jumps_neither_revives_nor_kills_within_a_boot),
+        TEST(T53_a_restart_within_a_boot_goes_by_the_boot_clock),
+        TEST(T53_another_boot_ahead_by_the_wall_ends_what_has_run_out),
         TEST(T10_every_bad_token_gets_one_same_refusal),
         TEST(T65_a_flood_of_refusals_is_a_handful_of_records),
         TEST(a_sealed_engine_refuses_and_its_keys_are_gone),
