@@ -22,6 +22,7 @@
 #include "token.h"
 
 struct sp_engine;
+struct sp_decision;
 
 /* ---- life ----------------------------------------------------------------------------------
  */
@@ -127,6 +128,11 @@ sp_status sp_engine_set_policy(struct sp_engine *engine, struct sp_policy *polic
 /* The policy in force, until the next set_policy; NULL: none yet. */
 const struct sp_policy *sp_engine_policy(const struct sp_engine *engine);
 
+/* Whether all keys of the scope that are here are what it insists on, now; else the decision
+ * says which is not. Issue and calls ask the same again. */
+bool sp_engine_insists(const struct sp_engine *engine, const struct sp_scope *scope,
+                       struct sp_decision *ret_decision);
+
 /* The scopes of the policy in force. */
 void sp_engine_each_scope(const struct sp_engine *engine,
                           void (*fn)(void *user, const struct sp_scope *scope), void *user);
@@ -144,6 +150,10 @@ struct sp_key_secret {
 struct sp_key { /* one version of a registered key; immutable; counted */
     struct sp_text id, provider;
     uint32_t version;
+    /* The version that an administrator made last: those after it differ in secrets that the
+     * upstream replaced (sp_engine_key_refresh), and what was minted with one of them is good
+     * with all. */
+    uint32_t since;
     const struct sp_text *hosts;
     size_t n_hosts;
     const struct sp_key_setting *settings;
@@ -181,6 +191,11 @@ void sp_engine_key_rotate(struct sp_engine *engine, const struct sp_key_input *i
  * another version, but not a rotation. */
 void sp_engine_key_set(struct sp_engine *engine, const struct sp_key_input *input,
                        struct sp_text by, sp_engine_done done, void *user);
+/* The upstream replaced secrets of the key, in an answer to a request of that lease's: they are
+ * its next version, and leases stay. Input as for a rotation. SP_EEXIST: another change of the
+ * key came first; look at it and try again. */
+void sp_engine_key_refresh(struct sp_engine *engine, const struct sp_key_input *input,
+                           struct sp_text lease, sp_engine_done done, void *user);
 void sp_engine_key_remove(struct sp_engine *engine, struct sp_text id, struct sp_text by,
                           sp_engine_done done, void *user);
 
@@ -251,6 +266,14 @@ void sp_engine_route(struct sp_engine *engine, const struct sp_call *call,
                      const struct sp_destination *to, struct sp_decision *ret_decision,
                      struct sp_text *ret_host);
 
+/* Whether anything that has a say about the call may hang on its body: a rule, allow or deny,
+ * of scope or caveats that matches host, path and method, or a budget. Else the request may be
+ * given to sp_engine_begin with SP_BODY_STREAMED before its body has come. *ret_key: a
+ * reference to the key that the call would be made with; NULL where sp_engine_begin will refuse
+ * it whatever its body is. */
+bool sp_engine_wants_body(struct sp_engine *engine, struct sp_call *call,
+                          const struct sp_key **ret_key);
+
 /* ---- proxied calls -------------------------------------------------------------------------
  */
 
@@ -271,7 +294,8 @@ struct sp_admission {
 typedef void (*sp_engine_begun)(void *user, const struct sp_admission *admission);
 
 /* Judge a call and, where it may be made, write its intent. Denials are audited too. With an
- * id that is in flight, the callback comes with the first call's answer when that is there. */
+ * id that is in flight, the callback comes with the first call's answer when that is there. A
+ * body that streams has no hash yet, so there an id is refused. */
 void sp_engine_begin(struct sp_engine *engine, struct sp_call *call, sp_engine_begun begun,
                      void *user);
 
@@ -283,8 +307,9 @@ enum sp_outcome_kind {
 struct sp_outcome {
     enum sp_outcome_kind kind;
     int http_status;
-    enum sp_code code; /* OK, or what went wrong on the way */
-    uint64_t bytes_in; /* of the answer's body */
+    enum sp_code code;  /* OK, or what went wrong on the way */
+    uint64_t bytes_in;  /* of the answer's body */
+    uint64_t bytes_out; /* of the request's body, handed over to be sent */
     uint64_t upstream_us;
     bool held_key;         /* the answer held the key: counted against the root token */
     struct sp_text answer; /* stored for the request id, sealed; may be empty */

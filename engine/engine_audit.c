@@ -77,9 +77,11 @@ void record_end(struct sp_buf *buf)
 /* What the conditions' reader took the body for; nothing where nobody has read it. */
 static void record_body_kind(struct sp_buf *buf, enum sp_body_kind kind)
 {
-    static const char *const names[] = {
-        [SP_BODY_JSON] = "json", [SP_BODY_FORM] = "form", [SP_BODY_OPAQUE] = "opaque"};
-    if (kind == SP_BODY_JSON || kind == SP_BODY_FORM || kind == SP_BODY_OPAQUE) {
+    static const char *const names[] = {[SP_BODY_JSON] = "json",
+                                        [SP_BODY_FORM] = "form",
+                                        [SP_BODY_OPAQUE] = "opaque",
+                                        [SP_BODY_STREAMED] = "streamed"};
+    if (kind != SP_BODY_NONE && kind != SP_BODY_UNREAD) {
         record_text(buf, "body_kind", sp_text_of(names[kind]));
     }
 }
@@ -118,7 +120,9 @@ void record_request(const struct sp_engine *engine, struct sp_buf *buf,
         }
     }
     if (request->body_kind != SP_BODY_NONE) {
-        record_hashed(engine, buf, "body", request->body);
+        if (request->body_kind != SP_BODY_STREAMED) {
+            record_hashed(engine, buf, "body", request->body);
+        }
         record_body_kind(buf, request->body_kind);
     }
 }

@@ -489,6 +489,10 @@ void sp_engine_begin(struct sp_engine *engine, struct sp_call *call, sp_engine_b
         memchr(call->id.ptr ? call->id.ptr : "", '\0', call->id.len)) {
         decide(&decision, SP_CODE_BAD_REQUEST, "", "a request id holds no NUL");
     }
+    if (decision.code == SP_CODE_OK && call->id.len &&
+        call->request->body_kind == SP_BODY_STREAMED) {
+        decide(&decision, SP_CODE_BAD_REQUEST, "", "a request with an id has its body whole");
+    }
     if (decision.code != SP_CODE_OK) {
         begin_refused(engine, call, begun, user, &decision);
         return;
@@ -596,6 +600,9 @@ static void record_outcome(struct sp_ticket *t, const struct sp_outcome *outcome
         record_number(r, "status", outcome->http_status);
     }
     record_number(r, "bytes", (int64_t)outcome->bytes_in);
+    if (outcome->bytes_out) {
+        record_number(r, "bytes_sent", (int64_t)outcome->bytes_out);
+    }
     record_number(r, "upstream_us", (int64_t)outcome->upstream_us);
     record_end(r);
 }

@@ -147,6 +147,18 @@ bool judge_insists(const struct sp_scope *scope, const struct key_version *key,
     return true;
 }
 
+bool sp_engine_insists(const struct sp_engine *engine, const struct sp_scope *scope,
+                       struct sp_decision *ret_decision)
+{
+    for (size_t i = 0; i < sp_scope_n_keys(scope); i++) {
+        const struct key_version *key = key_find(engine, sp_scope_key(scope, i));
+        if (key && !judge_insists(scope, key, ret_decision)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The one key of the scope that is for this host. */
 static struct key_version *choose_key(const struct sp_engine *engine,
                                       const struct sp_call *call,
@@ -641,6 +653,34 @@ void judge(struct sp_engine *engine, struct sp_call *call, struct judged *ret_ju
         gather_redactions(call->arena, chain, ret_judged, d)) {
         memcpy(d->rule, rule, sizeof rule);
     }
+}
+
+bool sp_engine_wants_body(struct sp_engine *engine, struct sp_call *call,
+                          const struct sp_key **ret_key)
+{
+    struct sp_token parsed;
+    struct live_token *token = NULL;
+    struct sp_decision decision = {.code = SP_CODE_OK};
+    *ret_key = NULL;
+    if (engine->state != SP_ENGINE_READY ||
+        !token_prove(engine, call->arena, call->token, false, &parsed, &token, &decision)) {
+        return false;
+    }
+    const struct chain *chain = token_chain(engine, &parsed);
+    struct key_version *key = choose_key(engine, call, token, &decision);
+    if (!chain || !key) {
+        return false;
+    }
+    for (size_t i = 0; i < GRANT_SAYS + chain->n; i++) {
+        const struct sp_scope *say = nth_say(token, chain, i);
+        if (say && (sp_scope_wants_body(say, call->request) ||
+                    sp_budget_reads_body(sp_scope_budget(say)))) {
+            return true;
+        }
+    }
+    sp_key_ref(&key->public);
+    *ret_key = &key->public;
+    return false;
 }
 
 void sp_engine_check(struct sp_engine *engine, struct sp_call *call,

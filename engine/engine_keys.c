@@ -262,10 +262,23 @@ sp_status version_of_secrets(struct sp_pool *pool, const struct sp_secret *plain
     return SP_OK;
 }
 
-sp_status version_join(struct key_version *base, struct key_version *minted,
+/* The secret of minted that goes in that place of a join without a prefix. */
+static struct sp_key_secret in_place(const struct key_version *minted,
+                                     struct sp_key_secret secret)
+{
+    for (size_t i = 0; i < minted->public.n_secrets; i++) {
+        if (sp_text_eq(minted->public.secrets[i].name, secret.name)) {
+            return minted->public.secrets[i];
+        }
+    }
+    return secret;
+}
+
+sp_status version_join(struct key_version *base, struct key_version *minted, const char *prefix,
                        struct key_version **ret_version)
 {
-    size_t n_base = base->public.n_secrets, n_minted = minted->public.n_secrets;
+    size_t n_base = base->public.n_secrets;
+    size_t n_minted = prefix ? minted->public.n_secrets : 0;
     struct key_version *v = version_new();
     if (!v) {
         return SP_ENOMEM;
@@ -280,16 +293,17 @@ sp_status version_join(struct key_version *base, struct key_version *minted,
     v->public.secrets = secrets;
     v->public.n_secrets = n_base + n_minted;
     bool good = secrets != NULL;
-    if (good && n_base) {
-        memcpy(secrets, base->public.secrets, n_base * sizeof *secrets);
+    for (size_t i = 0; good && i < n_base; i++) {
+        secrets[i] = base->public.secrets[i];
+        secrets[i] = prefix ? secrets[i] : in_place(minted, secrets[i]);
     }
     for (size_t i = 0; good && i < n_minted; i++) {
         struct sp_text name = minted->public.secrets[i].name;
-        size_t room = sizeof "lease." + name.len;
+        size_t room = strlen(prefix) + name.len + 1;
         char *text = sp_arena_array(&v->arena, room, 1);
         good = text != NULL;
         if (good) {
-            int n = snprintf(text, room, "lease.%.*s", (int)name.len, name.ptr);
+            int n = snprintf(text, room, "%s%.*s", prefix, (int)name.len, name.ptr);
             secrets[n_base + i] = minted->public.secrets[i];
             secrets[n_base + i].name = (struct sp_text){text, (size_t)n};
         }
@@ -316,6 +330,11 @@ static struct sp_text box_name(const struct sp_key_row *row, char text[BOX_NAME_
     sp_hash_part(&hash, row->provider.ptr, row->provider.len);
     sp_hash_part(&hash, row->hosts.ptr, row->hosts.len);
     sp_hash_part(&hash, row->settings.ptr, row->settings.len);
+    if (row->since != row->version) { /* rows that were made before there was a `since` */
+        char since[16];
+        int n = snprintf(since, sizeof since, "%u", (unsigned)row->since);
+        sp_hash_part(&hash, since, (size_t)n);
+    }
     sp_hash_done(&hash, digest);
     sp_hex_encode(digest, sizeof digest, hex);
     copy_name(row->id, id, sizeof id);
@@ -339,6 +358,7 @@ static sp_status version_fill(struct key_version *v, const struct sp_key_row *ro
     v->public.id = sp_arena_copy(&v->arena, row->id);
     v->public.provider = sp_arena_copy(&v->arena, row->provider);
     v->public.version = row->version;
+    v->public.since = row->since;
     v->public.created_ms = row->created_ms;
     v->public.rotated_ms = row->rotated_ms;
     if (!v->public.id.ptr || !v->public.provider.ptr) {
@@ -407,7 +427,8 @@ struct putting {
     struct key_version *version; /* the job's until it is in the table */
     struct sp_buf hosts, settings, box;
     uint32_t ring;
-    enum putting_how { PUT_ADD, PUT_ROTATE, PUT_SET } how;
+    enum putting_how { PUT_ADD, PUT_ROTATE, PUT_SET, PUT_REFRESH, PUT_SUCCEED } how;
+    struct put_besides besides; /* work NULL: nothing */
     char id[SP_NAME_MAX_BYTES + 1];
 };
 
@@ -417,6 +438,7 @@ static struct sp_key_row row_of(const struct putting *p)
     return (struct sp_key_row){.id = key->id,
                                .provider = key->provider,
                                .version = key->version,
+                               .since = key->since,
                                .hosts = sp_buf_text(&p->hosts),
                                .settings = sp_buf_text(&p->settings),
                                .secrets = sp_buf_text(&p->box),
@@ -429,8 +451,10 @@ static sp_status put_work(struct sp_job *job, struct sp_store *store)
 {
     const struct putting *p = ((struct simple_job *)job)->payload;
     struct sp_key_row row = row_of(p);
-    return p->how == PUT_ADD ? sp_store_key_add(store, &row, &job->err)
-                             : sp_store_key_rotate(store, &row, &job->err);
+    sp_status status = p->how == PUT_ADD ? sp_store_key_add(store, &row, &job->err)
+                                         : sp_store_key_rotate(store, &row, &job->err);
+    return status || !p->besides.work ? status
+                                      : p->besides.work(p->besides.user, store, &job->err);
 }
 
 static void table_put(struct sp_engine *engine, struct key_version *version)
@@ -492,6 +516,7 @@ static sp_status version_make(struct sp_engine *engine, const struct sp_key_inpu
     v->public.id = sp_arena_copy(&v->arena, input->id);
     v->public.provider = sp_arena_copy(&v->arena, old ? old->public.provider : input->provider);
     v->public.version = old ? old->public.version + 1 : 1;
+    v->public.since = p->how == PUT_REFRESH ? old->public.since : v->public.version;
     v->public.created_ms = old ? old->public.created_ms : now;
     v->public.rotated_ms = p->how == PUT_SET ? old->public.rotated_ms : now;
     /* provider and hosts are fixed when a key is added */
@@ -559,9 +584,11 @@ static const char *put_fault(const struct sp_engine *engine, const struct sp_key
 }
 
 static void put(struct sp_engine *engine, const struct sp_key_input *input, struct sp_text by,
-                enum putting_how how, sp_engine_done done, void *user)
+                enum putting_how how, const struct put_besides *besides, sp_engine_done done,
+                void *user)
 {
-    static const char *const records[] = {"key.add", "key.rotate", "key.set"};
+    static const char *const records[] = {"key.add", "key.rotate", "key.set", "key.refresh",
+                                          "key.succeed"};
     struct sp_error err = {""};
     struct key_version *old = key_find(engine, input->id);
     struct putting *p = calloc(1, sizeof *p);
@@ -571,6 +598,7 @@ static void put(struct sp_engine *engine, const struct sp_key_input *input, stru
         status ? "out of memory" : put_fault(engine, input, old, how == PUT_ADD, &status);
     if (!fault) {
         p->how = how;
+        p->besides = besides ? *besides : p->besides;
         sp_buf_init(&p->hosts, 64 << 10);
         sp_buf_init(&p->settings, 256 << 10);
         sp_buf_init(&p->box, 64 << 10);
@@ -603,7 +631,7 @@ static void put(struct sp_engine *engine, const struct sp_key_input *input, stru
         record_text(&job->job.records, "provider", p->version->public.provider);
         record_number(&job->job.records, "key_version", p->version->public.version);
         record_text(&job->job.records, "hosts", sp_buf_text(&p->hosts));
-        record_text(&job->job.records, "by", by);
+        record_text(&job->job.records, how >= PUT_REFRESH ? "lease" : "by", by);
         record_end(&job->job.records);
         simple_job_submit(job);
     }
@@ -612,19 +640,31 @@ static void put(struct sp_engine *engine, const struct sp_key_input *input, stru
 void sp_engine_key_add(struct sp_engine *engine, const struct sp_key_input *input,
                        struct sp_text by, sp_engine_done done, void *user)
 {
-    put(engine, input, by, PUT_ADD, done, user);
+    put(engine, input, by, PUT_ADD, NULL, done, user);
 }
 
 void sp_engine_key_rotate(struct sp_engine *engine, const struct sp_key_input *input,
                           struct sp_text by, sp_engine_done done, void *user)
 {
-    put(engine, input, by, PUT_ROTATE, done, user);
+    put(engine, input, by, PUT_ROTATE, NULL, done, user);
 }
 
 void sp_engine_key_set(struct sp_engine *engine, const struct sp_key_input *input,
                        struct sp_text by, sp_engine_done done, void *user)
 {
-    put(engine, input, by, PUT_SET, done, user);
+    put(engine, input, by, PUT_SET, NULL, done, user);
+}
+
+void sp_engine_key_refresh(struct sp_engine *engine, const struct sp_key_input *input,
+                           struct sp_text lease, sp_engine_done done, void *user)
+{
+    put(engine, input, lease, PUT_REFRESH, NULL, done, user);
+}
+
+void key_succeed(struct sp_engine *engine, const struct sp_key_input *input,
+                 const struct put_besides *besides, sp_engine_done done, void *user)
+{
+    put(engine, input, besides->lease, PUT_SUCCEED, besides, done, user);
 }
 
 static sp_status remove_work(struct sp_job *job, struct sp_store *store)

@@ -100,19 +100,22 @@ static void after_begin(struct simple_job *job)
 }
 
 void sp_engine_lease_begin(struct sp_engine *engine, const struct sp_key *key,
-                           struct sp_text words, sp_lease_begun begun, void *user)
+                           enum sp_lease_kind kind, struct sp_text words, struct sp_text by,
+                           sp_lease_begun begun, void *user)
 {
     struct change like = {.begun = begun, .who = user}, *c = NULL;
     randombytes_buf(like.row.id, sizeof like.row.id);
-    struct simple_job *job = change_job(engine, &like, "lease.mint", &c);
+    struct simple_job *job = change_job(
+        engine, &like, kind == SP_LEASE_ROTATION ? "key.succession" : "lease.mint", &c);
     if (!job) {
         return;
     }
     c->row.key = sp_arena_copy(&job->arena, key->id);
     c->row.provider = sp_arena_copy(&job->arena, key->provider);
     c->row.permissions = sp_arena_copy(&job->arena, words);
-    c->row.version = key->version;
+    c->row.version = key->since;
     c->row.state = SP_LEASE_MINTING;
+    c->row.kind = kind;
     c->row.made_ms = engine_wall(engine);
     if (!c->row.key.ptr || !c->row.provider.ptr || !c->row.permissions.ptr ||
         words.len > SP_LEASE_WORDS_MAX_BYTES) {
@@ -123,7 +126,11 @@ void sp_engine_lease_begin(struct sp_engine *engine, const struct sp_key *key,
     job->after = after_begin;
     record_text(&job->job.records, "key", key->id);
     record_number(&job->job.records, "key_version", key->version);
-    record_words(&job->job.records, words);
+    if (kind == SP_LEASE_ROTATION) {
+        record_text(&job->job.records, "by", by);
+    } else {
+        record_words(&job->job.records, words);
+    }
     record_end(&job->job.records);
     simple_job_submit(job);
 }
@@ -193,6 +200,96 @@ void sp_engine_lease_live(struct sp_engine *engine, struct sp_lease *lease,
     record_number(&job->job.records, "expires", c->row.expires_ms);
     record_end(&job->job.records);
     simple_job_submit(job);
+}
+
+/* ---- a rotation's successor takes the key's place -------------------------------------------
+ */
+
+struct success {
+    struct change change; /* row and box: what is to be ended */
+    struct sp_lease *lease;
+};
+
+static sp_status swap_work(void *user, struct sp_store *store, struct sp_error *err)
+{
+    const struct success *s = user;
+    return sp_store_lease_swap(store, &s->change.row, err);
+}
+
+static void on_succeeded(void *user, sp_status status, const struct sp_error *err)
+{
+    struct success *s = user;
+    struct lease *lease = s->change.lease;
+    if (!status) {
+        bool held = s->lease->held;
+        s->lease->state = SP_LEASE_ENDING;
+        lease_drop_secrets(lease);
+        if (held) { /* else sealed meanwhile: it is opened at the next unsealing */
+            lease->minted = s->change.minted;
+            s->change.minted = NULL;
+            s->lease->held = true;
+        }
+    }
+    s->change.done(s->change.who, status, err);
+    sp_key_unref(NULL, s->change.minted ? &s->change.minted->public : NULL);
+    sp_buf_done(&s->change.box);
+    lease_unref(lease);
+    free(s);
+}
+
+/* Those of the key's own secrets that the successor has another of; borrowed. */
+static size_t replaced_by(const struct lease *lease, const struct sp_key *now,
+                          struct sp_key_secret *replaced, size_t room)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < now->n_secrets; i++) {
+        for (size_t k = 0; k < lease->minted->public.n_secrets && n < room; k++) {
+            if (sp_text_eq(now->secrets[i].name, lease->minted->public.secrets[k].name)) {
+                replaced[n++] = now->secrets[i];
+            }
+        }
+    }
+    return n;
+}
+
+void sp_engine_lease_succeed(struct sp_engine *engine, struct sp_lease *public,
+                             const struct sp_key_input *input, sp_engine_done done, void *user)
+{
+    enum { REPLACED_MAX = 32 };
+    struct lease *lease = lease_of(public);
+    struct sp_key_secret replaced[REPLACED_MAX];
+    const struct key_version *now = key_find(engine, input->id);
+    struct success *s = calloc(1, sizeof *s);
+    sp_status status = !s                                                           ? SP_ENOMEM
+                       : !now || !lease->minted || engine->state != SP_ENGINE_READY ? SP_ESEALED
+                                                                                    : SP_OK;
+    if (s) {
+        s->lease = public;
+        s->change =
+            (struct change){.engine = engine, .lease = lease, .done = done, .who = user};
+        memcpy(s->change.row.id, public->id, sizeof public->id);
+        sp_buf_init(&s->change.box, 2 * SP_SECRET_MAX_BYTES);
+        lease->n_refs++;
+    }
+    if (!status) {
+        size_t n = replaced_by(lease, &now->public, replaced, REPLACED_MAX);
+        status = seal_lease(engine, public, &s->change, replaced, n);
+        s->change.row.secrets = sp_buf_text(&s->change.box);
+    }
+    if (status) {
+        struct sp_error err = {"what is replaced cannot be kept"};
+        for (size_t i = 0; i < input->n_secrets; i++) {
+            sp_secret_free(&input->secrets[i].value);
+        }
+        if (s) {
+            on_succeeded(s, status, &err);
+        } else {
+            done(user, status, &err);
+        }
+        return;
+    }
+    const struct put_besides besides = {swap_work, sp_text_of(public->hex), s};
+    key_succeed(engine, input, &besides, on_succeeded, s);
 }
 
 static sp_status end_work(struct sp_job *job, struct sp_store *store)

@@ -65,6 +65,7 @@ struct lease *lease_new(struct sp_engine *engine, const struct sp_lease_row *row
     sp_hex_encode(row->id, sizeof row->id, public->hex);
     copy_name(row->key, public->key, sizeof public->key);
     copy_name(row->provider, public->provider, sizeof public->provider);
+    public->kind = row->kind;
     public->key_version = row->version;
     public->words = (struct sp_text){words, row->permissions.len};
     public->state = row->state;
@@ -164,7 +165,7 @@ void sp_ticket_lease(const struct sp_ticket *ticket, struct sp_text *ret_words,
 {
     const struct sp_key *key = &ticket_key(ticket)->public;
     const struct lease_use *use = use_find(ticket_token(ticket), key->id);
-    bool known = use && use->version == key->version;
+    bool known = use && use->version == key->since;
     *ret_words = known ? (struct sp_text){use->words, use->n_words} : (struct sp_text){NULL, 0};
     *ret_lease = known && use->lease && use->lease->public.state == SP_LEASE_LIVE &&
                          use->lease->public.held
@@ -175,7 +176,7 @@ void sp_ticket_lease(const struct sp_ticket *ticket, struct sp_text *ret_words,
 sp_status sp_ticket_lease_words(struct sp_ticket *ticket, struct sp_text words)
 {
     const struct sp_key *key = &ticket_key(ticket)->public;
-    return lease_use_put(ticket_token(ticket), key->id, key->version, words, NULL);
+    return lease_use_put(ticket_token(ticket), key->id, key->since, words, NULL);
 }
 
 /* ---- secrets --------------------------------------------------------------------------------
@@ -191,6 +192,9 @@ struct sp_text lease_box_name(const struct sp_lease *lease, char text[LEASE_BOX_
     sp_hash_part(&hash, lease->key, strlen(lease->key));
     sp_hash_part(&hash, lease->provider, strlen(lease->provider));
     sp_hash_part(&hash, lease->words.ptr, lease->words.len);
+    if (lease->kind == SP_LEASE_ROTATION) {
+        sp_hash_part(&hash, "rotation", strlen("rotation"));
+    }
     sp_hash_done(&hash, digest);
     sp_hex_encode(digest, sizeof digest, hex);
     (void)snprintf(text, LEASE_BOX_NAME_BYTES, "%s|%s", lease->hex, hex);
@@ -224,13 +228,17 @@ const struct sp_key *sp_lease_key(struct sp_engine *engine, struct sp_lease *pub
         sp_key_ref(&base->public);
         return &base->public;
     }
-    if (!lease->key || lease->key->base != base) {
+    if (!lease->key || lease->key->base != base || lease->key_state != public->state) {
+        const char *prefix = public->kind == SP_LEASE_CREDENTIAL ? "lease."
+                             : public->state == SP_LEASE_LIVE    ? NULL
+                                                                 : "previous.";
         struct key_version *joined = NULL;
-        if (version_join(base, lease->minted, &joined)) {
+        if (version_join(base, lease->minted, prefix, &joined)) {
             return NULL;
         }
         sp_key_unref(engine, lease->key ? &lease->key->public : NULL);
         lease->key = joined;
+        lease->key_state = public->state;
     }
     sp_key_ref(&lease->key->public);
     return &lease->key->public;
@@ -389,9 +397,9 @@ struct sp_lease *sp_engine_lease_find(struct sp_engine *engine, const struct sp_
     struct sp_lease *found = NULL;
     for (struct lease *lease = engine->leases; lease; lease = lease->next) {
         struct sp_lease *public = &lease->public;
-        if (public->state == SP_LEASE_LIVE && public->held &&
-            public->key_version == key->version && sp_text_is(key->id, public->key) &&
-            sp_text_eq(words, public->words)) {
+        if (public->kind == SP_LEASE_CREDENTIAL && public->state == SP_LEASE_LIVE &&
+            public->held && public->key_version == key->since &&
+            sp_text_is(key->id, public->key) && sp_text_eq(words, public->words)) {
             found = public;
         }
     }

@@ -30,7 +30,7 @@ struct frozen {
 /* What a token needs of a key, and the lease that it has for it. */
 struct lease_use {
     char key[SP_NAME_MAX_BYTES + 1];
-    uint32_t version;    /* of the key */
+    uint32_t version;    /* of the key: its `since` */
     char *words;         /* permissions */
     size_t n_words;      /* bytes */
     struct lease *lease; /* counted; NULL: none yet */
@@ -41,8 +41,9 @@ struct lease_use {
 struct lease {
     struct sp_lease public;
     char *words;
-    struct key_version *minted; /* its secrets alone; NULL: sealed, or there are none */
-    struct key_version *key;    /* the key with them; made when it is asked for */
+    struct key_version *minted;    /* its secrets alone; NULL: sealed, or there are none */
+    struct key_version *key;       /* the key with them; made when it is asked for */
+    enum sp_lease_state key_state; /* when that was */
     uint8_t (*users)[SP_TOKEN_ID_BYTES];
     size_t users_room;
     bool had_users;
@@ -245,9 +246,19 @@ sp_status secrets_encode(struct sp_pool *pool, const struct sp_key_secret *secre
                          struct sp_secret *ret_plain);
 sp_status version_of_secrets(struct sp_pool *pool, const struct sp_secret *plain,
                              struct key_version **ret_version);
-/* base, with the secrets of minted behind its own, called `lease.NAME`. Holds both. */
-sp_status version_join(struct key_version *base, struct key_version *minted,
+/* base, with the secrets of minted behind its own, called prefix NAME; or, where the prefix is
+ * NULL, in place of those of their names. Holds both. */
+sp_status version_join(struct key_version *base, struct key_version *minted, const char *prefix,
                        struct key_version **ret_version);
+/* In the same transaction as a key's next version: what the store has to do besides, on the
+ * commit thread. */
+struct put_besides {
+    sp_status (*work)(void *user, struct sp_store *store, struct sp_error *err);
+    struct sp_text lease; /* for the record */
+    void *user;
+};
+void key_succeed(struct sp_engine *engine, const struct sp_key_input *input,
+                 const struct put_besides *besides, sp_engine_done done, void *user);
 
 /* ---- leases (engine_leases.c) ---------------------------------------------------------------
  */

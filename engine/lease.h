@@ -23,10 +23,11 @@ enum {
 };
 
 struct sp_lease { /* read-only outside of the engine */
+    enum sp_lease_kind kind;
     uint8_t id[SP_LEASE_ID_BYTES];
     char hex[SP_LEASE_ID_HEX_BYTES + 1];
     char key[SP_NAME_MAX_BYTES + 1], provider[SP_NAME_MAX_BYTES + 1];
-    uint32_t key_version;
+    uint32_t key_version; /* the key's `since` */
     struct sp_text words; /* permissions, sorted, joined by blanks */
     enum sp_lease_state state;
     int64_t made_ms, expires_ms; /* wall time; expires 0: never by itself */
@@ -50,7 +51,9 @@ sp_status sp_ticket_lease_words(struct sp_ticket *ticket, struct sp_text words);
 void sp_ticket_lease_use(struct sp_ticket *ticket, struct sp_lease *lease, sp_engine_done done,
                          void *user);
 
-/* The key with the secrets of the lease in it, as `lease.NAME`: the version that stands now.
+/* The key with the secrets of the lease in it, as `lease.NAME`: the version that stands now. Of
+ * a rotation: while it is LIVE the successor's secrets in place of the key's own, to be tried;
+ * once it is ENDING, what is to be ended upstream as `previous.NAME`.
  * With a reference (sp_key_unref); NULL where it is sealed, gone, or memory is short. What was
  * never captured is not in it. */
 const struct sp_key *sp_lease_key(struct sp_engine *engine, struct sp_lease *lease);
@@ -73,9 +76,16 @@ void sp_engine_each_lease(struct sp_engine *engine,
 
 typedef void (*sp_lease_begun)(void *user, sp_status status, struct sp_lease *lease,
                                const struct sp_error *err);
-/* A minting is about to be tried. */
+/* A minting is about to be tried. Or a rotation: a successor of the key's secrets is about to
+ * be made upstream. by: who asked for that; empty for others. */
 void sp_engine_lease_begin(struct sp_engine *engine, const struct sp_key *key,
-                           struct sp_text words, sp_lease_begun begun, void *user);
+                           enum sp_lease_kind kind, struct sp_text words, struct sp_text by,
+                           sp_lease_begun begun, void *user);
+/* The successor that a LIVE rotation holds is good: input, which has it, is the key's next
+ * version, and the rotation holds the secrets that it replaced, ENDING; both at once or
+ * neither. SP_EEXIST: another change of the key came first. */
+void sp_engine_lease_succeed(struct sp_engine *engine, struct sp_lease *lease,
+                             const struct sp_key_input *input, sp_engine_done done, void *user);
 /* It was minted. The secrets are taken over, whatever comes of it; their names come without
  * `lease.`. life_ms counts from its beginning; 0: it does not end by itself. */
 void sp_engine_lease_live(struct sp_engine *engine, struct sp_lease *lease,

@@ -83,10 +83,11 @@ sp_status sp_store_ring_list(struct sp_store *store, sp_ring_row_fn fn, void *us
 struct sp_key_row {
     struct sp_text id, provider;
     uint32_t version;        /* 1 at add; each rotation adds 1 */
+    uint32_t since;          /* the version that an administrator made last: see sp_key */
     struct sp_text hosts;    /* canonical names joined by ',' */
     struct sp_text settings; /* what is no secret, as urlencoded pairs */
     /* A box of the secret fields; its associated data names id, version and ring, and has a
-     * hash of provider, hosts and settings. */
+     * hash of provider, hosts, settings and since. */
     struct sp_text secrets;
     uint32_t ring; /* keyring id that the box is sealed under */
     int64_t created_ms, rotated_ms;
@@ -218,14 +219,19 @@ enum sp_lease_state {
     SP_LEASE_LIVE,
     SP_LEASE_ENDING, /* to be revoked upstream */
 };
+enum sp_lease_kind {
+    SP_LEASE_CREDENTIAL, /* what calls carry */
+    SP_LEASE_ROTATION,   /* a successor of the key's own secrets, or what it is to replace */
+};
 struct sp_lease_row {
     uint8_t id[16];
+    enum sp_lease_kind kind;
     struct sp_text key, provider;
     uint32_t version; /* of the key that it was minted with */
     struct sp_text permissions;
     enum sp_lease_state state;
     /* A box of what was captured; its associated data names id, version and ring, and has a
-     * hash of key, provider and permissions. Empty while minting. */
+     * hash of key, provider, permissions and kind. Empty while minting. */
     struct sp_text secrets;
     uint32_t ring;
     int64_t made_ms, expires_ms; /* 0: it does not end by itself */
@@ -238,6 +244,9 @@ sp_status sp_store_lease_add(struct sp_store *store, const struct sp_lease_row *
                              struct sp_error *err);
 /* From MINTING to LIVE, with secrets, ring and expiry of the row. SP_ENOENT. */
 sp_status sp_store_lease_live(struct sp_store *store, const struct sp_lease_row *row,
+                              struct sp_error *err);
+/* From LIVE to ENDING, with the secrets and ring of the row in place of its own. SP_ENOENT. */
+sp_status sp_store_lease_swap(struct sp_store *store, const struct sp_lease_row *row,
                               struct sp_error *err);
 /* To ENDING, from whatever state: idempotent. */
 sp_status sp_store_lease_end(struct sp_store *store, const uint8_t id[16],

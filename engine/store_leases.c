@@ -16,6 +16,7 @@ sp_status sp_store_lease_add(struct sp_store *store, const struct sp_lease_row *
     (void)sqlite3_bind_int64(st, 4, row->version);
     store_bind_text(st, 5, row->permissions);
     (void)sqlite3_bind_int64(st, 6, row->made_ms);
+    (void)sqlite3_bind_int64(st, 7, row->kind);
     return store_run(store, st, "lease", err);
 }
 
@@ -30,6 +31,19 @@ sp_status sp_store_lease_live(struct sp_store *store, const struct sp_lease_row 
     store_bind_blob(st, 2, row->secrets.ptr, row->secrets.len);
     (void)sqlite3_bind_int64(st, 3, row->ring);
     (void)sqlite3_bind_int64(st, 4, row->expires_ms);
+    return store_change(store, st, "lease", SP_ENOENT, err);
+}
+
+sp_status sp_store_lease_swap(struct sp_store *store, const struct sp_lease_row *row,
+                              struct sp_error *err)
+{
+    sqlite3_stmt *st = store_statement(store, ST_LEASE_SWAP, err);
+    if (!st) {
+        return SP_EIO;
+    }
+    store_bind_blob(st, 1, row->id, sizeof row->id);
+    store_bind_blob(st, 2, row->secrets.ptr, row->secrets.len);
+    (void)sqlite3_bind_int64(st, 3, row->ring);
     return store_change(store, st, "lease", SP_ENOENT, err);
 }
 
@@ -92,7 +106,10 @@ static sp_status lease_row(sqlite3_stmt *st, void *user)
                                .secrets = store_text(st, 6),
                                .ring = (uint32_t)sqlite3_column_int64(st, 7),
                                .made_ms = sqlite3_column_int64(st, 8),
-                               .expires_ms = sqlite3_column_int64(st, 9)};
+                               .expires_ms = sqlite3_column_int64(st, 9),
+                               .kind = sqlite3_column_int(st, 10) == SP_LEASE_ROTATION
+                                           ? SP_LEASE_ROTATION
+                                           : SP_LEASE_CREDENTIAL};
     if (id.len != sizeof row.id) {
         return SP_OK; /* not written by us */
     }

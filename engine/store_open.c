@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 4 };
+enum { SCHEMA_VERSION = 5 };
 
 static const char schema[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
@@ -51,6 +51,10 @@ static const char schema_4[] =
     "ALTER TABLE tokens ADD COLUMN guard_hits INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE tokens ADD COLUMN guard_key TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE tokens ADD COLUMN suspended_ms INTEGER NOT NULL DEFAULT 0;";
+
+/* since 0: as `version`. kind: of a lease's (store.h); what stood before were credentials. */
+static const char schema_5[] = "ALTER TABLE keys ADD COLUMN since INTEGER NOT NULL DEFAULT 0;"
+                               "ALTER TABLE leases ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;";
 
 /* ---- open -----------------------------------------------------------------------------------
  */
@@ -112,7 +116,8 @@ static sp_status user_version(struct sp_store *store, int *ret_version, struct s
 }
 
 /* upgrades[v] brings version v to v + 1; version 0 is the empty file. */
-static const char *const upgrades[SCHEMA_VERSION] = {schema, schema_2, schema_3, schema_4};
+static const char *const upgrades[SCHEMA_VERSION] = {schema, schema_2, schema_3, schema_4,
+                                                     schema_5};
 
 static sp_status upgrade_from(struct sp_store *store, int version, struct sp_error *err)
 {

@@ -62,6 +62,7 @@ sp_status sp_store_key_add(struct sp_store *store, const struct sp_key_row *row,
     (void)sqlite3_bind_int64(st, 7, row->ring);
     (void)sqlite3_bind_int64(st, 8, row->created_ms);
     (void)sqlite3_bind_int64(st, 9, row->rotated_ms);
+    (void)sqlite3_bind_int64(st, 10, row->since);
     return store_run(store, st, "key", err);
 }
 
@@ -78,6 +79,7 @@ sp_status sp_store_key_rotate(struct sp_store *store, const struct sp_key_row *r
     store_bind_blob(st, 4, row->secrets.ptr, row->secrets.len);
     (void)sqlite3_bind_int64(st, 5, row->ring);
     (void)sqlite3_bind_int64(st, 6, row->rotated_ms);
+    (void)sqlite3_bind_int64(st, 7, row->since);
     return store_change(store, st, "key", SP_EEXIST, err);
 }
 
@@ -102,7 +104,9 @@ static sp_status key_row(sqlite3_stmt *st, void *user)
                              .secrets = store_text(st, 5),
                              .ring = (uint32_t)sqlite3_column_int64(st, 6),
                              .created_ms = sqlite3_column_int64(st, 7),
-                             .rotated_ms = sqlite3_column_int64(st, 8)};
+                             .rotated_ms = sqlite3_column_int64(st, 8),
+                             .since = (uint32_t)sqlite3_column_int64(st, 9)};
+    row.since = row.since ? row.since : row.version;
     return rows->key(rows->user, &row);
 }
 

@@ -16,12 +16,12 @@ static const char *const sql[ST_COUNT] = {
                  " WHERE ?2 > value",
     [ST_RING_ADD] = "INSERT INTO ring VALUES(?1, ?2, ?3, ?4)",
     [ST_RING_LIST] = "SELECT id, purpose, box, active FROM ring ORDER BY id",
-    [ST_KEY_ADD] = "INSERT INTO keys VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    [ST_KEY_ADD] = "INSERT INTO keys VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     [ST_KEY_ROTATE] = "UPDATE keys SET version = ?2, settings = ?3, secrets = ?4, ring = ?5,"
-                      " rotated_ms = ?6 WHERE id = ?1 AND version = ?2 - 1",
+                      " rotated_ms = ?6, since = ?7 WHERE id = ?1 AND version = ?2 - 1",
     [ST_KEY_REMOVE] = "DELETE FROM keys WHERE id = ?1",
     [ST_KEY_LIST] = "SELECT id, provider, version, hosts, settings, secrets, ring, created_ms,"
-                    " rotated_ms FROM keys ORDER BY id",
+                    " rotated_ms, since FROM keys ORDER BY id",
     [ST_CLIENT_ADD] = "INSERT INTO clients VALUES(?1, ?2, ?3, ?4)",
     [ST_CLIENT_REMOVE] = "DELETE FROM clients WHERE name = ?1 AND (admin = 0 OR"
                          " (SELECT count(*) FROM clients WHERE admin = 1) > 1)",
@@ -64,14 +64,16 @@ static const char *const sql[ST_COUNT] = {
     [ST_BUDGET_LIST] = "SELECT bucket, at_ms, window_ms, amount FROM budgets",
     [ST_BUDGET_PUT] = "INSERT INTO budgets VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET"
                       " amount = max(amount, excluded.amount)",
-    [ST_LEASE_ADD] = "INSERT INTO leases VALUES(?1, ?2, ?3, ?4, ?5, 0, x'', 0, ?6, 0)",
+    [ST_LEASE_ADD] = "INSERT INTO leases VALUES(?1, ?2, ?3, ?4, ?5, 0, x'', 0, ?6, 0, ?7)",
     [ST_LEASE_LIVE] = "UPDATE leases SET state = 1, secrets = ?2, ring = ?3, expires_ms = ?4"
                       " WHERE id = ?1 AND state = 0",
+    [ST_LEASE_SWAP] = "UPDATE leases SET state = 2, secrets = ?2, ring = ?3"
+                      " WHERE id = ?1 AND state = 1",
     [ST_LEASE_END] = "UPDATE leases SET state = 2 WHERE id = ?1",
     [ST_LEASE_REMOVE] = "DELETE FROM leases WHERE id = ?1",
     [ST_LEASE_REMOVE_USERS] = "DELETE FROM lease_users WHERE lease = ?1",
     [ST_LEASE_LIST] = "SELECT id, key, provider, version, permissions, state, secrets, ring,"
-                      " made_ms, expires_ms FROM leases ORDER BY made_ms, id",
+                      " made_ms, expires_ms, kind FROM leases ORDER BY made_ms, id",
     [ST_LEASE_USE] = "INSERT INTO lease_users SELECT ?1, ?2 WHERE EXISTS"
                      " (SELECT 1 FROM leases WHERE id = ?1 AND state = 1)"
                      " ON CONFLICT DO UPDATE SET lease = excluded.lease",

@@ -46,6 +46,7 @@ enum store_statement {
     ST_BUDGET_PUT,
     ST_LEASE_ADD,
     ST_LEASE_LIVE,
+    ST_LEASE_SWAP,
     ST_LEASE_END,
     ST_LEASE_REMOVE,
     ST_LEASE_REMOVE_USERS,

@@ -51,6 +51,7 @@ static const struct setting settings[] = {
     {"limits", "calls_per_client", TYPE_COUNT, AT(calls_max_per_client), "256"},
     {"limits", "http_connections", TYPE_COUNT, AT(http_connections), "1024"},
     {"limits", "http_held", TYPE_SIZE, AT(http_held_bytes), "256M"},
+    {"limits", "http_body_max", TYPE_SIZE, AT(http_body_max_bytes), "0"},
     {"limits", "http_idle", TYPE_DURATION, AT(http_idle_ms), "60s"},
     {"limits", "http_grace", TYPE_DURATION, AT(http_grace_ms), "10s"},
     {"limits", "memory_max", TYPE_SIZE, AT(memory_max_bytes), "4G"},
@@ -113,6 +114,7 @@ const char sp_config_template[] =
     "#calls_per_client = 256\n"
     "#http_connections = 1024\n"
     "#http_held = 256M\n"
+    "#http_body_max = 0\n"
     "#http_idle = 60s\n"
     "#http_grace = 10s\n"
     "#memory_max = 4G\n"

@@ -56,6 +56,8 @@ struct sp_config {
     uint64_t http_connections;
     uint64_t http_held_bytes; /* requests and answers, over all connections */
     uint64_t http_idle_ms, http_grace_ms;
+    uint64_t
+        http_body_max_bytes; /* of a request's body that is handed on as it comes; 0: none */
 };
 
 /* path: the file; its folder becomes the base of relative paths. */

@@ -59,7 +59,9 @@ void transfer_end(struct transfer *transfer, CURLcode result)
     if (transfer->easy) {
         (void)curl_multi_remove_handle(lane->multi, transfer->easy);
     }
-    bool clean = answer_deliver(transfer, result) && !transfer->send.answer_is_secret;
+    lane->n_uploads -= transfer->send.upload != NULL;
+    bool clean = answer_deliver(transfer, result) && !transfer->send.answer_is_secret &&
+                 !transfer->send.upload;
     free_slot(transfer, clean);
     egress->in_flight--;
     lane_leave(lane);
@@ -102,6 +104,10 @@ sp_status sp_egress_send(struct sp_egress *egress, const struct sp_send *send,
     }
     egress->in_flight++;
     *ret_id = transfer->id;
+    if (send->upload) {
+        lane->n_uploads++;
+        streams_watch(egress);
+    }
     return SP_OK;
 }
 
@@ -125,6 +131,7 @@ static const char *why_cancelled(enum sp_code code)
            : code == SP_CODE_TOKEN_EXPIRED ? "the token expired while the call was under way"
            : code == SP_CODE_SEALED        ? "the host was sealed while the call was under way"
            : code == SP_CODE_UPSTREAM_TIMEOUT ? "the upstream fell silent"
+           : code == SP_CODE_BAD_REQUEST      ? "the request's body broke off"
                                               : "the call was cancelled";
 }
 
@@ -154,6 +161,26 @@ void sp_egress_resume(struct sp_egress *egress, uint64_t id)
     }
 }
 
+void sp_egress_upload_on(struct sp_egress *egress, uint64_t id)
+{
+    struct transfer *transfer = find_transfer(egress, id);
+    if (transfer && transfer->easy) {
+        upload_resume(transfer);
+    }
+}
+
+/* Neither side says anything, and the client is not what it waits for. */
+static bool is_silent(const struct transfer *transfer, uint64_t now)
+{
+    const struct answer *answer = &transfer->answer;
+    bool uploads = transfer->send.upload && !transfer->upload.over;
+    if (transfer->send.upload && (uploads || !answer->streams)) {
+        return upload_is_late(transfer, now);
+    }
+    return !answer->waits && now > answer->last_ms &&
+           now - answer->last_ms > transfer->lane->egress->config.stream_idle_ms;
+}
+
 static void on_stream_sweep(uv_timer_t *timer)
 {
     struct sp_egress *egress = timer->data;
@@ -161,13 +188,16 @@ static void on_stream_sweep(uv_timer_t *timer)
     size_t n = 0;
     for (size_t i = 0; i < egress->config.slots; i++) {
         struct transfer *transfer = &egress->slots[i];
-        if (transfer->id == 0 || !transfer->answer.streams) {
+        if (transfer->id == 0 || !transfer->easy ||
+            (!transfer->answer.streams && !transfer->send.upload)) {
             continue;
         }
         n++;
-        if (!transfer->answer.waits && now > transfer->answer.last_ms &&
-            now - transfer->answer.last_ms > egress->config.stream_idle_ms) {
+        if (is_silent(transfer, now)) {
             sp_egress_cancel(egress, transfer->id, SP_CODE_UPSTREAM_TIMEOUT);
+        } else if (transfer->answer.final_end > 0) {
+            /* libcurl may be through with the body, and waits for it all the same. */
+            upload_resume(transfer);
         }
     }
     if (n == 0) {

@@ -8,8 +8,10 @@ add_library(egress STATIC
   ${CMAKE_CURRENT_LIST_DIR}/canonical.c
   ${CMAKE_CURRENT_LIST_DIR}/egress.c
   ${CMAKE_CURRENT_LIST_DIR}/egress_easy.c
+  ${CMAKE_CURRENT_LIST_DIR}/egress_headers.c
   ${CMAKE_CURRENT_LIST_DIR}/egress_lane.c
   ${CMAKE_CURRENT_LIST_DIR}/egress_reply.c
+  ${CMAKE_CURRENT_LIST_DIR}/egress_upload.c
   ${CMAKE_CURRENT_LIST_DIR}/guard.c
   ${CMAKE_CURRENT_LIST_DIR}/guard_stream.c
   ${CMAKE_CURRENT_LIST_DIR}/headers.c

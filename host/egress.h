@@ -28,9 +28,9 @@ sp_status sp_egress_global(struct sp_error *err);
 
 struct sp_egress_config {
     uv_loop_t *loop;
-    uint64_t connect_ms;       /* 5 s */
-    uint64_t total_ms;         /* 60 s: from start to the last byte */
-    uint64_t stream_idle_ms;   /* 5 min: of an answer that streams, without a byte */
+    uint64_t connect_ms;     /* 5 s */
+    uint64_t total_ms;       /* 60 s: from start to the last byte; of an upload, from its end */
+    uint64_t stream_idle_ms; /* 5 min: of what streams, either way, without a byte */
     size_t response_max_bytes; /* 8 MiB */
     size_t header_max_bytes;   /* 64 KiB of response headers */
     size_t slots;              /* requests in flight, over all keys: 256 */
@@ -53,9 +53,12 @@ struct sp_reply {
     const struct sp_header *headers; /* lower-case names; hop-by-hop ones left out */
     size_t n_headers;
     struct sp_text body;
+    const struct sp_header *trailers; /* at its end: those that a client may have */
+    size_t n_trailers;
     uint64_t upstream_us;
     bool streamed; /* it went by sp_send.stream; with another code than OK: not all of it */
     uint64_t streamed_bytes;
+    uint64_t sent_bytes; /* of the request's body, handed over */
 };
 typedef void (*sp_egress_done)(void *user, const struct sp_reply *reply);
 
@@ -74,6 +77,19 @@ struct sp_egress_stream {
     enum sp_stream (*data)(void *user, struct sp_text bytes);
 };
 
+/* A request's body handed over while it comes. */
+enum sp_upload {
+    SP_UPLOAD_MORE,  /* here is a piece */
+    SP_UPLOAD_WAIT,  /* none yet: sp_egress_upload_on says when */
+    SP_UPLOAD_END,   /* that was all */
+    SP_UPLOAD_BROKEN /* the rest will not come: the transfer ends */
+};
+#define SP_UPLOAD_UNKNOWN UINT64_MAX
+struct sp_egress_upload {
+    /* At most room bytes. It comes from inside of libcurl, and must call nothing of egress. */
+    enum sp_upload (*pull)(void *user, char *bytes, size_t room, size_t *ret_n);
+};
+
 struct sp_send {
     const struct sp_key *key;         /* the caller's reference: must live until done */
     const struct sp_plan *plan;       /* must live until done */
@@ -83,6 +99,11 @@ struct sp_send {
     const struct sp_egress_stream *stream; /* NULL: the answer comes whole */
     bool refuses_events;                   /* an answer of server-sent events is blocked */
     bool answer_is_secret; /* it may bring a credential: no byte of it is left in memory */
+    const struct sp_egress_upload *upload; /* NULL: the body is the request's */
+    uint64_t upload_bytes;                 /* with it; SP_UPLOAD_UNKNOWN: it goes in chunks */
+    /* The caller searches the body itself (sp_guard), once it has taken out what may be there:
+     * a secret that the upstream gives again. For an answer that comes whole. */
+    bool leaves_body;
 };
 /* SP_EBUSY: no slot (done is not called). Else done is called exactly once, later. *ret_id
  * names the transfer for sp_egress_cancel. */
@@ -94,6 +115,8 @@ sp_status sp_egress_send(struct sp_egress *egress, const struct sp_send *send,
 void sp_egress_cancel(struct sp_egress *egress, uint64_t id, enum sp_code code);
 /* After SP_STREAM_WAIT: go on. Not from inside of a callback; unknown ids are fine. */
 void sp_egress_resume(struct sp_egress *egress, uint64_t id);
+/* After SP_UPLOAD_WAIT: there is more, or its end. As sp_egress_resume. */
+void sp_egress_upload_on(struct sp_egress *egress, uint64_t id);
 /* A key version was replaced or removed: close its idle connections, forget it when idle. */
 void sp_egress_forget(struct sp_egress *egress, struct sp_text key_id);
 size_t sp_egress_in_flight(const struct sp_egress *egress);

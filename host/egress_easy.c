@@ -64,8 +64,10 @@ static int on_before_request(void *user, char *ip, char *local_ip, int port, int
         return CURL_PREREQFUNC_ABORT;
     }
     /* libcurl sends again by itself where a kept connection turns out to be dead. The upstream
-     * may have acted on the first one, so this is only for what may be done twice. */
-    if (transfer->sent && !is_idempotent(transfer->send.request->method)) {
+     * may have acted on the first one, so this is only for what may be done twice; and a body
+     * that was handed over while it came is gone. */
+    if (transfer->sent &&
+        (!is_idempotent(transfer->send.request->method) || transfer->upload.n_bytes > 0)) {
         transfer->stopped = SP_CODE_UPSTREAM_FAILED;
         transfer->stopped_why = "the upstream closed the connection without an answer";
         return CURL_PREREQFUNC_ABORT;
@@ -358,7 +360,9 @@ static bool set_method(struct transfer *transfer)
     bool failed = false;
     bool has_content = request->method &
                        (SP_METHOD_POST | SP_METHOD_PUT | SP_METHOD_PATCH); /* even if empty */
-    if (request->body.len > 0 || has_content) {
+    if (transfer->send.upload) {
+        failed = !upload_set(transfer);
+    } else if (request->body.len > 0 || has_content) {
         SET(CURLOPT_POSTFIELDS, request->body.len ? request->body.ptr : "");
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
     } else if (request->method == SP_METHOD_HEAD) {
@@ -420,9 +424,11 @@ static bool set_fixed(CURL *easy, struct lane *lane)
 static bool set_own(struct transfer *transfer, const char *target)
 {
     CURL *easy = transfer->easy;
+    /* How long a body takes that is handed over while it comes is its sender's matter, too. */
+    uint64_t total_ms = transfer->send.upload ? 0 : transfer->lane->egress->config.total_ms;
     bool failed = !set_url(transfer) || !set_method(transfer);
     SET(CURLOPT_PRIVATE, transfer);
-    SET(CURLOPT_TIMEOUT_MS, (long)transfer->lane->egress->config.total_ms);
+    SET(CURLOPT_TIMEOUT_MS, (long)total_ms);
     SET(CURLOPT_HTTPHEADER, transfer->headers);
     SET(CURLOPT_REQUEST_TARGET, target);
     SET(CURLOPT_OPENSOCKETDATA, transfer);
@@ -472,7 +478,7 @@ sp_status easy_new(struct transfer *transfer, struct sp_error *err)
                        "url: keys go out over https only; http is for keys with "
                        "a loopback `upstream` setting");
     }
-    if (request->method == SP_METHOD_HEAD && request->body.len > 0) {
+    if (request->method == SP_METHOD_HEAD && request->body_kind != SP_BODY_NONE) {
         return sp_fail(err, SP_EINVAL, "body: a HEAD request has none");
     }
     struct sp_wipe_buf target;

@@ -1,6 +1,7 @@
 /* The insides of egress, shared by egress.c (slots, sending, ending), egress_lane.c (one multi
  * handle per key version, on the loop), egress_easy.c (a request as libcurl's options) and
- * egress_reply.c (an answer as it comes in, and what a client gets of it).
+ * egress_upload.c (a body as it goes out) and egress_reply.c (an answer as it comes in, and
+ * what a client gets of it).
  */
 #ifndef SP_EGRESS_INNER_H
 #define SP_EGRESS_INNER_H
@@ -16,6 +17,8 @@ enum {
     EGRESS_IDLE_MS = 60 * 1000,         /* then a connection is closed */
     EGRESS_CONNECTION_LIFE_S = 10 * 60, /* then even a busy one, so that DNS is asked again */
     EGRESS_REPLY_HEADERS_MAX = 256,
+    EGRESS_TRAILERS_MAX = 32,
+    EGRESS_TRAILERS_MAX_BYTES = 8 << 10,
     EGRESS_STREAM_SWEEP_MS = 500,
     EGRESS_SPARE_MAX = 64,
 };
@@ -34,7 +37,7 @@ struct lane {
     struct curl_slist *connect_to; /* where its upstream is redirected; else NULL */
     uv_timer_t curl_timer;         /* libcurl's next timeout */
     uv_timer_t idle_timer;         /* runs while no transfer does */
-    size_t in_flight;
+    size_t in_flight, n_uploads;
     unsigned n_closing; /* handles that libuv still holds */
     bool reaping;       /* ended transfers are being handed out: do not free */
     bool in_timer;      /* libcurl's timeout is being served */
@@ -52,6 +55,14 @@ struct answer {
     uint64_t n_streamed, last_ms;
     bool streams, collects; /* it streams; the receiver wants it whole */
     bool waits;             /* the receiver asked for a pause */
+    bool ended;             /* the final response's head is whole: what comes are trailers */
+};
+
+/* A body as it goes out. */
+struct upload {
+    uint64_t n_bytes, last_ms, over_ms;
+    bool waits; /* the sender had nothing more yet */
+    bool over;  /* all of it was handed over */
 };
 
 struct transfer {
@@ -63,6 +74,7 @@ struct transfer {
     sp_egress_done done;
     void *user;
     struct answer answer;
+    struct upload upload;
     enum sp_code stopped;    /* not OK: why we ended it */
     const char *stopped_why; /* static */
     bool held_key;           /* the guard found the key */
@@ -115,6 +127,28 @@ sp_status easy_new(struct transfer *transfer, struct sp_error *err);
  * after an answer that may have brought a secret. */
 void easy_free(struct transfer *transfer, bool reusable);
 
+/* ---- egress_upload.c ------------------------------------------------------------------------
+ */
+
+/* The options for a body that is handed over while it comes; false: out of memory. */
+bool upload_set(struct transfer *transfer);
+/* Let libcurl ask again, where it was told to wait. */
+void upload_resume(struct transfer *transfer);
+/* Whether the upstream takes too long over it, or over the answer to it. */
+bool upload_is_late(const struct transfer *transfer, uint64_t now_ms);
+
+/* ---- egress_headers.c -----------------------------------------------------------------------
+ */
+
+/* How many headers the final response has, or -1 where they are malformed or too many. */
+int headers_parse(struct answer *answer, struct sp_header *headers);
+/* Of these, in place, those that a client may have. */
+size_t headers_pick(const struct transfer *transfer, int http_status, struct sp_header *headers,
+                    size_t n);
+/* The trailers that a client may have: EGRESS_TRAILERS_MAX at most, and none where they are
+ * malformed or too many. */
+size_t headers_pick_trailers(struct answer *answer, struct sp_header *trailers);
+
 /* ---- egress_reply.c -------------------------------------------------------------------------
  */
 
@@ -130,7 +164,7 @@ bool answer_deliver(struct transfer *transfer, CURLcode result);
 /* ---- egress.c -------------------------------------------------------------------------------
  */
 
-/* An answer streams: from now on see to those that fall silent. */
+/* An answer streams, or a body: from now on see to those that fall silent. */
 void streams_watch(struct sp_egress *egress);
 /* libcurl is through with it. The slot is free when this returns. */
 void transfer_end(struct transfer *transfer, CURLcode result);

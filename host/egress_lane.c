@@ -2,6 +2,7 @@
  * waits for (CURLMOPT_SOCKETFUNCTION, CURLMOPT_TIMERFUNCTION), libuv says when they are due. */
 #include "egress_inner.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -112,6 +113,14 @@ int lane_on_close(void *user, curl_socket_t fd)
     return close(fd);
 }
 
+/* An upstream that does not want the rest of a body answers and closes. To write to it once
+ * more would be to lose that answer, so it is looked for right before. */
+static bool is_readable(curl_socket_t fd)
+{
+    struct pollfd at = {.fd = fd, .events = POLLIN};
+    return poll(&at, 1, 0) > 0 && (at.revents & POLLIN);
+}
+
 static void on_socket_ready(uv_poll_t *poll, int status, int events)
 {
     struct watch *watch = poll->data;
@@ -119,6 +128,7 @@ static void on_socket_ready(uv_poll_t *poll, int status, int events)
     int flags = status < 0 ? CURL_CSELECT_ERR : 0;
     flags |= events & watch->wanted & UV_READABLE ? CURL_CSELECT_IN : 0;
     flags |= events & watch->wanted & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
+    flags |= flags && lane->n_uploads > 0 && is_readable(watch->fd) ? CURL_CSELECT_IN : 0;
     if (status < 0 || !flags) { /* an idle connection that its upstream ended, say */
         (void)uv_poll_stop(poll);
         watch->armed = 0;

@@ -30,147 +30,6 @@ static size_t stop(struct transfer *transfer, enum sp_code code, const char *why
     return 0; /* other than what was given: libcurl ends the transfer */
 }
 
-/* ---- the headers of an answer ---------------------------------------------------------------
- */
-
-static bool is_token_byte(char c)
-{
-    return c != '\0' && strchr("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz", c);
-}
-
-static struct sp_text trim(struct sp_text text)
-{
-    while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
-        text.ptr++;
-        text.len--;
-    }
-    while (text.len > 0 && strchr(" \t\r", text.ptr[text.len - 1])) {
-        text.len--;
-    }
-    return text;
-}
-
-/* "Name: value\r\n" in place. Folded lines and stray bytes are refused: the next reader may see
- * another header in them. */
-static bool parse_line(char *line, size_t len, struct sp_header *ret_header)
-{
-    char *colon = memchr(line, ':', len);
-    size_t name_len = colon ? (size_t)(colon - line) : 0;
-    for (size_t i = 0; i < name_len; i++) {
-        if (line[i] >= 'A' && line[i] <= 'Z') {
-            line[i] = (char)(line[i] - 'A' + 'a');
-        }
-        if (!is_token_byte(line[i])) {
-            return false;
-        }
-    }
-    struct sp_text value = {line + name_len + 1, len - name_len - (name_len ? 1 : 0)};
-    if (name_len == 0 || memchr(value.ptr, '\0', value.len)) {
-        return false;
-    }
-    value = trim(value);
-    if (value.len > 0 && memchr(value.ptr, '\r', value.len)) {
-        return false;
-    }
-    *ret_header = (struct sp_header){{line, name_len}, value};
-    return true;
-}
-
-/* How many headers the final response has, or -1 where they are malformed or too many. */
-static int parse_headers(struct answer *answer, struct sp_header *headers)
-{
-    char *at = answer->head.ptr + answer->final_start;
-    char *end = answer->head.ptr + answer->final_end;
-    int n = -1; /* the status line is no header */
-    while (at < end) {
-        char *newline = memchr(at, '\n', (size_t)(end - at));
-        size_t len = newline ? (size_t)(newline - at) : (size_t)(end - at);
-        if (len == 0 || (len == 1 && at[0] == '\r')) {
-            break;
-        }
-        if (n == EGRESS_REPLY_HEADERS_MAX || (n >= 0 && !parse_line(at, len, &headers[n]))) {
-            return -1;
-        }
-        n++;
-        at += len + 1;
-    }
-    return n;
-}
-
-static bool is_one_of(struct sp_text name, const char *const *names, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (sp_text_is(name, names[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Whether a Connection header names it (RFC 9110 section 7.6.1). */
-static bool is_nominated(struct sp_text name, const struct sp_header *headers, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct sp_text rest = headers[i].value;
-        while (sp_text_is(headers[i].name, "connection") && rest.len > 0) {
-            const char *comma = memchr(rest.ptr, ',', rest.len);
-            size_t len = comma ? (size_t)(comma - rest.ptr) : rest.len;
-            if (sp_text_eq_fold(trim((struct sp_text){rest.ptr, len}), name)) {
-                return true;
-            }
-            len += comma ? 1 : 0;
-            rest = (struct sp_text){rest.ptr + len, rest.len - len};
-        }
-    }
-    return false;
-}
-
-/* Not for a client: what concerns this connection alone, and credentials of the upstream's own,
- * such as a session cookie, which would be good without the key. */
-static bool stays_here(const struct sp_header *header, const struct sp_header *headers,
-                       size_t n)
-{
-    static const char *const names[] = {"connection",
-                                        "keep-alive",
-                                        "proxy-authenticate",
-                                        "proxy-authentication-info",
-                                        "proxy-connection",
-                                        "te",
-                                        "trailer",
-                                        "transfer-encoding",
-                                        "upgrade",
-                                        "set-cookie",
-                                        "set-cookie2",
-                                        "authorization",
-                                        "proxy-authorization",
-                                        "alt-svc"};
-    return is_one_of(header->name, names, sizeof names / sizeof *names) ||
-           is_nominated(header->name, headers, n);
-}
-
-/* Content-Length and Content-Encoding speak of the bytes on the wire. They stay true where no
- * body came (HEAD, 304); else the body is as decoded, and the front end says how long it is. */
-static bool is_of_wire(const struct sp_header *header)
-{
-    return sp_text_is(header->name, "content-length") ||
-           sp_text_is(header->name, "content-encoding");
-}
-
-static size_t pick_headers(const struct transfer *transfer, int http_status,
-                           struct sp_header *headers, size_t n)
-{
-    bool bodyless = transfer->send.request->method == SP_METHOD_HEAD || http_status == 304;
-    struct sp_header kept[EGRESS_REPLY_HEADERS_MAX];
-    size_t n_kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!stays_here(&headers[i], headers, n) && (bodyless || !is_of_wire(&headers[i]))) {
-            kept[n_kept++] = headers[i];
-        }
-    }
-    memcpy(headers, kept, n_kept * sizeof *kept);
-    return n_kept;
-}
-
 /* ---- how it ended ---------------------------------------------------------------------------
  */
 
@@ -255,14 +114,14 @@ static bool stream_begin(struct transfer *transfer)
         return stop(transfer, SP_CODE_RESPONSE_BLOCKED,
                     "the upstream's answer held the key; it was not passed on");
     }
-    int n = parse_headers(answer, headers);
+    int n = headers_parse(answer, headers);
     if (n < 0) {
         return stop(transfer, SP_CODE_UPSTREAM_FAILED,
                     "the upstream's response headers are malformed");
     }
     reply.http_status = (int)http_status;
     reply.headers = headers;
-    reply.n_headers = pick_headers(transfer, reply.http_status, headers, (size_t)n);
+    reply.n_headers = headers_pick(transfer, reply.http_status, headers, (size_t)n);
     if (!transfer->send.stream->head(transfer->user, &reply)) {
         answer->collects = true;
         return true;
@@ -281,8 +140,13 @@ static bool stream_begin(struct transfer *transfer)
 static void stream_end(struct transfer *transfer, struct sp_reply *reply)
 {
     struct answer *answer = &transfer->answer;
-    if (sp_guard_stream_end(answer->search)) {
-        transfer->held_key = true;
+    struct sp_text trailers = sp_wipe_buf_text(&answer->head);
+    trailers.ptr += answer->final_end;
+    trailers.len -= answer->final_end;
+    bool held = sp_guard_stream_end(answer->search) != SP_OK;
+    sp_status found = sp_guard_check(answer->guard, trailers);
+    if (held || found) {
+        transfer->held_key = held || found == SP_EDENIED;
         set(reply, SP_CODE_RESPONSE_BLOCKED,
             "the upstream's answer held the key; it was cut off");
         return;
@@ -298,19 +162,20 @@ size_t answer_on_header(char *bytes, size_t size, size_t n, void *user)
     struct transfer *transfer = user;
     struct answer *answer = &transfer->answer;
     struct sp_text line = {bytes, size * n};
-    bool over = answer->final_end > 0;
-    if (sp_text_starts(line, SP_TEXT("HTTP/")) && answer->body.len == 0) {
+    if (sp_text_starts(line, SP_TEXT("HTTP/")) && !answer->ended) {
         answer->final_start = answer->head.len; /* after 1xx comes another */
         answer->final_end = 0;
-        over = false;
     }
     sp_wipe_buf_add_text(&answer->head, line);
     if (answer->head.failed) {
         return stop(transfer, SP_CODE_RESPONSE_TOO_LARGE,
                     "the upstream's response headers are over the limit");
     }
-    if (!over && (sp_text_is(line, "\r\n") || sp_text_is(line, "\n"))) {
+    if (!answer->ended && (sp_text_is(line, "\r\n") || sp_text_is(line, "\n"))) {
+        long status = 0;
+        (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
         answer->final_end = answer->head.len;
+        answer->ended = status >= 200;
         bool events = is_event_stream(transfer);
         if (events && transfer->send.refuses_events) {
             return stop(transfer, SP_CODE_RESPONSE_BLOCKED,
@@ -433,7 +298,7 @@ static sp_status search(const struct transfer *transfer)
     if (!status) {
         status = sp_guard_check(guard, sp_wipe_buf_text(&transfer->answer.head));
     }
-    if (!status) {
+    if (!status && !transfer->send.leaves_body) {
         status = sp_guard_check(guard, sp_wipe_buf_text(&transfer->answer.body));
     }
     sp_guard_free(guard);
@@ -443,7 +308,7 @@ static sp_status search(const struct transfer *transfer)
 bool answer_deliver(struct transfer *transfer, CURLcode result)
 {
     struct sp_reply reply = {.code = SP_CODE_OK, .sent = transfer->sent};
-    struct sp_header headers[EGRESS_REPLY_HEADERS_MAX];
+    struct sp_header headers[EGRESS_REPLY_HEADERS_MAX], trailers[EGRESS_TRAILERS_MAX];
     struct answer *answer = &transfer->answer;
     curl_off_t total_us = 0;
     long http_status = 0;
@@ -465,15 +330,22 @@ bool answer_deliver(struct transfer *transfer, CURLcode result)
         set(&reply, SP_CODE_RESPONSE_BLOCKED,
             found == SP_EDENIED ? "the upstream's answer held the key; it was not passed on"
                                 : "the upstream's answer could not be searched for the key");
-    } else if ((n = parse_headers(answer, headers)) < 0) {
+    } else if ((n = headers_parse(answer, headers)) < 0) {
         set(&reply, SP_CODE_UPSTREAM_FAILED, "the upstream's response headers are malformed");
     } else {
         reply.http_status = (int)http_status;
         reply.headers = headers;
-        reply.n_headers = pick_headers(transfer, reply.http_status, headers, (size_t)n);
+        reply.n_headers = headers_pick(transfer, reply.http_status, headers, (size_t)n);
         reply.body = sp_wipe_buf_text(&answer->body);
     }
+    if (reply.code == SP_CODE_OK) {
+        reply.trailers = trailers;
+        reply.n_trailers = headers_pick_trailers(answer, trailers);
+    }
     reply.streamed_bytes = answer->n_streamed;
+    reply.sent_bytes = transfer->send.upload ? transfer->upload.n_bytes
+                       : transfer->sent      ? transfer->send.request->body.len
+                                             : 0;
     reply.held_key = transfer->held_key;
     transfer->done(transfer->user, &reply);
     return reply.code == SP_CODE_OK;

@@ -17,6 +17,8 @@ enum {
 struct sp_hook_capture {
     struct sp_text pointer; /* RFC 6901 */
     struct sp_text name;    /* without `lease.` */
+    bool optional;          /* it may be missing */
+    bool replaces;          /* the key's own secret of that name */
 };
 
 struct sp_hook_jwt {

@@ -6,6 +6,7 @@
 #include "folder_lock.h"
 #include "policy_changes.h"
 #include "policy_files.h"
+#include "policy_held.h"
 #include "privilege.h"
 #include "worker.h"
 
@@ -98,7 +99,7 @@ static sp_status take_over(struct sp_host *host, struct sp_policy *policy, struc
 }
 
 static sp_status compile_and_set(struct sp_host *host, struct sp_policy_files *files,
-                                 struct sp_error *err)
+                                 bool at_start, struct sp_error *err)
 {
     struct knowledge knowledge = {.host = host};
     struct sp_policy *policy = NULL;
@@ -111,6 +112,7 @@ static sp_status compile_and_set(struct sp_host *host, struct sp_policy_files *f
     const struct sp_world world = {.user = &knowledge,
                                    .key_hosts = known_hosts,
                                    .key_setting = known_setting,
+                                   .hold_insists = at_start,
                                    .catalogues = known_catalogues};
     status = sp_policy_files_compile(files, &world, &policy);
     if (knowledge.catalogues.failed && !status) {
@@ -124,15 +126,15 @@ static sp_status compile_and_set(struct sp_host *host, struct sp_policy_files *f
     return take_over(host, policy, err);
 }
 
-sp_status sp_host_load_policy(struct sp_host *host, struct sp_buf *ret_diagnostics,
-                              struct sp_error *err)
+static sp_status load_policy(struct sp_host *host, bool at_start,
+                             struct sp_buf *ret_diagnostics, struct sp_error *err)
 {
     struct sp_policy_files files;
     struct sp_buf diagnostics;
     struct sp_error why = {""};
     sp_buf_init(&diagnostics, 256 << 10);
     sp_policy_files_init(&files);
-    sp_status status = compile_and_set(host, &files, &why);
+    sp_status status = compile_and_set(host, &files, at_start, &why);
     sp_diags_print(&files.diags, files.sources, false, &diagnostics);
     host->policy_error[0] = '\0';
     if (status) {
@@ -154,6 +156,12 @@ sp_status sp_host_load_policy(struct sp_host *host, struct sp_buf *ret_diagnosti
     sp_buf_done(&diagnostics);
     sp_policy_files_done(&files);
     return status;
+}
+
+sp_status sp_host_load_policy(struct sp_host *host, struct sp_buf *ret_diagnostics,
+                              struct sp_error *err)
+{
+    return load_policy(host, false, ret_diagnostics, err);
 }
 
 /* ---- peers, status -------------------------------------------------------------------------
@@ -560,7 +568,8 @@ static sp_status start_parts(struct sp_host *host, const struct sp_host_options 
     if (!status) {
         sp_host_publish_peers(host);
         /* A broken policy must not keep an operator out: the host runs without one. */
-        (void)sp_host_load_policy(host, NULL, NULL);
+        (void)load_policy(host, true, NULL, NULL);
+        sp_policy_held_log(&host->log, host->engine);
         status = start_fronts(host, err);
     }
     if (!status) {

@@ -100,6 +100,8 @@ void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
                     const struct sp_message *message, struct sp_text by);
 
 /* key.test: one GET with the key, audited, outside of any token. */
+void sp_ops_key_rotate_upstream(struct sp_host *host, struct sp_exchange *exchange,
+                                const struct sp_message *message, struct sp_text by);
 void sp_ops_key_test(struct sp_host *host, struct sp_exchange *exchange,
                      const struct sp_message *message, struct sp_text by);
 

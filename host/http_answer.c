@@ -157,12 +157,44 @@ void sp_http_put_stream_head(struct sp_buf *buf, struct sp_http_form form,
     sp_buf_add_str(buf, "transfer-encoding: chunked\r\n\r\n");
 }
 
+void sp_http_put_trailers(struct sp_buf *buf, const struct sp_header *trailers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!sp_text_starts(trailers[i].name, SP_TEXT("sallyport-"))) { /* ours to say */
+            put_header(buf, trailers[i].name, trailers[i].value);
+        }
+    }
+}
+
+/* Only chunks have an end that trailers could stand in. */
+static void put_chunked(struct sp_buf *buf, const struct sp_reply *reply)
+{
+    sp_buf_add_str(buf, "trailer: ");
+    for (size_t i = 0; i < reply->n_trailers; i++) {
+        sp_buf_add_str(buf, i ? ", " : "");
+        sp_buf_add_text(buf, reply->trailers[i].name);
+    }
+    sp_buf_add_str(buf, "\r\ntransfer-encoding: chunked\r\n\r\n");
+    if (reply->body.len > 0) {
+        sp_buf_addf(buf, "%zx\r\n", reply->body.len);
+        sp_buf_add_text(buf, reply->body);
+        sp_buf_add_str(buf, "\r\n");
+    }
+    sp_buf_add_str(buf, "0\r\n");
+    sp_http_put_trailers(buf, reply->trailers, reply->n_trailers);
+    sp_buf_add_str(buf, "\r\n");
+}
+
 void sp_http_put_reply(struct sp_buf *buf, struct sp_http_form form,
                        const struct sp_http_base *base, const struct sp_proxied *result)
 {
     const struct sp_reply *reply = result->reply;
     bool bodyless = form.head || reply->http_status == 204 || reply->http_status == 304;
     put_reply_head(buf, form, base, result);
+    if (!bodyless && form.trailers && reply->n_trailers > 0) {
+        put_chunked(buf, reply);
+        return;
+    }
     if (!bodyless) {
         sp_buf_addf(buf, "content-length: %zu\r\n", reply->body.len);
     }

@@ -19,6 +19,7 @@
 struct sp_http_form { /* how to answer one request */
     bool head;        /* it was HEAD: headers alone */
     bool close;       /* the connection ends with this answer */
+    bool trailers;    /* its client reads them */
 };
 
 /* The HTTP status for a refusal. */
@@ -30,6 +31,8 @@ void sp_http_put_reply(struct sp_buf *buf, struct sp_http_form form,
 /* The head of an upstream's answer whose body follows in chunks. */
 void sp_http_put_stream_head(struct sp_buf *buf, struct sp_http_form form,
                              const struct sp_http_base *base, const struct sp_proxied *result);
+/* Trailers, as lines, for the end of such an answer. */
+void sp_http_put_trailers(struct sp_buf *buf, const struct sp_header *trailers, size_t n);
 void sp_http_put_refusal(struct sp_buf *buf, struct sp_http_form form,
                          const struct sp_decision *decision);
 /* The same for a request that is none: HTTP status and why (http_read.h). */

@@ -189,6 +189,18 @@ static bool is_nominated(const struct sp_http_request *request, struct sp_text n
     return false;
 }
 
+bool sp_http_takes_trailers(const struct sp_http_request *request)
+{
+    bool takes = false;
+    for (size_t i = 0; i < request->n_headers && request->chunks; i++) {
+        struct sp_text list = request->headers[i].value, item;
+        while (is(request->headers[i].name, "te") && next_item(&list, &item)) {
+            takes = takes || is(item, "trailers");
+        }
+    }
+    return takes;
+}
+
 static bool pass_headers(struct sp_arena *arena, const struct sp_http_request *request,
                          struct sp_http_call *call, struct sp_decision *decision)
 {

@@ -51,6 +51,8 @@ void sp_http_call_read(struct sp_arena *arena, const struct sp_http_route *route
                        const struct sp_http_request *request,
                        struct sp_text proxy_authorization /* of a tunnel's CONNECT */,
                        struct sp_http_call *ret_call, struct sp_decision *ret_decision);
+/* Whether its client reads trailers, and says so (RFC 9110 section 10.1.4). */
+bool sp_http_takes_trailers(const struct sp_http_request *request);
 void sp_http_call_wipe(struct sp_http_call *call);
 
 /* "https://HOST" and the target: the URL to canonicalise; .ptr NULL out of memory. */

@@ -16,8 +16,6 @@ enum {
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf);
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 
-static void consume(struct conn *conn, struct sp_text bytes);
-
 struct sp_http_front *conn_front(const struct conn *conn)
 {
     return conn->listener->front;
@@ -86,15 +84,19 @@ static void exchange_end(struct conn *conn)
     sp_http_next(&conn->reader);
     sp_arena_reset(&conn->public.arena);
     conn->public.user = NULL;
+    conn->public.passes = conn->asked = false;
+    conn->public.fault = 0;
     conn_account(conn);
 }
 
 void conn_close(struct conn *conn)
 {
-    if (conn->phase == CONN_CLOSING || conn->phase == CONN_BUSY || conn->phase == CONN_GONE) {
+    bool has_it = conn->phase == CONN_BUSY || conn->phase == CONN_ASKING;
+    if (conn->phase == CONN_CLOSING || conn->phase == CONN_GONE ||
+        (has_it && !conn->public.passes)) {
         return; /* while its handler has it, only the answer ends it */
     }
-    if (conn->phase == CONN_STREAMING) {
+    if (conn->phase == CONN_STREAMING || has_it) {
         /* We may be inside of a callback of egress; the sweep tells the handler. */
         conn_read_stop(conn);
         conn_enter(conn, CONN_GONE);
@@ -140,7 +142,7 @@ void conn_consume_tls(struct conn *conn, struct sp_text bytes)
     while (n > 0 && conn->phase != CONN_CLOSING) {
         n = sp_tls_read(conn->tls, front->plain, sizeof front->plain);
         if (n > 0) {
-            consume(conn, (struct sp_text){front->plain, (size_t)n});
+            conn_consume(conn, (struct sp_text){front->plain, (size_t)n});
             sodium_memzero(front->plain, (size_t)n);
         }
     }
@@ -148,7 +150,7 @@ void conn_consume_tls(struct conn *conn, struct sp_text bytes)
         conn_flush_tls(conn, false); /* handshake, alerts */
     }
     if (n < 0 && (conn->phase == CONN_READING || conn->phase == CONN_STREAMING ||
-                  conn->phase == CONN_LINGER)) {
+                  conn->phase == CONN_LINGER || conn->public.passes)) {
         conn_close(conn);
     }
 }
@@ -168,7 +170,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n > 0 && conn->tls) {
         conn_consume_tls(conn, bytes);
     } else if (n > 0) {
-        consume(conn, bytes);
+        conn_consume(conn, bytes);
         sodium_memzero(buf->base, (size_t)n); /* it may hold a token */
     }
 }
@@ -232,9 +234,9 @@ static bool step(struct conn *conn, struct sp_text *bytes)
         if (!admit(conn)) {
             return false;
         }
-        if (state == SP_HTTP_BODY && conn->reader.request.expects_continue && bytes->len == 0) {
-            conn_send_continue(conn);
-        }
+    }
+    if (state == SP_HTTP_BODY) {
+        body_consider(conn, bytes->len);
     }
     if (state == SP_HTTP_WHOLE) {
         conn_enter(conn, CONN_BUSY);
@@ -243,15 +245,20 @@ static bool step(struct conn *conn, struct sp_text *bytes)
     return conn->phase == CONN_READING;
 }
 
-static void consume(struct conn *conn, struct sp_text bytes)
+void conn_consume(struct conn *conn, struct sp_text bytes)
 {
     bool reading = conn->phase == CONN_READING;
     while (bytes.len > 0 && conn->phase == CONN_READING && step(conn, &bytes)) {
     }
+    if (conn->public.passes) {
+        reading = false;
+        body_feed(conn, &bytes);
+    }
     if (conn->phase == CONN_LINGER || conn->phase == CONN_CLOSING) {
         return;
     }
-    if (conn->phase != CONN_READING && !conn->public.close && bytes.len > 0) {
+    bool wanted = conn->phase == CONN_ASKING || !conn->public.close;
+    if (conn->phase != CONN_READING && wanted && bytes.len > 0) {
         sp_wipe_buf_add_text(&conn->pending, bytes);
         conn_account(conn);
         if (conn->phase != CONN_STREAMING) {
@@ -277,9 +284,9 @@ void conn_read_on(struct conn *conn, void (*feed)(struct conn *conn, struct sp_t
     }
     sp_wipe_buf_done(&pending);
     conn_account(conn);
-    if (conn->phase == CONN_READING && conn_front(conn)->stopped) {
+    if (conn->phase == CONN_READING && conn_front(conn)->stopped && !conn->admitted) {
         conn_close(conn);
-    } else if (conn->phase == CONN_READING) {
+    } else if (conn->phase == CONN_READING || body_has_room(conn)) {
         conn_read_start(conn);
     }
 }
@@ -328,7 +335,7 @@ void conn_answered(struct conn *conn)
     if (conn->next_tls) {
         tunnel_open(conn);
     } else {
-        conn_read_on(conn, consume);
+        conn_read_on(conn, conn_consume);
     }
 }
 
@@ -362,6 +369,7 @@ void conn_sweep(struct conn *conn, uint64_t now)
         if (conn->waits) {
             conn_sweep_send(conn, now);
         }
+        body_sweep(conn, now);
         break;
     case CONN_GONE:
         if (!conn->told) {
@@ -370,6 +378,9 @@ void conn_sweep(struct conn *conn, uint64_t now)
         }
         break;
     case CONN_BUSY:
+        body_sweep(conn, now);
+        break;
+    case CONN_ASKING:
     case CONN_CLOSING:
         break;
     }

@@ -1,6 +1,6 @@
 /* What the files of the HTTP front end share: front_http.c (listeners), http_conn.c (one
- * connection: its life, and what it reads), http_send.c (what it writes), http_tunnel.c
- * (CONNECT). Loop thread only. */
+ * connection: its life, and what it reads), http_body.c (bodies that are handed on while they
+ * come), http_send.c (what it writes), http_tunnel.c (CONNECT). Loop thread only. */
 #ifndef SP_HTTP_INNER_H
 #define SP_HTTP_INNER_H
 
@@ -16,11 +16,18 @@ enum {
     HTTP_SLOWEST_BYTES_PER_MS = 16, /* what a client must at least send, or take */
 };
 
+enum {
+    HTTP_PASS_MIN_BYTES = 256 << 10,  /* a shorter body is read whole */
+    HTTP_PASS_HIGH_BYTES = 128 << 10, /* of a body waiting to be pulled: read no more */
+    HTTP_PASS_LOW_BYTES = 64 << 10,   /* read on */
+};
+
 enum conn_phase {
     CONN_READING,   /* a request, or waiting for one */
-    CONN_BUSY,      /* the handler has it; nothing is read */
+    CONN_ASKING,    /* its body is to come: how it is to be read is being decided */
+    CONN_BUSY,      /* the handler has it; nothing is read but a body that passes */
     CONN_STREAMING, /* the answer is on its way while it comes; a client's end is noticed */
-    CONN_GONE,      /* the same, but nobody is there any more: its handler is to be told */
+    CONN_GONE,      /* one of these two, but nobody is there any more: its handler is to know */
     CONN_WRITING,   /* the answer is on its way */
     CONN_LINGER,    /* shut down; what still comes is thrown away */
     CONN_CLOSING,
@@ -40,6 +47,15 @@ struct listener {
     bool waiting; /* a connection could not be taken for want of memory */
     uint16_t port;
     char at[512];
+};
+
+/* A body that passes, from `handle` to its end. */
+struct passing {
+    bool begun;           /* the handler knows */
+    bool hungry;          /* it was pulled in vain */
+    bool unasked;         /* its client waits for 100 Continue */
+    uint64_t deadline_ms; /* by when more has to have come */
+    size_t n_unpaid;      /* bytes that came and did not move it yet */
 };
 
 struct conn {
@@ -63,6 +79,9 @@ struct conn {
     bool waits;    /* it streams, and asked for a pause */
     bool told;     /* GONE, and the handler knows */
     bool reads;    /* libuv does, for it */
+    bool asked;    /* how its body is to be read was asked */
+    bool asking;   /* and is being asked: the answer comes from within */
+    struct passing passing;
     uint64_t since_ms;
     size_t n_held, n_writing, n_unwritten;
     uv_shutdown_t shutdown;
@@ -113,8 +132,22 @@ void conn_read_start(struct conn *conn);
 void conn_read_stop(struct conn *conn);
 /* Bytes that came, through TLS and in the clear. */
 void conn_consume_tls(struct conn *conn, struct sp_text bytes);
+void conn_consume(struct conn *conn, struct sp_text bytes);
 /* Read on: first what came while the last request was under way. */
 void conn_read_on(struct conn *conn, void (*feed)(struct conn *conn, struct sp_text bytes));
+
+/* ---- http_body.c ----------------------------------------------------------------------------
+ */
+
+/* The head is whole and its body is not; n_left bytes of it are at hand. Decide how to read it,
+ * where that is to be decided. */
+void body_consider(struct conn *conn, size_t n_left);
+/* Of a body that passes: feed what is its, and call the handler. */
+void body_feed(struct conn *conn, struct sp_text *bytes);
+/* Whether it passes, and more of it may be read. */
+bool body_has_room(const struct conn *conn);
+/* One whose client is too slow. */
+void body_sweep(struct conn *conn, uint64_t now_ms);
 
 /* ---- http_send.c ----------------------------------------------------------------------------
  */

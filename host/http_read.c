@@ -96,6 +96,28 @@ static int on_chunk_extension(llhttp_t *parser, const char *at, size_t len)
     return refuse(reader_of(parser), 400, "chunk extensions are not taken");
 }
 
+/* What was taken makes room. */
+static void drop_taken(struct sp_http_reader *reader)
+{
+    struct sp_wipe_buf *body = &reader->body;
+    if (reader->n_taken > 0) {
+        body->len -= reader->n_taken;
+        memmove(body->ptr, body->ptr + reader->n_taken, body->len);
+        reader->n_taken = 0;
+    }
+}
+
+static int pass_body(struct sp_http_reader *reader, const char *at, size_t len)
+{
+    reader->n_body += len;
+    if (reader->n_body > reader->n_body_max) {
+        return refuse(reader, 413, "the body is over the limit");
+    }
+    drop_taken(reader);
+    sp_wipe_buf_add(&reader->body, at, len);
+    return reader->body.failed ? refuse(reader, 503, "there is no room for the body") : 0;
+}
+
 static int on_body(llhttp_t *parser, const char *at, size_t len)
 {
     struct sp_http_reader *reader = reader_of(parser);
@@ -105,6 +127,9 @@ static int on_body(llhttp_t *parser, const char *at, size_t len)
         }
         reader->framing = at + len;
         reader->n_framing = 0;
+    }
+    if (reader->passes) {
+        return pass_body(reader, at, len);
     }
     sp_wipe_buf_add(&reader->body, at, len);
     return reader->body.failed ? refuse(reader, 413, "the body is over the limit") : 0;
@@ -204,6 +229,7 @@ static bool only(struct sp_http_reader *reader, const char *name, struct sp_text
 
 static int check_length(struct sp_http_reader *reader)
 {
+    uint64_t declared = reader->parser.content_length; /* the parser takes it off later */
     struct sp_text length, coding;
     if (!only(reader, "content-length", &length) ||
         !only(reader, "transfer-encoding", &coding) || (length.ptr && coding.ptr)) {
@@ -222,9 +248,7 @@ static int check_length(struct sp_http_reader *reader)
         return refuse(reader, 400, "no transfer coding is taken but chunked, of HTTP/1.1");
     }
     reader->chunked = coding.ptr != NULL;
-    if (!reader->chunked && reader->parser.content_length > reader->body.cap_bytes) {
-        return refuse(reader, 413, "the body is over the limit");
-    }
+    reader->request.body_bytes = reader->chunked ? SP_HTTP_UNKNOWN : length.ptr ? declared : 0;
     return 0;
 }
 
@@ -401,10 +425,46 @@ enum sp_http_state sp_http_feed(struct sp_http_reader *reader, struct sp_text by
     } else if (bytes.len > 0 && reader->state == SP_HTTP_BODY) {
         *ret_used = feed_body(reader, bytes);
     }
-    if (reader->state == SP_HTTP_WHOLE && reader->body.len > 0) {
+    if (reader->state == SP_HTTP_WHOLE && reader->body.len > 0 && !reader->passes) {
         reader->request.body = sp_wipe_buf_text(&reader->body);
     }
     return reader->state;
+}
+
+enum sp_http_state sp_http_gather(struct sp_http_reader *reader)
+{
+    if (!reader->chunked && reader->request.body_bytes > reader->body_max_bytes) {
+        (void)refuse(reader, 413, "the body is over the limit");
+    }
+    return reader->state;
+}
+
+enum sp_http_state sp_http_pass(struct sp_http_reader *reader, uint64_t max_bytes)
+{
+    reader->passes = true;
+    reader->n_body = reader->body.len;
+    reader->n_body_max = max_bytes;
+    reader->body.cap_bytes = SP_HTTP_PASS_ROOM_BYTES;
+    if ((!reader->chunked && reader->request.body_bytes > max_bytes) ||
+        reader->n_body > max_bytes) {
+        (void)refuse(reader, 413, "the body is over the limit");
+    }
+    return reader->state;
+}
+
+size_t sp_http_body_waiting(const struct sp_http_reader *reader)
+{
+    return reader->body.len - reader->n_taken;
+}
+
+size_t sp_http_body_take(struct sp_http_reader *reader, char *bytes, size_t room)
+{
+    size_t left = sp_http_body_waiting(reader), n = left < room ? left : room;
+    if (n > 0) {
+        memcpy(bytes, reader->body.ptr + reader->n_taken, n);
+        reader->n_taken += n;
+    }
+    return n;
 }
 
 /* ---- life -----------------------------------------------------------------------------------
@@ -416,7 +476,10 @@ static void begin(struct sp_http_reader *reader, size_t body_max_bytes)
     reader->state = SP_HTTP_HEAD;
     reader->line_len = reader->n_lines = reader->n_framing = 0;
     reader->last = '\0';
-    reader->chunked = false;
+    reader->chunked = reader->passes = false;
+    reader->body_max_bytes = body_max_bytes;
+    reader->n_taken = 0;
+    reader->n_body = reader->n_body_max = 0;
     sp_wipe_buf_init(&reader->head, SP_HTTP_HEAD_MAX_BYTES);
     sp_wipe_buf_init(&reader->body, body_max_bytes);
     llhttp_init(&reader->parser, HTTP_REQUEST, &settings);
@@ -437,9 +500,8 @@ void sp_http_reader_done(struct sp_http_reader *reader)
 
 void sp_http_next(struct sp_http_reader *reader)
 {
-    size_t body_max_bytes = reader->body.cap_bytes;
     sp_http_reader_done(reader);
-    begin(reader, body_max_bytes);
+    begin(reader, reader->body_max_bytes);
 }
 
 size_t sp_http_held(const struct sp_http_reader *reader)

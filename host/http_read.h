@@ -25,7 +25,9 @@
 enum {
     SP_HTTP_HEAD_MAX_BYTES = 64 << 10, /* request line and headers */
     SP_HTTP_HEADERS_MAX = 100,
+    SP_HTTP_PASS_ROOM_BYTES = 1 << 20, /* of a body that passes: what may wait to be taken */
 };
+#define SP_HTTP_UNKNOWN UINT64_MAX
 
 struct sp_http_request { /* borrowed from the reader, until sp_http_next */
     struct sp_text method, target;
@@ -33,7 +35,8 @@ struct sp_http_request { /* borrowed from the reader, until sp_http_next */
     bool connect;        /* CONNECT: target is HOST:PORT */
     const struct sp_raw_header *headers;
     size_t n_headers;
-    struct sp_text body;   /* once WHOLE; .ptr NULL: none */
+    struct sp_text body;   /* once WHOLE; .ptr NULL: none, or it was passed on */
+    uint64_t body_bytes;   /* how long it will be; SP_HTTP_UNKNOWN: chunks say it */
     bool chunks;           /* the client knows chunks: HTTP/1.1 */
     bool keep_alive;       /* the client would send another on this connection */
     bool expects_continue; /* it waits for 100 before it sends the body */
@@ -60,6 +63,10 @@ struct sp_http_reader {
     size_t line_len, n_lines, n_framing;
     char last; /* the byte before, of head or framing */
     bool chunked;
+    bool passes;                 /* the body is taken while it comes */
+    size_t body_max_bytes;       /* of one that does not */
+    size_t n_taken;              /* of what is in body */
+    uint64_t n_body, n_body_max; /* of one that passes: all that came, and may come */
 };
 
 void sp_http_reader_init(struct sp_http_reader *reader, size_t body_max_bytes);
@@ -68,6 +75,15 @@ void sp_http_reader_init(struct sp_http_reader *reader, size_t body_max_bytes);
  * BROKEN; call it again for the rest. */
 enum sp_http_state sp_http_feed(struct sp_http_reader *reader, struct sp_text bytes,
                                 size_t *ret_used);
+/* Before the first byte of a body is fed: it is wanted whole. BROKEN where it says itself that
+ * it is over the limit. */
+enum sp_http_state sp_http_gather(struct sp_http_reader *reader);
+/* The same, or later, but before it is whole: it is taken while it comes, and may be max_bytes
+ * long in all. What came is kept until it is taken, SP_HTTP_PASS_ROOM_BYTES at most: who feeds
+ * minds sp_http_body_waiting. */
+enum sp_http_state sp_http_pass(struct sp_http_reader *reader, uint64_t max_bytes);
+size_t sp_http_body_waiting(const struct sp_http_reader *reader);
+size_t sp_http_body_take(struct sp_http_reader *reader, char *bytes, size_t room);
 /* Wipe the request and begin the next. */
 void sp_http_next(struct sp_http_reader *reader);
 void sp_http_reader_done(struct sp_http_reader *reader);

@@ -191,6 +191,12 @@ void conn_send_continue(struct conn *conn)
 void sp_http_exchange_reply(struct sp_http_exchange *exchange)
 {
     struct conn *conn = (struct conn *)exchange;
+    exchange->passes = false; /* the rest is nobody's */
+    if (conn->phase == CONN_GONE) {
+        conn_enter(conn, CONN_WRITING);
+        conn_close(conn);
+        return;
+    }
     if (exchange->reply.failed) {
         conn_send_fault(conn, 500, "the answer is too large");
         return;
@@ -204,6 +210,9 @@ void sp_http_exchange_reply(struct sp_http_exchange *exchange)
 void sp_http_stream_begin(struct sp_http_exchange *exchange)
 {
     struct conn *conn = (struct conn *)exchange;
+    if (conn->phase == CONN_GONE) {
+        return; /* its handler will know */
+    }
     conn_enter(conn, CONN_STREAMING);
     conn->waits = conn->told = false;
     conn_send(conn, &exchange->reply, false);
@@ -269,14 +278,21 @@ void sp_http_stream_end(struct sp_http_exchange *exchange, bool whole)
 {
     struct conn *conn = (struct conn *)exchange;
     bool gone = conn->phase == CONN_GONE;
+    exchange->passes = false;
     conn_enter(conn, CONN_WRITING);
     if (gone || !whole) {
         conn_close(conn);
         return;
     }
+    struct sp_buf end;
+    sp_buf_init(&end, HTTP_REPLY_MAX_BYTES);
+    sp_buf_add_str(&end, "0\r\n");
+    sp_buf_add_text(&end, sp_buf_text(&exchange->reply));
+    sp_buf_add_str(&end, "\r\n");
+    end.failed = end.failed || exchange->reply.failed;
     sp_buf_reset(&exchange->reply);
-    sp_buf_add_str(&exchange->reply, "0\r\n\r\n");
-    conn_send(conn, &exchange->reply, true);
+    conn_send(conn, &end, true);
+    sp_buf_done(&end);
     conn->n_unwritten = count_untaken(conn);
 }
 /* ---- how fast it is taken -------------------------------------------------------------------

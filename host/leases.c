@@ -35,13 +35,13 @@ void lease_say(const struct sp_leases *leases, enum sp_log_level level, const ch
 }
 
 struct sp_provider *leases_provider(const struct sp_leases *leases, struct sp_text id,
-                                    struct sp_error *err)
+                                    enum sp_lease_kind kind, struct sp_error *err)
 {
     struct sp_provider *provider = sp_providers_find(leases->config.providers, id);
-    if (!provider || !provider->manifest->leases) {
-        (void)sp_fail(err, SP_ENOENT,
-                      "the plugin of this key's provider is not loaded, or "
-                      "mints nothing");
+    bool rotates = kind == SP_LEASE_ROTATION;
+    if (!provider || !(rotates ? provider->manifest->rotates : provider->manifest->leases)) {
+        (void)sp_fail(err, SP_ENOENT, "the plugin of this key's provider is not loaded, or %s",
+                      rotates ? "does not replace keys upstream" : "mints nothing");
         return NULL;
     }
     return provider;
@@ -87,13 +87,17 @@ sp_status words_split(struct sp_arena *arena, struct sp_text text, struct sp_lea
     return SP_OK;
 }
 
-void hook_begin(struct sp_leases *leases, struct sp_hook_context *context,
-                struct sp_lease *lease, const struct sp_key *key)
+struct sp_hook_context *hook_begin(struct sp_leases *leases, const struct sp_provider *provider,
+                                   struct sp_lease *lease, const struct sp_key *key)
 {
-    *context = (struct sp_hook_context){.engine = leases->config.engine,
-                                        .egress = leases->config.egress,
-                                        .lease = lease,
-                                        .key = key};
+    const struct sp_hook_context like = {.engine = leases->config.engine,
+                                         .egress = leases->config.egress,
+                                         .log = leases->config.log,
+                                         .stopped = &leases->stopped,
+                                         .manifest = provider->manifest,
+                                         .lease = lease,
+                                         .key = key};
+    return sp_hook_context_new(&like);
 }
 
 /* ---- what is due ----------------------------------------------------------------------------
@@ -106,7 +110,7 @@ static void look_live(struct sp_leases *leases, struct sp_lease *lease, int64_t 
     const char *why = NULL;
     if (lease->expires_ms && now > lease->expires_ms) {
         why = "expired";
-    } else if (!key || key->version != lease->key_version) {
+    } else if (!key || key->since != lease->key_version) {
         why = lease->n_calls ? NULL : "the key was changed";
     } else if (sp_engine_lease_find(engine, key, lease->words) != lease) {
         why = lease->n_calls ? NULL : "renewed";
@@ -130,7 +134,9 @@ static void look(void *user, struct sp_lease *lease)
 {
     struct sp_leases *leases = user;
     int64_t now = sp_wall_ms();
-    if (lease->state == SP_LEASE_LIVE) {
+    if (lease->kind == SP_LEASE_ROTATION && lease->state == SP_LEASE_LIVE) {
+        rotation_look(leases, lease, now);
+    } else if (lease->state == SP_LEASE_LIVE) {
         look_live(leases, lease, now);
     } else if (lease->state == SP_LEASE_ENDING) {
         lease_push_out(leases, lease, now);
@@ -271,6 +277,7 @@ void sp_leases_stop(struct sp_leases *leases)
                 mint_free(mint);
             }
         }
+        rotations_stop(leases);
         look_removals(leases, sp_wall_ms());
     }
 }

@@ -58,6 +58,16 @@ void sp_leases_take_once(struct sp_leases *leases, const struct sp_key *key,
 void sp_leases_give_back(struct sp_leases *leases, const struct sp_key *key,
                          struct sp_lease *lease, bool refused);
 
+/* Have the key's plugin make a successor of its secrets upstream, GET the URL with it, and make
+ * it the key's next version; then what it replaced is ended upstream. done with SP_OK once the
+ * key has its next version; SP_EUNSUPPORTED: its plugin does not rotate; SP_EEXIST: another
+ * rotation of the key is not over, or it was changed meanwhile; SP_EDENIED: the upstream
+ * refuses the successor; SP_EIO: it could not be made, or not be tried yet. url: checked, on
+ * one of the key's hosts. */
+typedef void (*sp_rotated_fn)(void *user, sp_status status, const struct sp_error *err);
+void sp_leases_rotate(struct sp_leases *leases, const struct sp_key *key, struct sp_text url,
+                      struct sp_text by, sp_rotated_fn done, void *user);
+
 /* What became of minting, renewing and ending since the start. */
 struct sp_leases_figures {
     uint64_t minted, renewed, not_minted, ended, not_ended;

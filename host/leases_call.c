@@ -127,7 +127,8 @@ static void ask_permissions(struct taking *t, const struct sp_reach *reach)
     struct sp_reach one, *reaches = &one;
     size_t n = 1;
     sp_arena_init(&arena, LEASES_VIEW_MAX_BYTES);
-    struct sp_provider *provider = leases_provider(t->leases, t->key->provider, &err);
+    struct sp_provider *provider =
+        leases_provider(t->leases, t->key->provider, SP_LEASE_CREDENTIAL, &err);
     sp_status status = provider ? SP_OK : SP_ENOENT;
     if (!status && sp_key_view_of(&arena, t->key, &view)) {
         status = sp_fail(&err, SP_ENOMEM, "out of memory");

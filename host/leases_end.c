@@ -65,16 +65,19 @@ static void on_revoked(void *user, sp_status status, uint64_t life_ms,
     sp_key_unref(ending->leases->config.engine, ending->key);
     ending->key = NULL;
     sp_arena_reset(&ending->arena);
-    sp_hook_context_done(&ending->context);
+    struct sp_hook_context *context = ending->context;
+    ending->context = NULL;
     if (!status) {
-        forget(ending, "revoked");
+        sp_hook_context_unref(context);
+        forget(ending, ending->lease->kind == SP_LEASE_ROTATION ? "ended" : "revoked");
         return;
     }
     ending->busy = false;
     ending->retry_ms = sp_wall_ms() + leases_backoff_ms(ending->n_failures++);
     ending->leases->figures.not_ended++;
     lease_say(ending->leases, SP_LOG_WARNING, "lease.not_revoked", ending->lease,
-              *ending->context.failure.text ? ending->context.failure.text : err->text);
+              context && *context->failure.text ? context->failure.text : err->text);
+    sp_hook_context_unref(context);
 }
 
 static void end_upstream(struct ending *ending)
@@ -83,19 +86,20 @@ static void end_upstream(struct ending *ending)
     struct sp_error err = {"out of memory"};
     struct sp_key_view view;
     struct sp_provider *provider =
-        leases_provider(leases, sp_text_of(ending->lease->provider), &err);
+        leases_provider(leases, sp_text_of(ending->lease->provider), ending->lease->kind, &err);
     ending->key = provider ? sp_lease_key(leases->config.engine, ending->lease) : NULL;
     ending->busy = true;
     if (!ending->key || sp_key_view_of(&ending->arena, ending->key, &view) ||
-        words_split(&ending->arena, ending->lease->words, &ending->ask)) {
+        words_split(&ending->arena, ending->lease->words, &ending->ask) ||
+        !(ending->context = hook_begin(leases, provider, ending->lease, ending->key))) {
         on_revoked(ending, SP_ENOMEM, 0, &err);
         return;
     }
-    hook_begin(leases, &ending->context, ending->lease, ending->key);
     ending->ask.id = sp_text_of(ending->lease->hex);
-    ending->ask.http = (struct sp_hook_http){sp_hook_perform, &ending->context};
+    ending->ask.http = (struct sp_hook_http){sp_hook_perform, ending->context};
     provider->n_calls++;
-    provider->ops->revoke(provider, &view, &ending->ask, on_revoked, ending);
+    (ending->lease->kind == SP_LEASE_ROTATION ? provider->ops->finish : provider->ops->revoke)(
+        provider, &view, &ending->ask, on_revoked, ending);
 }
 
 /* That it is to be ended is durable: now it may be. */
@@ -130,7 +134,8 @@ void lease_push_out(struct sp_leases *leases, struct sp_lease *lease, int64_t no
     const struct sp_key *key = sp_engine_key(leases->config.engine, sp_text_of(lease->key));
     if (lease->expires_ms && now > lease->expires_ms) {
         forget(ending, "expired");
-    } else if (!key) {
+    } else if (!key || (lease->kind == SP_LEASE_ROTATION && !lease->held)) {
+        /* Of a rotation that a crash cut: what it made upstream, if anything, nobody holds. */
         forget(ending, "lost");
     } else {
         end_upstream(ending);

@@ -35,10 +35,11 @@ struct mint {
     struct sp_text words;     /* its own */
     struct sp_arena arena;    /* the key's view, and the words one by one */
     struct sp_lease *lease;
-    struct sp_hook_context context;
+    struct sp_hook_context *context; /* while the hook runs; NULL */
     struct sp_lease_ask ask;
     struct taking *waiting;
     bool going, renews; /* renews: there is a lease, which is about to end */
+    bool queued;        /* going, but behind another minting with this key */
     unsigned n_failures;
     int64_t rest_until_ms;
     struct sp_error failure;
@@ -51,7 +52,7 @@ struct ending {
     struct sp_lease *lease;   /* NULL: it is gone */
     const struct sp_key *key; /* while the hook runs */
     struct sp_arena arena;
-    struct sp_hook_context context;
+    struct sp_hook_context *context; /* while the hook runs; NULL */
     struct sp_lease_ask ask;
     bool busy;
     unsigned n_failures;
@@ -72,6 +73,7 @@ struct sp_leases {
     struct mint *mints;
     struct ending *endings;
     struct removal *removals;
+    struct rotation *rotations;
     struct sp_leases_figures figures;
     bool stopped;
 };
@@ -88,13 +90,14 @@ void lease_say(const struct sp_leases *leases, enum sp_log_level level, const ch
                const struct sp_lease *lease, const char *reason);
 /* NULL, and err says so, where it is not loaded or mints nothing. */
 struct sp_provider *leases_provider(const struct sp_leases *leases, struct sp_text id,
-                                    struct sp_error *err);
+                                    enum sp_lease_kind kind, struct sp_error *err);
 /* Permissions as one text, with blanks between them; the caller frees it. */
 sp_status words_join(const struct sp_text *words, size_t n, struct sp_text *ret_joined);
 /* And one by one, in the arena; they borrow from text. */
 sp_status words_split(struct sp_arena *arena, struct sp_text text, struct sp_lease_ask *ask);
-void hook_begin(struct sp_leases *leases, struct sp_hook_context *context,
-                struct sp_lease *lease, const struct sp_key *key);
+/* NULL: out of memory. */
+struct sp_hook_context *hook_begin(struct sp_leases *leases, const struct sp_provider *provider,
+                                   struct sp_lease *lease, const struct sp_key *key);
 
 /* ---- leases_call.c -------------------------------------------------------------------------
  */
@@ -116,6 +119,13 @@ struct mint *mint_new(struct sp_leases *leases, const struct sp_key *key, struct
 void mint_go(struct mint *mint, const struct sp_key *key);
 void mint_unlist(struct mint *mint);
 void mint_free(struct mint *mint);
+
+/* ---- leases_rotate.c -----------------------------------------------------------------------
+ */
+
+/* A LIVE rotation that nobody works at is tried, if it is time. */
+void rotation_look(struct sp_leases *leases, struct sp_lease *lease, int64_t now_ms);
+void rotations_stop(struct sp_leases *leases);
 
 /* ---- leases_end.c --------------------------------------------------------------------------
  */

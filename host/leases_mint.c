@@ -7,7 +7,7 @@
 
 void mint_free(struct mint *mint)
 {
-    sp_hook_context_done(&mint->context);
+    sp_hook_context_unref(mint->context);
     sp_key_unref(mint->leases->config.engine, mint->key);
     sp_arena_done(&mint->arena);
     free((void *)(uintptr_t)mint->words.ptr);
@@ -23,6 +23,20 @@ void mint_unlist(struct mint *mint)
     *place = mint->next;
 }
 
+/* The minting with that key which goes, or the first that waits for it. */
+static struct mint *mint_of_key(const struct sp_leases *leases, const char *key_id, bool queued)
+{
+    struct mint *found = NULL;
+    for (struct mint *mint = leases->mints; mint; mint = mint->next) {
+        if (mint->going && mint->queued == queued && strcmp(mint->key_id, key_id) == 0) {
+            found = mint; /* the list begins with the last */
+        }
+    }
+    return found;
+}
+
+static void mint_start(struct mint *mint);
+
 /* Everybody who waited goes on: to take what was minted, or to say why there is nothing. */
 static void mint_over(struct mint *mint, const struct sp_error *failure)
 {
@@ -35,8 +49,8 @@ static void mint_over(struct mint *mint, const struct sp_error *failure)
         mint->failure = *failure;
         mint->rest_until_ms = sp_wall_ms() + leases_backoff_ms(mint->n_failures++);
         sp_arena_reset(&mint->arena);
-        sp_hook_context_done(&mint->context);
-        mint->context.failure.text[0] = '\0';
+        sp_hook_context_unref(mint->context);
+        mint->context = NULL;
     } else {
         mint_unlist(mint);
     }
@@ -53,19 +67,26 @@ static void mint_over(struct mint *mint, const struct sp_error *failure)
             taking_step(t);
         }
     }
+    struct mint *next = mint_of_key(mint->leases, mint->key_id, false)
+                            ? NULL
+                            : mint_of_key(mint->leases, mint->key_id, true);
     if (!failure) {
         mint_free(mint);
     } else if (mint->leases->stopped) {
         mint_unlist(mint);
         mint_free(mint);
     }
+    if (next) {
+        mint_start(next);
+    }
 }
 
 static void mint_failed(struct mint *mint, const struct sp_error *err)
 {
-    struct sp_error failure = *mint->context.failure.text ? mint->context.failure
-                              : err                       ? *err
-                                                          : leases_no_memory;
+    struct sp_error failure = err ? *err : leases_no_memory;
+    if (mint->context && *mint->context->failure.text) {
+        failure = mint->context->failure;
+    }
     mint->leases->figures.not_minted++;
     if (mint->lease) {
         lease_say(mint->leases, SP_LOG_WARNING, "lease.failed", mint->lease, failure.text);
@@ -90,19 +111,33 @@ static void on_live(void *user, sp_status status, const struct sp_error *err)
     mint_over(mint, NULL);
 }
 
+static void on_idle(void *user)
+{
+    struct mint *mint = user;
+    struct sp_error failure = mint->failure;
+    mint_failed(mint, &failure);
+}
+
 static void on_renewed(void *user, sp_status status, uint64_t life_ms,
                        const struct sp_error *err)
 {
     enum { LIFE_MAX_MS = INT32_MAX };
     struct mint *mint = user;
     struct sp_error nothing = {"the plugin captured no credential"};
-    if (status || mint->context.n_captured == 0) {
-        mint_failed(mint, status ? err : &nothing);
+    if (status || mint->context->n_captured == 0) {
+        mint->failure = status ? *err : nothing;
+        /* A worker may have died over a request that goes on. What that brings, another secret
+         * of the key perhaps, comes first. */
+        if (mint->context) {
+            sp_hook_context_wait(mint->context, on_idle, mint);
+        } else {
+            on_idle(mint);
+        }
         return;
     }
-    size_t n = mint->context.n_captured;
-    mint->context.n_captured = 0; /* the engine takes them over */
-    sp_engine_lease_live(mint->leases->config.engine, mint->lease, mint->context.captured, n,
+    size_t n = mint->context->n_captured;
+    mint->context->n_captured = 0; /* the engine takes them over */
+    sp_engine_lease_live(mint->leases->config.engine, mint->lease, mint->context->captured, n,
                          life_ms < LIFE_MAX_MS ? life_ms : LIFE_MAX_MS, on_live, mint);
 }
 
@@ -114,15 +149,16 @@ static void on_begun(void *user, sp_status status, struct sp_lease *lease,
     struct sp_key_view view;
     mint->lease = status ? NULL : lease;
     struct sp_provider *provider =
-        status ? NULL : leases_provider(mint->leases, mint->key->provider, &why);
+        status ? NULL
+               : leases_provider(mint->leases, mint->key->provider, SP_LEASE_CREDENTIAL, &why);
     if (!provider || mint->leases->stopped || sp_key_view_of(&mint->arena, mint->key, &view) ||
-        words_split(&mint->arena, mint->words, &mint->ask)) {
+        words_split(&mint->arena, mint->words, &mint->ask) ||
+        !(mint->context = hook_begin(mint->leases, provider, lease, mint->key))) {
         mint_failed(mint, status ? err : &why);
         return;
     }
-    hook_begin(mint->leases, &mint->context, lease, mint->key);
     mint->ask.id = sp_text_of(lease->hex);
-    mint->ask.http = (struct sp_hook_http){sp_hook_perform, &mint->context};
+    mint->ask.http = (struct sp_hook_http){sp_hook_perform, mint->context};
     provider->n_calls++;
     provider->ops->renew(provider, &view, &mint->ask, on_renewed, mint);
 }
@@ -136,7 +172,7 @@ struct mint *mint_new(struct sp_leases *leases, const struct sp_key *key, struct
     }
     mint->leases = leases;
     (void)snprintf(mint->key_id, sizeof mint->key_id, "%.*s", (int)key->id.len, key->id.ptr);
-    mint->key_version = key->version;
+    mint->key_version = key->since;
     sp_arena_init(&mint->arena, LEASES_VIEW_MAX_BYTES);
     mint->next = leases->mints;
     leases->mints = mint;
@@ -148,7 +184,7 @@ struct mint *mint_find(const struct sp_leases *leases, const struct sp_key *key,
                        struct sp_text words)
 {
     for (struct mint *mint = leases->mints; mint; mint = mint->next) {
-        if (mint->key_version == key->version && sp_text_is(key->id, mint->key_id) &&
+        if (mint->key_version == key->since && sp_text_is(key->id, mint->key_id) &&
             sp_text_eq(mint->words, words)) {
             return mint;
         }
@@ -156,12 +192,38 @@ struct mint *mint_find(const struct sp_leases *leases, const struct sp_key *key,
     return NULL;
 }
 
+/* With the key as it is now, where only its upstream changed it meanwhile. */
+static void mint_start(struct mint *mint)
+{
+    struct sp_engine *engine = mint->leases->config.engine;
+    const struct sp_key *now = sp_engine_key(engine, sp_text_of(mint->key_id));
+    mint->queued = false;
+    if (now && now->since == mint->key->since) {
+        sp_key_unref(engine, mint->key);
+        mint->key = now;
+    } else {
+        sp_key_unref(engine, now);
+    }
+    if (mint->leases->stopped) {
+        mint_failed(mint, &leases_stopping);
+        return;
+    }
+    sp_engine_lease_begin(engine, mint->key, SP_LEASE_CREDENTIAL, mint->words, SP_TEXT(""),
+                          on_begun, mint);
+}
+
+/* One minting at a time for a key: it may replace a secret of the key, and the next one must
+ * not send the old again. */
 void mint_go(struct mint *mint, const struct sp_key *key)
 {
+    bool another = mint_of_key(mint->leases, mint->key_id, false) != NULL;
     mint->going = true;
     mint->key = key;
     sp_key_ref(key);
-    sp_engine_lease_begin(mint->leases->config.engine, key, mint->words, on_begun, mint);
+    mint->queued = another;
+    if (!another) {
+        mint_start(mint);
+    }
 }
 
 void mint_join(struct taking *t, struct sp_text words)

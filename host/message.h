@@ -42,6 +42,7 @@ enum sp_op {
     SP_OP_KEY_SHOW,
     SP_OP_KEY_REMOVE,
     SP_OP_KEY_TEST,
+    SP_OP_KEY_ROTATE_UPSTREAM,
     SP_OP_CLIENT_ADD,
     SP_OP_CLIENT_LIST,
     SP_OP_CLIENT_REMOVE,
@@ -172,7 +173,8 @@ void sp_message_put_stream_part(struct sp_buf *buf, struct sp_text id, uint64_t 
                                 struct sp_text bytes);
 void sp_message_put_stream_alive(struct sp_buf *buf, struct sp_text id, uint64_t seq);
 void sp_message_put_stream_end(struct sp_buf *buf, struct sp_text id, uint64_t seq,
-                               uint64_t n_bytes);
+                               uint64_t n_bytes, const struct sp_header *trailers,
+                               size_t n_trailers);
 /* A stored answer (of sp_message_put_proxied) for a repeated request: with this id and
  * replayed:true. SP_ECORRUPT, with buf untouched, where stored is none of ours. */
 sp_status sp_message_put_stored(struct sp_buf *buf, struct sp_text id, struct sp_text stored);
@@ -190,7 +192,11 @@ struct sp_message_status {
     uint64_t calls_in_flight;
     int64_t started_ms;
     const char *policy_error; /* why the last reload was refused; empty: it was not */
-    const char *const *http;  /* where the HTTP front door listens */
+    /* Scopes of the policy in force that refuse every call: a key is not what they insist on.
+     */
+    const struct sp_text *held;
+    size_t n_held;
+    const char *const *http; /* where the HTTP front door listens */
     size_t n_http;
     uint64_t http_connections;
 };

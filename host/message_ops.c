@@ -141,7 +141,7 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
     [SP_OP_PROXY] = {"proxy", SP_DOOR_CLIENT, "Make one HTTP call with the key.",
                      FIELDS(proxy_fields),
                      "status, headers, body, dropped_headers?, observed?, replayed?, stream?, "
-                     "seq?, data?, end?, bytes?"},
+                     "seq?, data?, end?, bytes?, trailers?"},
     [SP_OP_CREDIT] = {"credit", SP_DOOR_CLIENT, "Let more parts of the stream `id` come.",
                       FIELDS(credit_fields), ""},
     [SP_OP_CANCEL] = {"cancel", SP_DOOR_CLIENT,
@@ -164,7 +164,7 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
          "version, protocol, state, ready, seal?, reason?, memory_locked?, writes?, "
          "zap_healthy?, keys?, clients?, scopes?, tokens?, calls_open?, "
          "calls_in_flight?, audit_seq?, handshakes_allowed?, handshakes_refused?, "
-         "messages_refused?, started?, policy_error?, http?, http_connections?"},
+         "messages_refused?, started?, policy_error?, policy_held?, http?, http_connections?"},
     [SP_OP_UNSEAL] = {"unseal", SP_DOOR_ADMIN, "Open the seal.", FIELDS(unseal_fields), ""},
     [SP_OP_SEAL] = {"seal", SP_DOOR_ADMIN, "Drop all plaintext keys from memory.", NO_FIELDS,
                     ""},
@@ -185,6 +185,10 @@ const struct sp_message_op sp_message_ops[SP_OP_COUNT] = {
     [SP_OP_KEY_REMOVE] = {"key.remove", SP_DOOR_ADMIN, "Forget a key.", FIELDS(key_fields), ""},
     [SP_OP_KEY_TEST] = {"key.test", SP_DOOR_ADMIN, "Make one GET with a key; audited.",
                         FIELDS(key_test_fields), "status, accepted"},
+    [SP_OP_KEY_ROTATE_UPSTREAM] = {"key.rotate_upstream", SP_DOOR_ADMIN,
+                                   "Have the key's plugin replace its secrets upstream; the "
+                                   "successor is tried first.",
+                                   FIELDS(key_test_fields), KEY_REPLY},
     [SP_OP_CLIENT_ADD] = {"client.add", SP_DOOR_ADMIN, "Let a CURVE key connect.",
                           FIELDS(client_add_fields), ""},
     [SP_OP_CLIENT_LIST] = {"client.list", SP_DOOR_ADMIN, "Who may connect.", NO_FIELDS,

@@ -464,6 +464,7 @@ static bool read_op(struct request *r)
     case SP_OP_KEY_SHOW:
     case SP_OP_KEY_REMOVE:
     case SP_OP_KEY_TEST:
+    case SP_OP_KEY_ROTATE_UPSTREAM:
         return read_key(r);
     case SP_OP_CLIENT_ADD:
     case SP_OP_CLIENT_REMOVE:

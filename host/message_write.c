@@ -161,6 +161,18 @@ void sp_message_put_check(struct sp_buf *buf, struct sp_text id,
     }
 }
 
+static void put_headers(struct sp_buf *buf, const char *name, const struct sp_header *headers,
+                        size_t n)
+{
+    put_name(buf, name);
+    sp_wire_put_array(buf, n);
+    for (size_t i = 0; i < n; i++) {
+        sp_wire_put_array(buf, 2);
+        sp_wire_put_words(buf, headers[i].name);
+        sp_wire_put_text(buf, headers[i].value);
+    }
+}
+
 static void put_answer(struct sp_buf *buf, struct sp_text id, const struct sp_proxied *result,
                        bool streams)
 {
@@ -168,13 +180,7 @@ static void put_answer(struct sp_buf *buf, struct sp_text id, const struct sp_pr
     bool observed = result->decision && result->decision->observed;
     put_head(buf, id, true, (size_t)(3 + (result->n_dropped > 0) + observed));
     sp_wire_pair_int(buf, "status", reply->http_status);
-    put_name(buf, "headers");
-    sp_wire_put_array(buf, reply->n_headers);
-    for (size_t i = 0; i < reply->n_headers; i++) {
-        sp_wire_put_array(buf, 2);
-        sp_wire_put_words(buf, reply->headers[i].name);
-        sp_wire_put_text(buf, reply->headers[i].value);
-    }
+    put_headers(buf, "headers", reply->headers, reply->n_headers);
     if (streams) {
         sp_wire_pair_bool(buf, "stream", true);
     } else {
@@ -225,12 +231,16 @@ void sp_message_put_stream_alive(struct sp_buf *buf, struct sp_text id, uint64_t
 }
 
 void sp_message_put_stream_end(struct sp_buf *buf, struct sp_text id, uint64_t seq,
-                               uint64_t n_bytes)
+                               uint64_t n_bytes, const struct sp_header *trailers,
+                               size_t n_trailers)
 {
-    put_head(buf, id, true, 3);
+    put_head(buf, id, true, (size_t)(3 + (n_trailers > 0)));
     pair_count(buf, "seq", seq);
     sp_wire_pair_bool(buf, "end", true);
     pair_count(buf, "bytes", n_bytes);
+    if (n_trailers > 0) {
+        put_headers(buf, "trailers", trailers, n_trailers);
+    }
 }
 
 /* The id that a stored answer begins with, cut off *rest; true also where it has none. */
@@ -376,6 +386,11 @@ static void put_admin_status(struct sp_buf *buf, const struct sp_message_status 
     sp_wire_pair_int(buf, "started", status->started_ms);
     pair_words(buf, "policy_error",
                sp_text_of(status->policy_error ? status->policy_error : ""));
+    put_name(buf, "policy_held");
+    sp_wire_put_array(buf, status->n_held);
+    for (size_t i = 0; i < status->n_held; i++) {
+        sp_wire_put_words(buf, status->held[i]);
+    }
     put_name(buf, "http");
     sp_wire_put_array(buf, status->n_http);
     for (size_t i = 0; i < status->n_http; i++) {
@@ -387,7 +402,7 @@ static void put_admin_status(struct sp_buf *buf, const struct sp_message_status 
 void sp_message_put_status(struct sp_buf *buf, struct sp_text id, enum sp_door door,
                            const struct sp_message_status *status)
 {
-    enum { PLAIN = 4, ADMIN = 19 };
+    enum { PLAIN = 4, ADMIN = 20 };
     put_head(buf, id, true, door == SP_DOOR_ADMIN ? PLAIN + ADMIN : PLAIN);
     sp_wire_pair_str(buf, "version", sp_text_of(status->version));
     sp_wire_pair_int(buf, "protocol", SP_PROTOCOL_VERSION);

@@ -1,5 +1,6 @@
 /* The operations of the administration socket, for administrators alone. */
 #include "host.h"
+#include "policy_held.h"
 
 #include <stdio.h>
 
@@ -270,6 +271,10 @@ static void op_status(struct op *op)
     struct sp_engine_status engine;
     struct sp_message_status status;
     sp_host_status(op->host, &engine, &status);
+    if (sp_policy_held(op->host->engine, &op->exchange->arena, &status.held, &status.n_held)) {
+        answer_failure(op, SP_ENOMEM, NULL);
+        return;
+    }
     sp_message_put_status(&op->exchange->reply, SP_TEXT(""), SP_DOOR_ADMIN, &status);
     sp_exchange_reply(op->exchange);
 }
@@ -318,6 +323,9 @@ static void dispatch(struct op *op)
         break;
     case SP_OP_KEY_TEST:
         sp_ops_key_test(host, op->exchange, m, op->by);
+        break;
+    case SP_OP_KEY_ROTATE_UPSTREAM:
+        sp_ops_key_rotate_upstream(host, op->exchange, m, op->by);
         break;
     case SP_OP_CLIENT_ADD:
         sp_engine_client_add(host->engine, m->as.client.name, m->as.client.curve,

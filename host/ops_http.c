@@ -3,6 +3,7 @@
 #include "host.h"
 
 #include "http_answer.h"
+#include "sign.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -15,15 +16,17 @@ struct op {
     struct sp_text upstream_host; /* where it goes */
     struct sp_text origin;        /* what the client dialled: "http://localhost:7251" */
     bool by_name;                 /* which is the upstream's own name */
+    const struct sp_key *asked;   /* whose plan is looked at; a reference */
     struct sp_request request;
     struct sp_proxy_call proxy;
 };
 
 static struct sp_http_form form_of(struct sp_host *host, struct sp_http_exchange *exchange)
 {
-    exchange->close = exchange->close || host->draining;
+    exchange->close = exchange->close || host->draining || exchange->passes;
     return (struct sp_http_form){.head = sp_text_is(exchange->request->method, "HEAD"),
-                                 .close = exchange->close};
+                                 .close = exchange->close,
+                                 .trailers = sp_http_takes_trailers(exchange->request)};
 }
 
 static void put_refusal(struct op *op, const struct sp_decision *decision)
@@ -186,7 +189,9 @@ static void put_upstreams(struct op *op, const struct sp_proxied *result, put_fn
 static void encode(void *user, const struct sp_proxied *result, struct sp_buf *ret_answer)
 {
     struct op *op = user;
-    if (result->refusal) {
+    if (result->refusal && op->exchange->fault) {
+        sp_http_put_fault(ret_answer, op->exchange->fault, op->exchange->why);
+    } else if (result->refusal) {
         sp_http_put_refusal(ret_answer, form_of(op->host, op->exchange), result->refusal);
     } else {
         put_upstreams(op, result, sp_http_put_reply, ret_answer);
@@ -222,6 +227,11 @@ static void reply(void *user)
     struct op *op = user;
     sp_http_call_wipe(&op->call);
     if (op->proxy.streamed) {
+        sp_buf_reset(&op->exchange->reply);
+        if (sp_http_takes_trailers(op->exchange->request)) {
+            sp_http_put_trailers(&op->exchange->reply, op->proxy.trailers,
+                                 op->proxy.n_trailers);
+        }
         sp_http_stream_end(op->exchange, !op->proxy.broken);
     } else {
         sp_http_exchange_reply(op->exchange);
@@ -235,12 +245,93 @@ static void on_drained(void *user, struct sp_http_exchange *exchange)
     sp_proxy_resume(&op->proxy);
 }
 
+static void on_arrived(void *user, struct sp_http_exchange *exchange)
+{
+    struct op *op = exchange->user;
+    (void)user;
+    sp_proxy_upload_on(&op->proxy);
+}
+
 static void on_gone(void *user, struct sp_http_exchange *exchange)
 {
     struct op *op = exchange->user;
     (void)user;
-    sp_proxy_abandon(&op->proxy);
+    if (exchange->fault || exchange->passes) {
+        sp_proxy_break_off(&op->proxy);
+    } else {
+        sp_proxy_abandon(&op->proxy);
+    }
 }
+
+static enum sp_upload pull(void *user, char *bytes, size_t room, size_t *ret_n)
+{
+    struct op *op = user;
+    return sp_http_exchange_pull(op->exchange, bytes, room, ret_n);
+}
+
+static const struct sp_egress_upload upload = {pull};
+
+/* The canonical request, with that body (.ptr NULL: none is there). */
+static sp_status read_request(struct op *op, struct sp_text body, struct sp_error *err)
+{
+    struct sp_http_exchange *exchange = op->exchange;
+    struct sp_raw_request raw = {
+        .method = exchange->request->method,
+        .url = sp_http_call_url(&exchange->arena, &op->call, op->upstream_host),
+        .headers = op->call.headers,
+        .n_headers = op->call.n_headers,
+        .body = body};
+    return raw.url.ptr ? sp_canonical(&exchange->arena, &raw, &op->request, err)
+                       : sp_fail(err, SP_ENOMEM, "out of memory");
+}
+
+/* ---- how its body is read -------------------------------------------------------------------
+ */
+
+static void pass(struct op *op)
+{
+    op->proxy.upload = &upload;
+    op->proxy.upload_bytes = op->exchange->request->body_bytes;
+    sp_http_exchange_read(op->exchange, true);
+}
+
+/* A signature may be over the body, which must be there for it. */
+static void on_plan(void *user, struct sp_plan_ref *ref, const struct sp_error *err)
+{
+    struct op *op = user;
+    (void)err; /* the call will say it */
+    bool signs = ref && ref->plan.signature && sp_sign_reads_body(ref->plan.signature);
+    if (ref) {
+        sp_plan_unref(ref);
+    }
+    sp_key_unref(op->host->engine, op->asked);
+    if (signs) {
+        sp_http_exchange_read(op->exchange, false);
+    } else {
+        pass(op);
+    }
+}
+
+static void ask(void *user, struct sp_http_exchange *exchange)
+{
+    struct op *op = exchange->user;
+    struct sp_error err;
+    (void)user;
+    if (exchange->route->mode == SP_HTTP_HEALTH) {
+        sp_http_exchange_read(exchange, false);
+    } else if (read_request(op, (struct sp_text){NULL, 0}, &err)) {
+        pass(op); /* it is refused without it */
+    } else if (sp_engine_wants_body(op->host->engine, &op->proxy.call, &op->asked)) {
+        sp_http_exchange_read(exchange, false);
+    } else if (!op->asked) {
+        pass(op);
+    } else {
+        sp_providers_plan(op->host->providers, op->asked, on_plan, op);
+    }
+}
+
+/* ---- the call, begun ------------------------------------------------------------------------
+ */
 
 static void handle(void *user, struct sp_http_exchange *exchange)
 {
@@ -251,14 +342,7 @@ static void handle(void *user, struct sp_http_exchange *exchange)
         sp_ops_health(user, exchange);
         return;
     }
-    struct sp_raw_request raw = {
-        .method = exchange->request->method,
-        .url = sp_http_call_url(&exchange->arena, &op->call, op->upstream_host),
-        .headers = op->call.headers,
-        .n_headers = op->call.n_headers,
-        .body = exchange->request->body};
-    sp_status status = raw.url.ptr ? sp_canonical(&exchange->arena, &raw, &op->request, &err)
-                                   : sp_fail(&err, SP_ENOMEM, "out of memory");
+    sp_status status = read_request(op, exchange->request->body, &err);
     if (status) {
         decide(&decision,
                status == SP_ETOOBIG  ? SP_CODE_TOO_LARGE
@@ -268,6 +352,9 @@ static void handle(void *user, struct sp_http_exchange *exchange)
         note_refusal(op, &decision);
         reply(op);
         return;
+    }
+    if (op->proxy.upload) {
+        op->request.body_kind = SP_BODY_STREAMED;
     }
     op->proxy.stream = &stream;
     op->proxy.encode = encode;
@@ -313,6 +400,8 @@ sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err)
         .listeners = host->http_listeners,
         .n_listeners = host->config.n_http,
         .body_max_bytes = host->config.message_max_bytes,
+        .pass_max_bytes =
+            host->config.http_body_max_bytes ? host->config.http_body_max_bytes : UINT64_MAX,
         .held_max_bytes = host->config.http_held_bytes,
         .connections_max = host->config.http_connections,
         .exchanges_max = host->config.calls_max,
@@ -321,9 +410,11 @@ sp_status sp_ops_http_start(struct sp_host *host, struct sp_error *err)
         .grace_ms = host->config.http_grace_ms,
         .admit = admit,
         .connect = sp_ops_proxy_connect,
+        .ask = ask,
         .handle = handle,
         .drained = on_drained,
         .gone = on_gone,
+        .arrived = on_arrived,
         .refused = on_refused,
         .user = host,
     };

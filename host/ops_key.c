@@ -10,7 +10,8 @@ struct putting {
     struct sp_host *host;
     struct sp_exchange *exchange;
     const struct sp_message_key *message;
-    const struct sp_key *old; /* rotate, set: the version that stands */
+    const struct sp_key *old;  /* rotate, set: the version that stands */
+    const struct sp_key *past; /* the one that stood at first; NULL: it still does */
     struct sp_text by;
     struct sp_provider *provider;
     struct sp_key_input input;
@@ -22,10 +23,9 @@ struct putting {
 
 static void fail(struct putting *p, enum sp_code code, const char *reason, const char *hint)
 {
-    if (p->old) {
-        sp_key_unref(p->host->engine, p->old);
-        p->old = NULL;
-    }
+    sp_key_unref(p->host->engine, p->old);
+    sp_key_unref(p->host->engine, p->past);
+    p->old = p->past = NULL;
     sp_ops_fail(p->exchange, SP_TEXT(""), code, reason, hint);
 }
 
@@ -196,6 +196,7 @@ static void on_put(void *user, sp_status status, const struct sp_error *err)
         sp_providers_forget(p->host->providers, p->input.id);
         sp_egress_forget(p->host->egress, p->input.id);
         sp_key_unref(p->host->engine, p->old);
+        sp_key_unref(p->host->engine, p->past);
     }
     SP_LOG(&p->host->log, SP_LOG_INFO,
            p->add   ? "key.added"
@@ -221,12 +222,18 @@ static bool same_hosts(const struct sp_key *old, const struct sp_text *hosts, si
     return same;
 }
 
-/* Whether another change came between: then what we hold of the key is the past. */
-static bool was_changed(const struct putting *p)
+/* Whether another change came between: then what we hold of the key is the past. Where only the
+ * upstream replaced a secret, its settings are what they were: this change goes on top. */
+static bool was_changed(struct putting *p)
 {
     const struct sp_key *now = p->old ? sp_engine_key(p->host->engine, p->input.id) : NULL;
-    bool changed = p->old && now != p->old;
-    sp_key_unref(p->host->engine, now);
+    bool changed = p->old && (!now || now->since != p->old->since);
+    if (now && !changed && now != p->old) {
+        p->past = p->old;
+        p->old = now;
+    } else {
+        sp_key_unref(p->host->engine, now);
+    }
     return changed;
 }
 

@@ -122,7 +122,8 @@ static void try_to_end(struct sp_ops_stream *stream)
         } else if (broken) {
             sp_message_put_error(&message, id_of(stream), stream->call->why);
         } else {
-            sp_message_put_stream_end(&message, id_of(stream), stream->seq, stream->n_bytes);
+            sp_message_put_stream_end(&message, id_of(stream), stream->seq, stream->n_bytes,
+                                      stream->call->trailers, stream->call->n_trailers);
         }
         due = !message.failed && !say(stream, sp_buf_text(&message));
         sp_buf_done(&message);

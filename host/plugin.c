@@ -24,7 +24,8 @@ struct plugin {
     struct sp_plugin_host host;
     struct sp_arena arena; /* the manifest, and the path */
     const struct sallyport_plugin *table;
-    const struct sallyport_lease *lease; /* NULL: it mints nothing */
+    const struct sallyport_rotate *rotate; /* NULL: it has none */
+    const struct sallyport_lease *lease;   /* NULL: it mints nothing */
 };
 
 /* ---- asking the plugin ------------------------------------------------------------------ */
@@ -88,6 +89,10 @@ static int32_t call_hook(struct plugin *plugin, struct question *q, uint64_t cal
                                     &q->result);
     case SP_HOOK_REVOKE:
         return plugin->lease->revoke(host, call, instance, &lease);
+    case SP_HOOK_ROTATE:
+        return plugin->rotate->rotate(host, call, instance);
+    case SP_HOOK_FINISH:
+        return plugin->rotate->finish(host, call, instance);
     case SP_HOOK_PLAN:
     case SP_HOOK_NONE:
     case SP_HOOK_ENTRY:
@@ -240,6 +245,18 @@ static void plugin_revoke(struct sp_provider *provider, const struct sp_key_view
     ask_lease((struct plugin *)provider, SP_HOOK_REVOKE, key, about, done, user);
 }
 
+static void plugin_rotate(struct sp_provider *provider, const struct sp_key_view *key,
+                          const struct sp_lease_ask *about, sp_provider_leased done, void *user)
+{
+    ask_lease((struct plugin *)provider, SP_HOOK_ROTATE, key, about, done, user);
+}
+
+static void plugin_finish(struct sp_provider *provider, const struct sp_key_view *key,
+                          const struct sp_lease_ask *about, sp_provider_leased done, void *user)
+{
+    ask_lease((struct plugin *)provider, SP_HOOK_FINISH, key, about, done, user);
+}
+
 static void plugin_free(struct sp_provider *provider)
 {
     struct plugin *plugin = (struct plugin *)provider;
@@ -255,6 +272,8 @@ static const struct sp_provider_ops plugin_ops = {
     .permissions = plugin_permissions,
     .renew = plugin_renew,
     .revoke = plugin_revoke,
+    .rotate = plugin_rotate,
+    .finish = plugin_finish,
     .free = plugin_free,
 };
 
@@ -342,6 +361,19 @@ static sp_status describe(struct plugin *plugin, struct sp_error *err)
 static sp_status extensions_get(struct plugin *plugin, struct sp_error *err)
 {
     const struct sallyport_lease *lease = plugin->table->extension(SALLYPORT_LEASE);
+    const struct sallyport_rotate *rotate = plugin->table->extension(SALLYPORT_ROTATE);
+    if ((const void *)rotate == (const void *)lease) {
+        rotate =
+            NULL; /* it gives one table for whatever is asked, from before there were two */
+    }
+    if (rotate && (!SALLYPORT_HAS(rotate, sallyport_rotate, finish) || !rotate->rotate ||
+                   !rotate->finish)) {
+        return sp_fail(err, SP_EINVAL,
+                       "plugin %s: its table for " SALLYPORT_ROTATE " is short, or has a NULL",
+                       plugin->host.path);
+    }
+    plugin->rotate = rotate;
+    plugin->host.manifest.rotates = rotate != NULL;
     if (!lease) {
         return SP_OK;
     }

@@ -27,6 +27,8 @@ bool sp_is_method(struct sp_text text);
 /* Secrets of a lease are called `lease.NAME`, in plans and wherever names of secrets are told.
  */
 #define SP_LEASE_PREFIX "lease."
+/* Those that a rotation replaced, in rotate.finish. */
+#define SP_PREVIOUS_PREFIX "previous."
 bool sp_is_lease_name(struct sp_text text);
 bool sp_is_path_template(struct sp_text text); /* "/v1/charges/{charge}/capture" */
 

@@ -27,6 +27,10 @@ const char *sp_hook_name(enum sp_hook hook)
         return "lease.renew";
     case SP_HOOK_REVOKE:
         return "lease.revoke";
+    case SP_HOOK_ROTATE:
+        return "rotate.rotate";
+    case SP_HOOK_FINISH:
+        return "rotate.finish";
     case SP_HOOK_NONE:
     default:
         return "no hook";
@@ -89,7 +93,8 @@ static int32_t table_refuse(const struct sallyport_host *table, uint64_t call,
 
 static const void *table_extension(const struct sallyport_host *table, const char *id)
 {
-    static const struct sallyport_http http = {.size = sizeof http, .perform = sp_http_perform};
+    static const struct sallyport_http http = {
+        .size = sizeof http, .flags = SALLYPORT_HTTP_REPLACES, .perform = sp_http_perform};
     static const struct sallyport_lease_host lease = {.size = sizeof lease,
                                                       .push_permission = sp_push_permission};
     const struct sp_plugin_host *host = sp_plugin_host_of(table);

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sallyport/http.h>
 #include <sallyport/lease.h>
+#include <sallyport/rotate.h>
 
 enum sp_hook {
     SP_HOOK_NONE,
@@ -25,6 +26,8 @@ enum sp_hook {
     SP_HOOK_PERMISSIONS,
     SP_HOOK_RENEW,
     SP_HOOK_REVOKE,
+    SP_HOOK_ROTATE,
+    SP_HOOK_FINISH,
 };
 
 struct sp_list { /* in the call's arena */

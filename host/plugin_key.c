@@ -51,8 +51,14 @@ static sp_status settings_check(const struct sp_manifest *manifest,
     for (size_t i = 0; i < key->n_secrets; i++) {
         char name[SP_PLUGIN_ID_MAX + 1];
         const struct sp_field *field = sp_manifest_field(manifest, key->secrets[i]);
+        const struct sp_text previous = SP_TEXT(SP_PREVIOUS_PREFIX);
         if (manifest->leases && sp_is_lease_name(key->secrets[i])) {
             continue; /* minted */
+        }
+        if (manifest->rotates && sp_text_starts(key->secrets[i], previous)) {
+            field = sp_manifest_field(manifest,
+                                      (struct sp_text){key->secrets[i].ptr + previous.len,
+                                                       key->secrets[i].len - previous.len});
         }
         sp_shown(key->secrets[i], name, sizeof name);
         if (!field || field->type != SP_FIELD_SECRET) {

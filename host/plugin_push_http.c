@@ -129,6 +129,37 @@ static int32_t jwts_take(struct sp_plugin_host *host,
     return status;
 }
 
+static int32_t capture_take(struct sp_plugin_host *host,
+                            const struct sallyport_http_capture *from,
+                            struct sp_hook_capture *to)
+{
+    const uint32_t known = SALLYPORT_CAPTURE_OPTIONAL | SALLYPORT_CAPTURE_REPLACES;
+    if (!IS_V1(from, sallyport_http_capture, name) || (from->flags & ~known)) {
+        return sp_push_refuse_form(host, "capture");
+    }
+    int32_t status = sp_push_take(host, &from->pointer, SP_PLUGIN_PATH_MAX, is_pointer,
+                                  "pointer of a capture", &to->pointer);
+    if (!status) {
+        status = sp_push_take(host, &from->name, SP_PLUGIN_ID_MAX, sp_is_field_name,
+                              "name of a capture", &to->name);
+    }
+    if (status) {
+        return status;
+    }
+    to->optional = (from->flags & SALLYPORT_CAPTURE_OPTIONAL) != 0;
+    to->replaces = (from->flags & SALLYPORT_CAPTURE_REPLACES) != 0;
+    if (to->replaces && host->hook != SP_HOOK_RENEW) {
+        return sp_push_refuse_form(host, "capture"); /* a rotation's are, once they are tried */
+    }
+    if ((to->replaces || host->hook == SP_HOOK_ROTATE) &&
+        !is_named(host->key->secrets, host->key->n_secrets, to->name)) {
+        return sp_push_refuse(host, SALLYPORT_E_INVALID,
+                              "the plugin replaces the secret %s, which this key does not have",
+                              to->name.ptr);
+    }
+    return SALLYPORT_OK;
+}
+
 static int32_t captures_take(struct sp_plugin_host *host,
                              const struct sallyport_http_request *request,
                              struct sp_hook_request *to)
@@ -140,22 +171,13 @@ static int32_t captures_take(struct sp_plugin_host *host,
         return sp_push_refuse(host, SALLYPORT_E_LIMIT, "the plugin captures %zu values at once",
                               n);
     }
-    if (n && host->hook != SP_HOOK_RENEW) {
+    if (n && host->hook != SP_HOOK_RENEW && host->hook != SP_HOOK_ROTATE) {
         return sp_push_refuse(host, SALLYPORT_E_CALL,
                               "the plugin captures a value in its %s hook",
                               sp_hook_name(host->hook));
     }
     for (size_t i = 0; i < n; i++) {
-        const struct sallyport_http_capture *from = request->captures[i];
-        if (!IS_V1(from, sallyport_http_capture, name) || from->flags) {
-            return sp_push_refuse_form(host, "capture");
-        }
-        int32_t status = sp_push_take(host, &from->pointer, SP_PLUGIN_PATH_MAX, is_pointer,
-                                      "pointer of a capture", &captures[i].pointer);
-        if (!status) {
-            status = sp_push_take(host, &from->name, SP_PLUGIN_ID_MAX, sp_is_field_name,
-                                  "name of a capture", &captures[i].name);
-        }
+        int32_t status = capture_take(host, request->captures[i], &captures[i]);
         for (size_t k = 0; !status && k < i; k++) {
             if (sp_text_eq(captures[k].name, captures[i].name)) {
                 status = sp_push_refuse(host, SALLYPORT_E_INVALID,
@@ -200,8 +222,10 @@ int32_t sp_http_take(struct sp_plugin_host *host, uint64_t call,
                      struct sp_hook_request *ret_request)
 {
     struct sp_hook_request to = {.n_headers = 0};
-    int32_t status =
-        sp_push_begin(host, call, IN(SP_HOOK_RENEW) | IN(SP_HOOK_REVOKE), "http.perform");
+    int32_t status = sp_push_begin(host, call,
+                                   IN(SP_HOOK_RENEW) | IN(SP_HOOK_REVOKE) | IN(SP_HOOK_ROTATE) |
+                                       IN(SP_HOOK_FINISH),
+                                   "http.perform");
     if (status) {
         return status;
     }

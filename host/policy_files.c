@@ -178,7 +178,8 @@ sp_status sp_policy_files_compile(struct sp_policy_files *files, const struct sp
                              .key_setting = keys && keys->key_setting ? key_setting : NULL,
                              .catalogues = keys && keys->catalogues ? catalogues : NULL,
                              .read_use = read_use,
-                             .leave_expects = keys && keys->leave_expects};
+                             .leave_expects = keys && keys->leave_expects,
+                             .hold_insists = keys && keys->hold_insists};
     return sp_policy_compile(files->sources, files->n_sources, &world, &files->diags,
                              ret_policy);
 }

@@ -143,7 +143,8 @@ struct sp_manifest {
     size_t n_fields;
     const struct sp_action *actions;
     size_t n_actions;
-    bool leases; /* it mints credentials: permissions, renew and revoke may be asked */
+    bool leases;  /* it mints credentials: permissions, renew and revoke may be asked */
+    bool rotates; /* it replaces keys upstream: rotate and finish may be asked */
 };
 
 /* NULL where there is no field of that name. */
@@ -224,6 +225,11 @@ struct sp_provider_ops {
     void (*renew)(struct sp_provider *provider, const struct sp_key_view *key,
                   const struct sp_lease_ask *ask, sp_provider_leased done, void *user);
     void (*revoke)(struct sp_provider *provider, const struct sp_key_view *key,
+                   const struct sp_lease_ask *ask, sp_provider_leased done, void *user);
+    /* Only where manifest->rotates is set (SDK, rotate.h); the ask has no words. */
+    void (*rotate)(struct sp_provider *provider, const struct sp_key_view *key,
+                   const struct sp_lease_ask *ask, sp_provider_leased done, void *user);
+    void (*finish)(struct sp_provider *provider, const struct sp_key_view *key,
                    const struct sp_lease_ask *ask, sp_provider_leased done, void *user);
     /* NULL: nothing to stop. Else: answer every question that is open with an error, take no
      * more, and close what it has in the loop, which has to run until that is closed. */

@@ -28,6 +28,8 @@ struct flight {
     size_t n_dropped;
     uint64_t transfer;            /* egress's id, once it is sent */
     struct sp_share *share;       /* its root token's, likewise */
+    uint64_t bytes_out;           /* of the body, handed over to be sent */
+    bool broke_off;               /* the body did, and the call is not sent yet */
     struct flight *next, **place; /* of proxy->flights; place NULL: not in it */
     uint64_t began_ns, sent_ns;   /* sent: handed to egress */
     uint64_t head_ns;             /* an answer that streams began */
@@ -135,6 +137,7 @@ static void finish(struct flight *flight, struct sp_outcome *outcome,
                    const struct sp_proxied *result)
 {
     encode(flight, result);
+    outcome->bytes_out = flight->bytes_out;
     if (outcome->kind != SP_OUTCOME_NOT_SENT && !flight->call->answer->failed) {
         outcome->answer = sp_buf_text(flight->call->answer);
     }
@@ -184,6 +187,29 @@ static enum sp_stream on_stream_data(void *user, struct sp_text bytes)
 
 static const struct sp_egress_stream egress_stream = {on_stream_head, on_stream_data};
 
+static enum sp_upload on_pull(void *user, char *bytes, size_t room, size_t *ret_n)
+{
+    struct flight *flight = user;
+    return flight->call->upload->pull(flight->call->user, bytes, room, ret_n);
+}
+
+static const struct sp_egress_upload egress_upload = {on_pull};
+
+/* They are no more than the end of what went on already: without memory there are none. */
+static void keep_trailers(struct sp_proxy_call *call, const struct sp_reply *reply)
+{
+    struct sp_arena *arena = call->call.arena;
+    struct sp_header *copies = sp_arena_array(arena, reply->n_trailers, sizeof *copies);
+    bool good = copies != NULL;
+    for (size_t i = 0; i < reply->n_trailers && good; i++) {
+        copies[i].name = sp_arena_copy(arena, reply->trailers[i].name);
+        copies[i].value = sp_arena_copy(arena, reply->trailers[i].value);
+        good = copies[i].name.ptr && copies[i].value.ptr;
+    }
+    call->trailers = copies;
+    call->n_trailers = good ? reply->n_trailers : 0;
+}
+
 /* The upstream answered, and what came of it went on already. */
 static void finish_stream(struct flight *flight, const struct sp_reply *reply)
 {
@@ -192,12 +218,15 @@ static void finish_stream(struct flight *flight, const struct sp_reply *reply)
     note(flight, &flight->decision, reply->code, reply);
     if (flight->call->broken) {
         flight->call->why = decide(flight, reply->code, reply->reason);
+    } else if (reply->n_trailers > 0) {
+        keep_trailers(flight->call, reply);
     }
     struct sp_outcome outcome = {.kind = SP_OUTCOME_ANSWERED,
                                  .http_status = reply->http_status,
                                  .code = reply->code,
                                  .held_key = reply->held_key,
                                  .bytes_in = reply->streamed_bytes,
+                                 .bytes_out = flight->bytes_out,
                                  .upstream_us = reply->upstream_us};
     sp_engine_finish(flight->proxy->engine, flight->ticket, &outcome, on_recorded, flight);
 }
@@ -260,6 +289,7 @@ static void finish_redacted(struct flight *flight, const struct sp_reply *reply)
                                       : "out of memory");
     } else {
         redacted.body = sp_buf_text(&body);
+        redacted.n_trailers = 0; /* nobody knows what they tell of the bytes that were */
         finish_answer(flight, &redacted);
     }
     if (body.ptr) {
@@ -273,6 +303,7 @@ static void on_reply(void *user, const struct sp_reply *reply)
     struct flight *flight = user;
     list_remove(flight);
     sp_share_give(flight->proxy->shares, flight->share);
+    flight->bytes_out = reply->sent_bytes;
     flight->unauthorized = reply->code == SP_CODE_OK && reply->http_status == 401;
     if (reply->streamed) {
         finish_stream(flight, reply);
@@ -332,6 +363,11 @@ static void send_call(struct flight *flight)
                     : "the token was revoked or expired before the call was sent");
         return;
     }
+    if (flight->broke_off) {
+        give_up(flight, SP_OUTCOME_NOT_SENT, SP_CODE_BAD_REQUEST,
+                "the request's body broke off");
+        return;
+    }
     /* The last look before the key goes out: a rule cannot have sent it to another host, since
      * the compiler and the issue checked; this holds even if they were wrong. */
     if (!sp_key_covers(flight->key, request->url.host)) {
@@ -365,7 +401,9 @@ static void send_call(struct flight *flight)
                           .headers = flight->headers,
                           .n_headers = flight->n_headers,
                           .stream = flight->call->stream && !redacts ? &egress_stream : NULL,
-                          .refuses_events = redacts};
+                          .refuses_events = redacts,
+                          .upload = flight->call->upload ? &egress_upload : NULL,
+                          .upload_bytes = flight->call->upload_bytes};
     struct sp_error why = {""};
     flight->sent_ns = uv_hrtime();
     sp_status status = claim_slot(flight, root, &why);
@@ -463,10 +501,21 @@ void sp_proxy_resume(struct sp_proxy_call *call)
     sp_egress_resume(call->flight->proxy->egress, call->flight->transfer);
 }
 
+void sp_proxy_upload_on(struct sp_proxy_call *call)
+{
+    sp_egress_upload_on(call->flight->proxy->egress, call->flight->transfer);
+}
+
 void sp_proxy_abandon(struct sp_proxy_call *call)
 {
     sp_egress_cancel(call->flight->proxy->egress, call->flight->transfer,
                      SP_CODE_UPSTREAM_FAILED);
+}
+
+void sp_proxy_break_off(struct sp_proxy_call *call)
+{
+    call->flight->broke_off = true;
+    sp_egress_cancel(call->flight->proxy->egress, call->flight->transfer, SP_CODE_BAD_REQUEST);
 }
 
 void sp_proxy_cut(struct sp_proxy *proxy)

@@ -45,6 +45,9 @@ struct sp_proxy_stream {
 struct sp_proxy_call {
     struct sp_call call;
     const struct sp_proxy_stream *stream; /* NULL: no answer streams */
+    /* NULL: the request has its body. Else it is SP_BODY_STREAMED, and this hands it over. */
+    const struct sp_egress_upload *upload;
+    uint64_t upload_bytes; /* SP_UPLOAD_UNKNOWN: nobody knows */
     /* Write the answer for the client. Called at most once, before done; with a request id,
      * what it writes into call.id's store is given back as `stored` next time. */
     void (*encode)(void *user, const struct sp_proxied *result, struct sp_buf *ret_answer);
@@ -54,17 +57,22 @@ struct sp_proxy_call {
     void *user;
     /* Set before done: the answer went by stream, not by encode; and it broke off. */
     bool streamed, broken;
-    const struct sp_decision *why; /* with broken: what ended it */
-    struct flight *flight;         /* proxy.c's */
+    const struct sp_decision *why;    /* with broken: what ended it */
+    const struct sp_header *trailers; /* with streamed, and not broken: in the call's arena */
+    size_t n_trailers;
+    struct flight *flight; /* proxy.c's */
 };
 
 /* call, its request, its arena and its answer must live until done. */
 void sp_proxy_start(struct sp_proxy *proxy, struct sp_proxy_call *call);
 
 /* Of a call that streams, from outside of its callbacks: there is room again after
- * SP_STREAM_WAIT; nobody wants the rest (done comes later). */
+ * SP_STREAM_WAIT; there is more of the body after SP_UPLOAD_WAIT; nobody wants the rest, or the
+ * body broke off (done comes later). */
 void sp_proxy_resume(struct sp_proxy_call *call);
+void sp_proxy_upload_on(struct sp_proxy_call *call);
 void sp_proxy_abandon(struct sp_proxy_call *call);
+void sp_proxy_break_off(struct sp_proxy_call *call);
 
 /* Cut the calls under way whose token was revoked, suspended or has expired: to be called every
  * so often, and after a revocation. */

@@ -1,7 +1,7 @@
 /* sp_shares: how many places of a whole each client has taken, so that one who floods takes its
- * share alone. The places are calls under way, or transfers to an upstream; who a client is says
- * the caller: a CURVE key, a root token. All memory is taken at the start, and to take a place or
- * to give it back is a look-up. One thread.
+ * share alone. The places are calls under way, or transfers to an upstream; who a client is
+ * says the caller: a CURVE key, a root token. All memory is taken at the start, and to take a
+ * place or to give it back is a look-up. One thread.
  */
 #ifndef SP_SHARES_H
 #define SP_SHARES_H

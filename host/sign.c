@@ -415,3 +415,24 @@ sp_status sp_sign(const struct sp_signature *signature, const struct sp_key *key
                ? sp_fail(err, SP_ETOOBIG, "the request has more than a signature can take in")
                : status;
 }
+
+static bool names_body(struct sp_text template)
+{
+    enum sp_sign_name name;
+    struct sp_text literal;
+    bool found = false;
+    while (!found && sp_sign_next(&template, &name, &literal)) {
+        found = name == SP_SIGN_BODY || name == SP_SIGN_BODY_SHA256 ||
+                name == SP_SIGN_BODY_SHA256_BASE64;
+    }
+    return found;
+}
+
+bool sp_sign_reads_body(const struct sp_signature *signature)
+{
+    bool found = names_body(signature->canonical) || names_body(signature->message);
+    for (size_t i = 0; i < signature->n_outputs && !found; i++) {
+        found = names_body(signature->outputs[i].template);
+    }
+    return found;
+}

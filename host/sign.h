@@ -34,5 +34,7 @@ sp_status sp_sign(const struct sp_signature *signature, const struct sp_key *key
                   const struct sp_request *request, const struct sp_sign_moment *moment,
                   struct sp_wipe_buf *target, struct sp_signed *ret_signed,
                   struct sp_error *err);
+/* Whether it signs the body, or a hash of it: then the body must be there. */
+bool sp_sign_reads_body(const struct sp_signature *signature);
 
 #endif

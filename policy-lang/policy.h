@@ -66,6 +66,10 @@ struct sp_world {
      * Borrowed while compiling. NULL: no action is known, so none escalates. */
     size_t (*catalogues)(void *user, struct sp_text id, const struct sp_catalogue **ret_list);
     bool leave_expects; /* do not run them: sp_policy_test will */
+    /* A key that is not what its scope insists on (E124) is a warning: who uses the policy
+     * looks at each use of the key. For a host's start, where the policy was in force before.
+     */
+    bool hold_insists;
 };
 
 /* Compile sources as one policy. Diagnostics (errors and warnings) go to diags; a policy comes
@@ -142,6 +146,8 @@ struct sp_budget {
  * integer, or negative: then the call must not be made. The body must have been judged. */
 sp_status sp_budget_takes(const struct sp_budget *budget, const struct sp_request *request,
                           uint64_t *ret_amount);
+/* Whether it sums a field of the body. NULL, for no budget, is fine. */
+bool sp_budget_reads_body(const struct sp_budget *budget);
 
 struct sp_arg {
     struct sp_text name, value; /* value: a decoded segment or string, never syntax */

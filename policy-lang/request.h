@@ -71,12 +71,13 @@ struct sp_header {
 };
 
 enum sp_body_kind {
-    SP_BODY_NONE,   /* no body */
-    SP_BODY_UNREAD, /* there is one; nobody has judged it yet */
-    SP_BODY_JSON,   /* value is the parsed JSON */
-    SP_BODY_FORM,   /* value is an object of FORM values */
-    SP_BODY_OPAQUE, /* another type, encoded, not UTF-8, over the cap, or broken: rules that
-                       read a body do not match it (allow) or fire on it (deny) */
+    SP_BODY_NONE,     /* no body */
+    SP_BODY_UNREAD,   /* there is one; nobody has judged it yet */
+    SP_BODY_JSON,     /* value is the parsed JSON */
+    SP_BODY_FORM,     /* value is an object of FORM values */
+    SP_BODY_OPAQUE,   /* another type, encoded, not UTF-8, over the cap, or broken: rules that
+                         read a body do not match it (allow) or fire on it (deny) */
+    SP_BODY_STREAMED, /* it goes on while it comes, and nobody reads it: to rules, OPAQUE */
 };
 
 struct sp_request {

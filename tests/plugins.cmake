@@ -19,6 +19,7 @@ foreach(name habits major newer no_note no_symbol null_function null_lease null_
              silent twice two_notes worker)
   bad_plugin(bad_${name} bad_${name}.c)
 endforeach()
+bad_plugin(rotating rotating.c) # not bad: what e2e/test_rotate.py rotates with
 bad_plugin(bad_nothing bad_nothing.c)
 bad_plugin(bad_runpath bad_nothing.c LINKER:--enable-new-dtags,-rpath,/tmp)
 bad_plugin(bad_rpath bad_nothing.c LINKER:--disable-new-dtags,-rpath,/tmp)
@@ -55,6 +56,10 @@ foreach(test load elf abi push check providers)
   add_dependencies(test_plugin_${test} ${BAD_PLUGINS} stripe github rest hmac template)
 endforeach()
 target_link_options(test_plugin_load PRIVATE -Wl,--wrap=fcntl)
+
+sallyport_test(unit/test_fake_host.c Sallyport::PluginSDK ${CMAKE_DL_LIBS})
+target_compile_definitions(test_fake_host PRIVATE ROTATING_SO="$<TARGET_FILE:rotating>")
+add_dependencies(test_fake_host rotating)
 
 sallyport_test(unit/test_worker.c worker Sallyport::PluginSDK)
 target_compile_definitions(test_worker PRIVATE BAD_DIR="${BAD_DIR}"

@@ -84,8 +84,9 @@ static bool query_of(struct audit_call *call, const json_t *record)
 
 static void body_of(struct audit_call *call, const json_t *record)
 {
+    bool streamed = strcmp(audit_text(record, "body_kind"), "streamed") == 0;
     call->request.body_kind = SP_BODY_NONE;
-    if (!json_object_get(record, "body")) {
+    if (!json_object_get(record, "body") && !streamed) {
         return;
     }
     if (strcmp(audit_text(record, "body_kind"), "opaque") == 0) {

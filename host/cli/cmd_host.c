@@ -192,6 +192,19 @@ static unsigned report(bool good, const char *what, const char *advice)
     return good ? 0 : 1;
 }
 
+/* What refuses every call though it is in the policy; the first of them is told. */
+static unsigned report_held(const struct sp_wire_value *map)
+{
+    const struct sp_wire_value *held = sp_wire_get(map, "policy_held");
+    bool none = !held || held->kind != SP_WIRE_ARRAY || held->as.array.n == 0;
+    char first[400] = "";
+    if (!none && held->as.array.items[0].kind == SP_WIRE_STR) {
+        struct sp_text text = held->as.array.items[0].as.text;
+        (void)snprintf(first, sizeof first, "%.*s", (int)text.len, text.ptr);
+    }
+    return report(none, "every scope's keys are what it insists on", first);
+}
+
 static bool is_private(const char *path, mode_t forbidden)
 {
     struct stat st;
@@ -245,6 +258,10 @@ static int run_doctor(struct cli *cli, int argc, char **argv)
                          "its secrets are locked in memory", "raise LimitMEMLOCK");
         faults += report(cli_bool(&answer.map, "writes"), "audit and store take writes",
                          "see its log; free disk space and restart it");
+        struct sp_text refused = cli_text(&answer.map, "policy_error");
+        faults += report(refused.len == 0, "the policy files are in force",
+                         "the last reload refused them; see `sallyport status`");
+        faults += report_held(&answer.map);
     }
     if (read) {
         cli_answer_done(&answer);

@@ -107,8 +107,35 @@ static int run_add(struct cli *cli, int argc, char **argv)
     return add_or_rotate(cli, argc, argv, true);
 }
 
+static int rotate_upstream(struct cli *cli, int argc, char **argv)
+{
+    const char *url = NULL;
+    bool upstream = false;
+    struct cli_list args;
+    if (!cli_args(argc, argv,
+                  CLI_OPTIONS({"upstream", NULL, &upstream, NULL}, {"url", &url, NULL, NULL}),
+                  1, 1, &args)) {
+        return CLI_USAGE;
+    }
+    struct sp_buf request;
+    sp_buf_init(&request, 16 << 10);
+    cli_request(&request, "key.rotate_upstream", url ? 2 : 1);
+    sp_wire_pair_str(&request, "id", sp_text_of(args.items[0]));
+    if (url) {
+        sp_wire_pair_str(&request, "url", sp_text_of(url));
+    }
+    int result = cli_ask_and_show(cli, &request, NULL, NULL, 0);
+    sp_buf_done(&request);
+    return result;
+}
+
 static int run_rotate(struct cli *cli, int argc, char **argv)
 {
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--upstream") == 0) {
+            return rotate_upstream(cli, argc, argv);
+        }
+    }
     return add_or_rotate(cli, argc, argv, false);
 }
 
@@ -218,8 +245,16 @@ const struct cli_command cli_key_commands[] = {
     {"key", "test", "ID [URL]", "Make one GET with the key and show the upstream's status",
      "URL must lie on one of the key's hosts; the default is the root of the first.\n",
      run_test},
-    {"key", "rotate", "ID --secret NAME[=FILE]… [--set NAME=VALUE]…",
-     "Replace a key's secrets; tokens go on working", NULL, run_rotate},
+    {"key", "rotate",
+     "ID --secret NAME[=FILE]… [--set NAME=VALUE]…\n"
+     "       sallyport key rotate ID --upstream [--url URL]",
+     "Replace a key's secrets; tokens go on working",
+     "With --upstream the provider's plugin makes the new secret at the upstream: it is kept,\n"
+     "tried with one GET of URL (the default is the root of the key's first host), becomes "
+     "the\n"
+     "key's next version, and then the old one is ended there. Where the upstream refuses it,\n"
+     "the key stays as it is.\n",
+     run_rotate},
     {"key", "set", "ID [--set NAME=VALUE]… [--unset NAME]…",
      "Change a key's settings; its secrets, hosts and tokens stay",
      "The provider checks the whole configuration first, and nothing is changed where it "

@@ -108,6 +108,11 @@ bool probe_begin(struct probe *probe, const struct sallyport_plugin *plugin,
     }
     probe->lease = plugin->extension(SALLYPORT_LEASE);
     probe->host.manifest.leases = probe->lease != NULL;
+    probe->rotate = plugin->extension(SALLYPORT_ROTATE);
+    if ((const void *)probe->rotate == (const void *)probe->lease) {
+        probe->rotate = NULL; /* unknown-extensions tells */
+    }
+    probe->host.manifest.rotates = probe->rotate != NULL;
     return true;
 }
 
@@ -252,6 +257,10 @@ static int32_t run_hook(struct probe *probe, enum sp_hook hook, uint64_t call, v
         return returned;
     case SP_HOOK_REVOKE:
         return probe->lease->revoke(host, call, instance, &lease);
+    case SP_HOOK_ROTATE:
+        return probe->rotate->rotate(host, call, instance);
+    case SP_HOOK_FINISH:
+        return probe->rotate->finish(host, call, instance);
     case SP_HOOK_NONE:
     case SP_HOOK_ENTRY:
     case SP_HOOK_DESCRIBE:

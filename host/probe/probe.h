@@ -39,6 +39,7 @@ struct probe_said {
 
 struct probe {
     const struct sallyport_plugin *plugin;
+    const struct sallyport_rotate *rotate;
     const struct sallyport_lease *lease; /* NULL: it offers none */
     struct sp_plugin_host host;          /* its table is what the plugin is given */
     struct sp_arena arena, hard;         /* the manifest; the last hard key */

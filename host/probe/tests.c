@@ -95,8 +95,18 @@ static void unknown_extensions(struct probe *probe, struct probe_result *result)
 static void known_extensions(struct probe *probe, struct probe_result *result)
 {
     const struct sallyport_lease *lease = probe->lease;
-    if (!lease) {
+    const struct sallyport_rotate *rotate = probe->rotate;
+    if (rotate && (!SALLYPORT_HAS(rotate, sallyport_rotate, finish) || !rotate->rotate ||
+                   !rotate->finish)) {
+        probe_say(result, PROBE_FAIL,
+                  "its table for " SALLYPORT_ROTATE " is short, or has a NULL");
+    } else if (rotate && probe->plugin->extension(SALLYPORT_ROTATE) != rotate) {
+        probe_say(result, PROBE_FAIL,
+                  "its table for " SALLYPORT_ROTATE " is another each time");
+    } else if (!lease && !rotate) {
         probe_say(result, PROBE_SKIP, "it offers none");
+    } else if (!lease) {
+        return;
     } else if (!SALLYPORT_HAS(lease, sallyport_lease, revoke) || !lease->permissions ||
                !lease->renew || !lease->revoke) {
         probe_say(result, PROBE_FAIL,
@@ -435,6 +445,49 @@ static void revoke_twice(struct probe *probe, struct probe_result *result)
     }
 }
 
+/* ---- rotations ------------------------------------------------------------------------------
+ */
+
+/* Whatever the upstream says: no crash, no success without one of its answers being good, and
+ * what is ended can be ended again. */
+static void rotations(struct probe *probe, struct probe_result *result)
+{
+    struct probe_key key;
+    struct probe_said said;
+    char names[8][80];
+    if (!probe->rotate) {
+        probe_say(result, PROBE_SKIP, "it rotates nothing");
+        return;
+    }
+    if (!find_key(probe, &key, result)) {
+        return;
+    }
+    struct probe_key replaced = key; /* with what a rotation replaced */
+    for (size_t i = 0; i < key.n_secrets && i < 8; i++) {
+        (void)snprintf(names[i], sizeof names[i], SP_PREVIOUS_PREFIX "%.*s",
+                       (int)key.secrets[i].len, key.secrets[i].ptr);
+        replaced.secrets[replaced.n_secrets++] = sp_text_of(names[i]);
+    }
+    unsigned good = 0;
+    for (probe->answer = 0; probe->answer < probe_n_answers; probe->answer++) {
+        const struct probe_answer *answer = &probe_answers[probe->answer];
+        bool none = answer->status || answer->http_status < 200 || answer->http_status > 299;
+        probe_ask(probe, SP_HOOK_ROTATE, &key, &said);
+        if (said.status == SP_OK && (none || said.n_performed == 0)) {
+            probe_say(result, PROBE_FAIL, "rotate succeeded though the upstream answered %s",
+                      answer->name);
+        }
+        probe_said_done(&said);
+        probe_ask(probe, SP_HOOK_FINISH, &replaced, &said);
+        good += said.status == SP_OK;
+        probe_said_done(&said);
+    }
+    probe->answer = 0;
+    if (result->verdict == PROBE_PASS && good == 0) {
+        probe_say(result, PROBE_WARN, "no answer of an upstream let finish succeed");
+    }
+}
+
 const struct probe_test probe_tests[] = {
     {"manifest", "its manifest is good, and the same in another process", manifest},
     {"unknown-extensions", "for an extension it does not know it answers NULL",
@@ -451,6 +504,7 @@ const struct probe_test probe_tests[] = {
     {"hard-keys", "300 keys with values that careless code stumbles over", hard_keys},
     {"upstream-answers", "an upstream says everything but what is wanted", upstream_answers},
     {"revoke-twice", "what is gone can be revoked again", revoke_twice},
+    {"rotations", "where it rotates keys: an upstream says everything", rotations},
     {"fuzz", "", fuzz},
     {"reproduce", "", reproduce},
     {NULL, NULL, NULL},

@@ -58,9 +58,10 @@ static void put_texts(struct sp_buf *buf, const struct sp_text *texts, size_t n)
 /* ---- questions --------------------------------------------------------------------------- */
 
 static const char *const questions[WORKER_QUESTIONS] = {
-    [WORKER_LOAD] = "load",   [WORKER_CHECK] = "check",
-    [WORKER_PLAN] = "plan",   [WORKER_PERMISSIONS] = "permissions",
-    [WORKER_RENEW] = "renew", [WORKER_REVOKE] = "revoke",
+    [WORKER_LOAD] = "load",     [WORKER_CHECK] = "check",
+    [WORKER_PLAN] = "plan",     [WORKER_PERMISSIONS] = "permissions",
+    [WORKER_RENEW] = "renew",   [WORKER_REVOKE] = "revoke",
+    [WORKER_ROTATE] = "rotate", [WORKER_FINISH] = "finish",
 };
 
 static void put_key(struct sp_buf *buf, const struct sp_key_view *key)
@@ -81,7 +82,7 @@ static void put_key(struct sp_buf *buf, const struct sp_key_view *key)
 void worker_put_question(struct sp_buf *buf, const struct worker_asked *asked)
 {
     bool permissions = asked->question == WORKER_PERMISSIONS;
-    bool lease = asked->question == WORKER_RENEW || asked->question == WORKER_REVOKE;
+    bool lease = asked->question >= WORKER_RENEW;
     worker_frame_begin(buf);
     sp_wire_put_map(buf, asked->question == WORKER_LOAD ? 1 : permissions ? 6 : lease ? 7 : 5);
     sp_wire_pair_str(buf, "do", sp_text_of(questions[asked->question]));
@@ -204,7 +205,7 @@ enum { Q_DO, Q_ID, Q_VERSION, Q_SETTINGS, Q_SECRETS, Q_REACHES, Q_LEASE, Q_WORDS
 static sp_status take_question(struct sp_arena *arena, const struct sp_wire_value **found,
                                struct worker_asked *asked, struct sp_error *err)
 {
-    bool lease = asked->question == WORKER_RENEW || asked->question == WORKER_REVOKE;
+    bool lease = asked->question >= WORKER_RENEW;
     if (asked->question == WORKER_LOAD) {
         return SP_OK;
     }
@@ -335,9 +336,10 @@ void worker_put_manifest(struct sp_buf *buf, const struct sp_manifest *manifest)
 {
     const struct sp_text names[] = {manifest->id, manifest->version, manifest->description};
     worker_frame_begin(buf);
-    sp_wire_put_map(buf, 7);
+    sp_wire_put_map(buf, 8);
     sp_wire_pair_int(buf, "status", SP_OK);
     sp_wire_pair_int(buf, "leases", manifest->leases);
+    sp_wire_pair_int(buf, "rotates", manifest->rotates);
     put_name(buf, "manifest");
     put_texts(buf, names, 3);
     put_name(buf, "hosts");
@@ -469,8 +471,12 @@ void worker_put_http(struct sp_buf *buf, const struct sp_hook_request *request)
     put_name(buf, "captures");
     sp_wire_put_array(buf, request->n_captures);
     for (size_t i = 0; i < request->n_captures; i++) {
-        const struct sp_text pair[] = {request->captures[i].pointer, request->captures[i].name};
-        put_texts(buf, pair, 2);
+        const struct sp_hook_capture *capture = &request->captures[i];
+        sp_wire_put_array(buf, 3);
+        sp_wire_put_text(buf, capture->pointer);
+        sp_wire_put_text(buf, capture->name);
+        sp_wire_put_int(buf, (capture->optional ? SALLYPORT_CAPTURE_OPTIONAL : 0) |
+                                 (capture->replaces ? SALLYPORT_CAPTURE_REPLACES : 0));
     }
     put_name(buf, "jwts");
     sp_wire_put_array(buf, request->n_jwts);

@@ -6,11 +6,11 @@
  *                    {do:"check"|"plan", id, version, settings:[[name, value]…],
  *                     secrets:[name…]}
  *                    {do:"permissions", …, reaches:[[methods, host, path]…]}
- *                    {do:"renew"|"revoke", …, lease, permissions:[word…]}
+ *                    {do:"renew"|"revoke"|"rotate"|"finish", …, lease, permissions:[word…]}
  *                    {answer:status, http_status, body}        to an http of the worker's
  *   from the worker  {log:level, text}                        any number before the answer
  *                    {http:[method, url, body], headers:[[kind, name, value]…],
- *                     placements:[…], captures:[[pointer, name]…],
+ *                     placements:[…], captures:[[pointer, name, flags]…],
  *                     jwts:[[algorithm, name, key, issuer, subject, audience, life]…]}
  *                                                             during renew and revoke
  *                    {status, reason}                         status < 0: it failed
@@ -18,14 +18,15 @@
  *                     request_headers:[…], fields:[[type, flags, charset, min, max, name,
  *                     description, fallback, derives, [[prefix, label]…]]…],
  *                     actions:[[flags, name, method, path, [[name, type]…]]…],
- *                     leases}                                 to load; leases is 0 or 1
+ *                     leases, rotates}               to load; the last two are 0 or 1
  *                    {status:0, hosts:[…]}                    to check
  *                    {status:0, placements:[[place, flags, name, prefix, template]…],
  *                     headers:[[kind, name, value]…],
  *                     signatures:[[algorithm, flags, secret, key_prefix, canonical, message,
  *                     [derive…], [[place, name, template]…]]…]}         to plan: one or none
  *                    {status:0, permissions:[…]}              to permissions
- *                    {status:0, life}                         to renew and revoke
+ *                    {status:0, life}                         to renew, revoke, rotate and
+ * finish
  *
  * Numbers are those of the plugin ABI. Texts are str or bin. Both sides come from one build, so
  * there is no version. */
@@ -58,6 +59,8 @@ enum worker_question {
     WORKER_PERMISSIONS,
     WORKER_RENEW,
     WORKER_REVOKE,
+    WORKER_ROTATE,
+    WORKER_FINISH,
     WORKER_QUESTIONS,
 };
 struct worker_asked {

@@ -174,7 +174,9 @@ static void answer(struct worker *w, const struct worker_asked *asked)
     const struct sp_lease_ask ask = {
         .id = asked->lease, .words = asked->words, .n_words = asked->n_words};
     if ((asked->question == WORKER_LOAD) == (w->provider != NULL) ||
-        (asked->question > WORKER_PLAN && !w->provider->manifest->leases)) {
+        (asked->question > WORKER_PLAN && asked->question < WORKER_ROTATE &&
+         !w->provider->manifest->leases) ||
+        (asked->question >= WORKER_ROTATE && !w->provider->manifest->rotates)) {
         worker_put_failure(&w->out, SP_EINVAL, SP_TEXT("a question out of turn"));
         return;
     }
@@ -197,6 +199,12 @@ static void answer(struct worker *w, const struct worker_asked *asked)
         break;
     case WORKER_REVOKE:
         w->provider->ops->revoke(w->provider, &asked->key, &ask, on_leased, w);
+        break;
+    case WORKER_ROTATE:
+        w->provider->ops->rotate(w->provider, &asked->key, &ask, on_leased, w);
+        break;
+    case WORKER_FINISH:
+        w->provider->ops->finish(w->provider, &asked->key, &ask, on_leased, w);
         break;
     case WORKER_QUESTIONS:
     default:

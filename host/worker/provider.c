@@ -34,6 +34,8 @@ static void question_fail(struct question *q, sp_status status, const struct sp_
         break;
     case WORKER_RENEW:
     case WORKER_REVOKE:
+    case WORKER_ROTATE:
+    case WORKER_FINISH:
         q->done.leased(q->user, status, 0, err);
         break;
     case WORKER_PLAN:
@@ -115,13 +117,14 @@ static enum sp_hook hook_of(const struct question *q)
         [WORKER_LOAD] = SP_HOOK_DESCRIBE, [WORKER_CHECK] = SP_HOOK_CHECK,
         [WORKER_PLAN] = SP_HOOK_PLAN,     [WORKER_PERMISSIONS] = SP_HOOK_PERMISSIONS,
         [WORKER_RENEW] = SP_HOOK_RENEW,   [WORKER_REVOKE] = SP_HOOK_REVOKE,
+        [WORKER_ROTATE] = SP_HOOK_ROTATE, [WORKER_FINISH] = SP_HOOK_FINISH,
     };
     return hooks[q->asked.question];
 }
 
 static bool may_perform(const struct question *q)
 {
-    return q->asked.question == WORKER_RENEW || q->asked.question == WORKER_REVOKE;
+    return q->asked.question >= WORKER_RENEW;
 }
 
 /* ---- the process --------------------------------------------------------------------------
@@ -287,6 +290,8 @@ static void give(struct worker *w, struct question *q, const struct worker_said 
         break;
     case WORKER_RENEW:
     case WORKER_REVOKE:
+    case WORKER_ROTATE:
+    case WORKER_FINISH:
         give_life(q, said);
         break;
     case WORKER_PLAN:
@@ -662,6 +667,18 @@ static void worker_revoke(struct sp_provider *provider, const struct sp_key_view
     ask_lease((struct worker *)provider, WORKER_REVOKE, key, about, done, user);
 }
 
+static void worker_rotate(struct sp_provider *provider, const struct sp_key_view *key,
+                          const struct sp_lease_ask *about, sp_provider_leased done, void *user)
+{
+    ask_lease((struct worker *)provider, WORKER_ROTATE, key, about, done, user);
+}
+
+static void worker_finish(struct sp_provider *provider, const struct sp_key_view *key,
+                          const struct sp_lease_ask *about, sp_provider_leased done, void *user)
+{
+    ask_lease((struct worker *)provider, WORKER_FINISH, key, about, done, user);
+}
+
 /* ---- the end ------------------------------------------------------------------------------
  */
 
@@ -715,6 +732,8 @@ const struct sp_provider_ops worker_ops = {
     .permissions = worker_permissions,
     .renew = worker_renew,
     .revoke = worker_revoke,
+    .rotate = worker_rotate,
+    .finish = worker_finish,
     .stop = worker_stop,
     .free = worker_free,
 };

@@ -199,12 +199,15 @@ static bool push_manifest(struct replay *r, const struct sp_wire_value *answer)
         return false;
     }
     const struct sp_wire_value *leases = sp_wire_get(answer, "leases");
-    uint32_t mints = 0;
-    if (!leases || !number(leases, &mints) || mints > 1) {
+    const struct sp_wire_value *rotates = sp_wire_get(answer, "rotates");
+    uint32_t mints = 0, replaces = 0;
+    if (!leases || !number(leases, &mints) || mints > 1 || !rotates ||
+        !number(rotates, &replaces) || replaces > 1) {
         return false;
     }
     (void)sp_push_manifest(&r->host->table, r->call, &to);
     r->host->manifest.leases = mints == 1;
+    r->host->manifest.rotates = replaces == 1;
     return each(r, answer, "hosts", push_host) &&
            each(r, answer, "request_headers", push_request_header) &&
            each(r, answer, "fields", push_field) && each(r, answer, "actions", push_action);
@@ -329,6 +332,8 @@ sp_status worker_replay(struct sp_plugin_host *host, uint64_t call,
         break;
     case WORKER_RENEW:
     case WORKER_REVOKE:
+    case WORKER_ROTATE:
+    case WORKER_FINISH:
         good = sp_wire_get(answer, "life") != NULL; /* read by who asked */
         break;
     case WORKER_QUESTIONS:
@@ -354,10 +359,10 @@ static enum formed captures(struct sp_arena *arena, const struct sp_wire_value *
                               &pointers, &to->n_captures);
     struct sallyport_http_capture *capture = formed == FORMED ? items : NULL;
     for (uint32_t i = 0; formed == FORMED && i < to->n_captures; i++) {
-        const struct sp_wire_value *pair = array(&value->as.array.items[i], 2);
+        const struct sp_wire_value *v = array(&value->as.array.items[i], 3);
         capture[i] = (struct sallyport_http_capture){.size = sizeof *capture};
-        if (!pair || !text(&pair[0], &capture[i].pointer) ||
-            !text(&pair[1], &capture[i].name)) {
+        if (!v || !text(&v[0], &capture[i].pointer) || !text(&v[1], &capture[i].name) ||
+            !number(&v[2], &capture[i].flags)) {
             formed = ILL_FORMED;
         }
     }

@@ -124,7 +124,7 @@ static int as_template(const char *text, uint64_t len, const char *tail, char *r
 static int32_t post(const struct sallyport_host *host, uint64_t call, const struct oauth *oauth,
                     struct sallyport_text url, struct sallyport_text body,
                     const char *secret_name, const char *secret,
-                    const struct sallyport_http_capture *capture,
+                    const struct sallyport_http_capture *const *captures, uint32_t n_captures,
                     struct sallyport_http_answer *ret_answer)
 {
     const struct sallyport_http *http = host->extension(host, SALLYPORT_HTTP);
@@ -175,10 +175,12 @@ static int32_t post(const struct sallyport_host *host, uint64_t call, const stru
         .body = body,
         .headers = list,
         .placements = placements,
-        .captures = &capture,
+        .captures = captures,
         .n_headers = 2,
         .n_placements = secret ? 2 : 1,
-        .n_captures = capture ? 1 : 0,
+        /* A host that knows no flags of captures cannot keep another refresh token. */
+        .n_captures =
+            n_captures > 1 && !(http->flags & SALLYPORT_HTTP_REPLACES) ? 1 : n_captures,
     };
     ret_answer->size = sizeof *ret_answer;
     return http->perform(host, call, &request, ret_answer);
@@ -220,11 +222,20 @@ static int32_t renew(const struct sallyport_host *host, uint64_t call, void *dat
                      const struct sallyport_text *const *words, uint32_t n_words,
                      struct sallyport_lease_result *ret_result)
 {
-    static const struct sallyport_http_capture capture = {
-        .size = sizeof capture,
+    static const struct sallyport_http_capture access = {
+        .size = sizeof access,
         .pointer = SALLYPORT_TEXT("/access_token"),
         .name = SALLYPORT_TEXT("token"),
     };
+    /* Section 6: the server may give another refresh token, and the old one is to be discarded.
+     */
+    static const struct sallyport_http_capture refresh = {
+        .size = sizeof refresh,
+        .flags = SALLYPORT_CAPTURE_OPTIONAL | SALLYPORT_CAPTURE_REPLACES,
+        .pointer = SALLYPORT_TEXT("/refresh_token"),
+        .name = SALLYPORT_TEXT("refresh_token"),
+    };
+    static const struct sallyport_http_capture *const captures[] = {&access, &refresh};
     const struct oauth *oauth = &((const struct rest *)data)->oauth;
     const struct sallyport_text url = {oauth->token_url, oauth->token_url_len};
     const char *grant = oauth->has_refresh_token ? "refresh_token" : "client_credentials";
@@ -240,9 +251,9 @@ static int32_t renew(const struct sallyport_host *host, uint64_t call, void *dat
         (oauth->scope_len && !add_param(body, &len, "scope", oauth->scope, oauth->scope_len))) {
         return SALLYPORT_E_LIMIT;
     }
-    int32_t status =
-        post(host, call, oauth, url, (struct sallyport_text){body, len}, "refresh_token",
-             oauth->has_refresh_token ? "{refresh_token}" : NULL, &capture, &answer);
+    int32_t status = post(host, call, oauth, url, (struct sallyport_text){body, len},
+                          "refresh_token", oauth->has_refresh_token ? "{refresh_token}" : NULL,
+                          captures, oauth->has_refresh_token ? 2 : 1, &answer);
     if (!status && answer.status != 200) {
         (void)snprintf(text, sizeof text, "the token endpoint answered %u: %s",
                        (unsigned)answer.status,
@@ -277,7 +288,7 @@ static int32_t revoke(const struct sallyport_host *host, uint64_t call, void *da
         return SALLYPORT_E_LIMIT;
     }
     int32_t status = post(host, call, oauth, url, (struct sallyport_text){body, len}, "token",
-                          "{lease.token}", NULL, &answer);
+                          "{lease.token}", NULL, 0, &answer);
     if (status || answer.status == 200) {
         return status; /* section 2.2: a token that is no more is answered with 200, too */
     }

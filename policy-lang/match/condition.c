@@ -82,6 +82,12 @@ sp_status sp_budget_takes(const struct sp_budget *budget, const struct sp_reques
     return SP_OK;
 }
 
+bool sp_budget_reads_body(const struct sp_budget *budget)
+{
+    return budget && budget->sums &&
+           ((const struct budget *)budget)->field.source == FIELD_BODY;
+}
+
 static bool as_text(const struct sp_value *value, struct sp_text *ret_text)
 {
     bool text = value->kind == SP_VALUE_STRING || value->kind == SP_VALUE_FORM;

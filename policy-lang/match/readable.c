@@ -83,6 +83,8 @@ static const char *body_fault(const struct sp_rule *rule, const struct sp_reques
         return "the body was not judged";
     case SP_BODY_OPAQUE:
         return request->body_reason ? request->body_reason : "the body cannot be judged";
+    case SP_BODY_STREAMED:
+        return "the body streams, so the rule cannot read it";
     case SP_BODY_JSON:
     case SP_BODY_FORM:
         break;

@@ -34,7 +34,9 @@ static void check_insists(struct checker *c, const struct sp_scope *scope,
         struct sp_text value = SP_TEXT("");
         bool has = c->world->key_setting(c->world->user, key->text, insist->name, &value);
         if (!has || !sp_text_eq(value, insist->value)) {
-            sp_diags_add(c->diags, SP_SEVERITY_ERROR, "E124", insist->span,
+            sp_diags_add(c->diags,
+                         c->world->hold_insists ? SP_SEVERITY_WARNING : SP_SEVERITY_ERROR,
+                         "E124", insist->span,
                          "name another key; `sallyport key show` shows its settings",
                          "key %.*s has %.*s %.*s", (int)key->text.len, key->text.ptr,
                          has ? (int)insist->name.len : 2, has ? insist->name.ptr : "no",

@@ -150,6 +150,23 @@ def test_T43_a_backup_put_back_by_hand_keeps_the_host_sealed(w):
                                 url=CHARGE)["code"] == "token_invalid"
 
 
+def test_T43_the_store_of_another_host_keeps_the_host_sealed(w, tmp_path):
+    token = w.issue()
+    w.host.stop()
+    (tmp_path / "other").mkdir()
+    with world(tmp_path / "other", w.recorder.url) as other:
+        stranger = other.issue()
+        other.host.stop()
+        for name in glob.glob(store(w) + "*"):
+            os.unlink(name)
+        shutil.copy(store(other), store(w))
+    w.host.start(state="failed")
+    for each in (token, stranger):
+        assert w.as_agent().refused("proxy", token=each, method="GET",
+                                    url=CHARGE)["code"] == "sealed"
+    assert w.recorder.requests() == []
+
+
 def test_a_running_host_is_not_touched(w):
     token = w.issue()
     w.host.cli("backup", w.backup)

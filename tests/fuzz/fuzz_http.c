@@ -109,6 +109,36 @@ static void check_call(struct sp_arena *arena, const struct sp_http_request *req
     sp_http_call_wipe(&call);
 }
 
+/* The same request with its body taken while it comes: no other end, and the same body. */
+static void check_passing(struct sp_text bytes, size_t used_whole, struct sp_text body,
+                          size_t step)
+{
+    struct sp_http_reader reader;
+    char taken[37];
+    size_t used, at = 0, n_body = 0, n;
+    sp_http_reader_init(&reader, BODY_MAX_BYTES);
+    while (reader.state == SP_HTTP_HEAD || reader.state == SP_HTTP_BODY) {
+        size_t len = bytes.len - at < step ? bytes.len - at : step;
+        enum sp_http_state before = reader.state;
+        (void)sp_http_feed(&reader, (struct sp_text){bytes.ptr + at, len}, &used);
+        at += used;
+        if (before == SP_HTTP_HEAD && reader.state == SP_HTTP_BODY) {
+            (void)sp_http_pass(&reader, BODY_MAX_BYTES);
+        }
+        while (step % 2 && (n = sp_http_body_take(&reader, taken, sizeof taken)) > 0) {
+            require(n_body + n <= body.len && memcmp(body.ptr + n_body, taken, n) == 0);
+            n_body += n;
+        }
+    }
+    require(reader.state == SP_HTTP_WHOLE && at == used_whole);
+    while ((n = sp_http_body_take(&reader, taken, sizeof taken)) > 0) {
+        require(n_body + n <= body.len && memcmp(body.ptr + n_body, taken, n) == 0);
+        n_body += n;
+    }
+    require(n_body == body.len);
+    sp_http_reader_done(&reader);
+}
+
 static void check_connection(struct sp_text bytes, size_t step, enum sp_http_mode mode)
 {
     struct sp_http_reader whole, steps;
@@ -125,6 +155,7 @@ static void check_connection(struct sp_text bytes, size_t step, enum sp_http_mod
         }
         require(used == used_too && sp_text_eq(whole.request.body, steps.request.body));
         check_end(&whole.request, bytes, used);
+        check_passing(bytes, used, whole.request.body, step);
         struct sp_arena arena;
         sp_arena_init(&arena, 16 << 20);
         check_call(&arena, &whole.request, mode);

@@ -89,28 +89,36 @@ void kit_key_done(struct kit_key *key)
 void kit_reply_done(struct kit_reply *reply)
 {
     free(reply->headers);
+    free(reply->trailers);
     free(reply->body);
     *reply = (struct kit_reply){.n_done = 0};
+}
+
+static char *lines_of(const struct sp_header *headers, size_t n)
+{
+    size_t room = 1, at = 0;
+    for (size_t i = 0; i < n; i++) {
+        room += headers[i].name.len + headers[i].value.len + 3;
+    }
+    char *lines = calloc(1, room);
+    for (size_t i = 0; i < n; i++) {
+        at += (size_t)snprintf(lines + at, room - at, "%.*s: %.*s\n", (int)headers[i].name.len,
+                               headers[i].name.ptr, (int)headers[i].value.len,
+                               headers[i].value.ptr);
+    }
+    return lines;
 }
 
 void kit_on_reply(void *user, const struct sp_reply *from)
 {
     struct kit_reply *reply = user;
-    size_t room = 1;
-    for (size_t i = 0; i < from->n_headers; i++) {
-        room += from->headers[i].name.len + from->headers[i].value.len + 3;
-    }
     reply->n_done++;
     reply->code = from->code;
     (void)snprintf(reply->reason, sizeof reply->reason, "%s", from->reason);
     reply->sent = from->sent;
     reply->http_status = from->http_status;
-    reply->headers = calloc(1, room);
-    for (size_t i = 0, at = 0; i < from->n_headers; i++) {
-        at += (size_t)snprintf(reply->headers + at, room - at, "%.*s: %.*s\n",
-                               (int)from->headers[i].name.len, from->headers[i].name.ptr,
-                               (int)from->headers[i].value.len, from->headers[i].value.ptr);
-    }
+    reply->headers = lines_of(from->headers, from->n_headers);
+    reply->trailers = lines_of(from->trailers, from->n_trailers);
     reply->body = calloc(1, from->body.len + 1);
     if (from->body.len) {
         memcpy(reply->body, from->body.ptr, from->body.len);

@@ -52,7 +52,7 @@ struct kit_reply {
     char reason[256];
     bool sent;
     int http_status;
-    char *headers; /* "name: value\n" each */
+    char *headers, *trailers; /* "name: value\n" each */
     char *body;
     size_t body_len;
     struct kit *kit;

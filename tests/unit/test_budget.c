@@ -245,7 +245,7 @@ static void an_older_store_is_upgraded(void **state)
     exec(db,
          "DROP TABLE budgets; DROP TABLE leases; DROP TABLE lease_users;"
          "ALTER TABLE tokens DROP COLUMN guard_hits; ALTER TABLE tokens DROP COLUMN guard_key;"
-         "ALTER TABLE tokens DROP COLUMN suspended_ms;"
+         "ALTER TABLE tokens DROP COLUMN suspended_ms; ALTER TABLE keys DROP COLUMN since;"
          "PRAGMA user_version = 1");
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     open_store(w);

@@ -403,8 +403,22 @@ static void a_key_has_to_be_what_its_scope_insists_on(void **state)
         if (rows[i].message) {
             assert_true(kit_said(kit, "E124", &diag));
             assert_string_equal(diag->message, rows[i].message);
+            assert_int_equal(diag->severity, SP_SEVERITY_ERROR);
         }
     }
+}
+
+static void at_a_start_a_key_of_the_other_kind_is_a_warning(void **state)
+{
+    static const char text[] =
+        "sallyport 1\nscope s { key k ttl 1h insist livemode = false allow GET " H "/a }\n";
+    struct kit *kit = *state;
+    const struct sp_world world = {
+        .key_hosts = key_is_known, .key_setting = key_setting, .hold_insists = true};
+    const struct sp_diag *diag = NULL;
+    assert_int_equal(kit_compile_in(kit, &world, sp_text_of(text)), SP_OK);
+    assert_true(kit_said(kit, "E124", &diag));
+    assert_int_equal(diag->severity, SP_SEVERITY_WARNING);
 }
 
 static void what_a_scope_insists_on_is_told_in_order(void **state)
@@ -658,6 +672,7 @@ int main(void)
         kit_test(documents_and_currencies_are_pinned_by_lists_of_strings),
         kit_test(more_graphql_actions_than_can_be_told_are_an_error),
         kit_test(a_key_has_to_be_what_its_scope_insists_on),
+        kit_test(at_a_start_a_key_of_the_other_kind_is_a_warning),
         kit_test(what_a_scope_insists_on_is_told_in_order),
         kit_test(redactions_are_told_in_order_and_survive_freezing),
         kit_test(a_caveat_redacts_alone_or_beside_rules_and_within_limits),

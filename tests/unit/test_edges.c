@@ -336,6 +336,12 @@ static void budgets_take_what_a_call_costs_or_refuse_it(void **state)
         assert_int_equal(sp_budget_takes(sums, &request, &amount), SP_EDENIED);
     }
     assert_int_equal(amount, 1);
+    assert_true(sp_budget_reads_body(sums));
+    assert_false(sp_budget_reads_body(sp_scope_budget(s)));
+    assert_false(sp_budget_reads_body(NULL));
+    const struct sp_scope *query = kit_scope(kit, "allow POST " H "/a where query.n >= 0\n"
+                                                  "  budget sum(query.n) <= 9 per day\n");
+    assert_false(sp_budget_reads_body(sp_rule_budget(sp_scope_rule(query, 0))));
     assert_null(sp_scope_budget(kit_scope(kit, "allow POST " H "/a where has header.x\n"
                                                "allow POST " H "/b where body.x = 1")));
     s = sp_policy_scope(kit->policy, 0);

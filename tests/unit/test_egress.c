@@ -401,7 +401,7 @@ static void headers_of_the_connection_and_cookies_stay_here(void **state)
     assert_string_equal(f->reply.body, "ok");
 }
 
-static void T28_chunks_are_read_and_trailers_dropped(void **state)
+static void T28_chunks_are_read_and_trailers_stand_apart(void **state)
 {
     struct fixture *f = *state;
     loopback_answer(f->server,
@@ -412,7 +412,53 @@ static void T28_chunks_are_read_and_trailers_dropped(void **state)
     assert_int_equal(f->reply.code, SP_CODE_OK);
     assert_int_equal(f->reply.http_status, 200);
     assert_string_equal(f->reply.headers, "x-h: 1\n");
+    assert_string_equal(f->reply.trailers, "x-t: late\n");
     assert_string_equal(f->reply.body, "abcde");
+}
+
+#define CHUNKED "HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+static void T28_trailers_hold_nothing_that_comes_too_late_or_is_no_clients(void **state)
+{
+    struct fixture *f = *state;
+    loopback_answer(f->server,
+                    CHUNKED "2\r\nab\r\n0\r\nSet-Cookie: a=b\r\nX-Hop: 1\r\n"
+                            "Content-Length: 7\r\nTransfer-Encoding: chunked\r\n"
+                            "Authorization: x\r\nLocation: /a\r\nCache-Control: a\r\n"
+                            "WWW-Authenticate: Basic\r\nServer-Timing: a\r\n\r\n");
+    kit_get(&f->kit, &f->key, URL "/", &f->reply);
+    assert_int_equal(f->reply.code, SP_CODE_OK);
+    assert_string_equal(f->reply.trailers, "server-timing: a\n");
+    assert_string_equal(f->reply.headers, "");
+    assert_string_equal(f->reply.body, "ab");
+}
+
+/* The answer stands: they are an end that nobody has to wait for. */
+static void trailers_that_are_malformed_or_too_many_are_none(void **state)
+{
+    static const char *const ends[] = {"HTTP/1.1 201 Other: x\r\nX-A: 1\r\n",
+                                       "X-A: 1\r\n folded\r\n", "X-A: 1\r\nX B: 2\r\n"};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends + 2; i++) {
+        struct sp_buf answer;
+        sp_buf_init(&answer, 1 << 20);
+        sp_buf_add_str(&answer, CHUNKED "0\r\n");
+        for (size_t k = 0; i == 3 && k < 33; k++) {
+            sp_buf_add_str(&answer, "X-A: 1\r\n");
+        }
+        for (size_t k = 0; i == 4 && k < 30; k++) {
+            sp_buf_addf(&answer, "X-A: %0300d\r\n", 0);
+        }
+        sp_buf_add_str(&answer, i < 3 ? ends[i] : "");
+        sp_buf_add_str(&answer, "\r\n");
+        loopback_answer(f->server, answer.ptr);
+        kit_get(&f->kit, &f->key, URL "/", &f->reply);
+        assert_int_equal(f->reply.code, SP_CODE_OK);
+        assert_int_equal(f->reply.http_status, 200);
+        assert_string_equal(f->reply.trailers, "");
+        kit_reply_done(&f->reply);
+        sp_buf_done(&answer);
+    }
 }
 
 static void a_head_answer_keeps_its_length(void **state)
@@ -480,7 +526,9 @@ int main(void)
         ROW(T32_redirects_are_passed_on_and_never_followed),
         ROW(T36_environment_and_netrc_change_nothing),
         ROW(headers_of_the_connection_and_cookies_stay_here),
-        ROW(T28_chunks_are_read_and_trailers_dropped),
+        ROW(T28_chunks_are_read_and_trailers_stand_apart),
+        ROW(T28_trailers_hold_nothing_that_comes_too_late_or_is_no_clients),
+        ROW(trailers_that_are_malformed_or_too_many_are_none),
         ROW(a_head_answer_keeps_its_length),
         ROW(malformed_answers_are_refused),
         ROW(a_key_without_its_secret_sends_nothing),

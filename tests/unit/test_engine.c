@@ -717,6 +717,42 @@ static void T53_a_clock_that_jumps_neither_revives_nor_kills_within_a_boot(void 
     assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_EXPIRED);
 }
 
+static void T53_a_restart_within_a_boot_goes_by_the_boot_clock(void **state)
+{
+    struct world *w = *state;
+    const long long jumps[] = {3600000, -7200000}; /* an hour ahead, then an hour behind */
+    issue_open(w, 1800000);
+    for (size_t i = 0; i < sizeof jumps / sizeof jumps[0]; i++) {
+        sp_engine_close(w->engine);
+        w->wall += jumps[i];
+        open_engine(w);
+        set_policy(w);
+        assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_OK);
+    }
+    sp_engine_close(w->engine);
+    w->boot += 1800000;
+    open_engine(w);
+    set_policy(w);
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_EXPIRED);
+}
+
+static void T53_another_boot_ahead_by_the_wall_ends_what_has_run_out(void **state)
+{
+    struct world *w = *state;
+    char longer[sizeof w->token];
+    issue_open(w, 3600000);
+    memcpy(longer, w->token, sizeof longer);
+    issue_open(w, 900000);
+    sp_engine_close(w->engine);
+    memcpy(w->config.clock.boot_id, "boot-two", 9);
+    w->wall += 1800000;
+    open_engine(w);
+    set_policy(w);
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_EXPIRED);
+    memcpy(w->token, longer, sizeof longer);
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_OK);
+}
+
 static void T10_every_bad_token_gets_one_same_refusal(void **state)
 {
     struct world *w = *state;
@@ -791,6 +827,74 @@ static void the_number_of_live_tokens_is_limited(void **state)
     assert_int_equal(w->status, SP_EDENIED);
 }
 
+static bool wants_body(struct world *w, const char *method, const char *url, bool *ret_has_key)
+{
+    const struct sp_key *key = NULL;
+    struct calling *c = calling(w->token, method, url, NULL, "", "");
+    bool wants = sp_engine_wants_body(w->engine, &c->call, &key);
+    *ret_has_key = key != NULL;
+    if (key) {
+        sp_key_unref(w->engine, key);
+    }
+    forget(c);
+    return wants;
+}
+
+static void T24_whoever_reads_the_body_of_a_call_is_asked_about_it(void **state)
+{
+    struct world *w = *state;
+    const char *pay = "https://api.example/pay";
+    bool has_key;
+    issue_s(w);
+    assert_true(wants_body(w, "POST", pay, &has_key));
+    assert_false(wants_body(w, "PUT", pay, &has_key)); /* another method, another path */
+    assert_true(has_key);
+    assert_false(wants_body(w, "POST", URL, &has_key));
+    assert_false(wants_body(w, "POST", "https://evil.example/pay", &has_key));
+    assert_false(has_key);
+    issue_open(w, 0);
+    assert_false(wants_body(w, "POST", pay, &has_key));
+    assert_true(has_key);
+    become_child(w, SP_TEXT("deny POST https://api.example/pay where has body.to"));
+    assert_true(wants_body(w, "POST", pay, &has_key));
+    assert_false(wants_body(w, "POST", URL, &has_key));
+    w->token[8] ^= 1;
+    assert_false(wants_body(w, "POST", pay, &has_key)); /* it is refused without it */
+    assert_false(has_key);
+}
+
+/* Were it given one all the same, it would not be let through. */
+static void T24_a_rule_that_reads_a_body_that_streams_lets_nothing_through(void **state)
+{
+    struct world *w = *state;
+    issue_s(w);
+    struct calling *c = calling(w->token, "POST", "https://api.example/pay", NULL, "", AGENT);
+    c->request.body_kind = SP_BODY_STREAMED;
+    sp_engine_check(w->engine, &c->call, &w->decision);
+    assert_int_equal(w->decision.code, SP_CODE_NOT_ALLOWED);
+    forget(c);
+    issue_open(w, 0);
+    become_child(w, SP_TEXT("deny POST https://api.example/pay where has body.to"));
+    c = calling(w->token, "POST", "https://api.example/pay", NULL, "", AGENT);
+    c->request.body_kind = SP_BODY_STREAMED;
+    sp_engine_check(w->engine, &c->call, &w->decision);
+    assert_int_equal(w->decision.code, SP_CODE_DENIED);
+    forget(c);
+}
+
+static void a_body_that_streams_has_no_request_id(void **state)
+{
+    struct world *w = *state;
+    issue_open(w, 0);
+    struct calling *c = calling(w->token, "POST", URL, NULL, "r-1", AGENT);
+    c->request.body_kind = SP_BODY_STREAMED;
+    w->n_called = 0;
+    sp_engine_begin(w->engine, &c->call, on_begun, w);
+    await(w, 1);
+    assert_int_equal(w->decision.code, SP_CODE_BAD_REQUEST);
+    forget(c);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -812,9 +916,14 @@ int main(void)
         TEST(T15_neither_fresh_tokens_nor_children_nor_a_restart_multiply_a_rate),
         TEST(T14_a_child_can_do_less_and_never_more),
         TEST(T53_a_clock_that_jumps_neither_revives_nor_kills_within_a_boot),
+        TEST(T53_a_restart_within_a_boot_goes_by_the_boot_clock),
+        TEST(T53_another_boot_ahead_by_the_wall_ends_what_has_run_out),
         TEST(T10_every_bad_token_gets_one_same_refusal),
         TEST(T65_a_flood_of_refusals_is_a_handful_of_records),
         TEST(a_sealed_engine_refuses_and_its_keys_are_gone),
+        TEST(T24_whoever_reads_the_body_of_a_call_is_asked_about_it),
+        TEST(T24_a_rule_that_reads_a_body_that_streams_lets_nothing_through),
+        TEST(a_body_that_streams_has_no_request_id),
         TEST(the_number_of_live_tokens_is_limited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -203,6 +203,9 @@ static void T25_what_two_readers_could_take_differently_is_refused(void **state)
             struct sp_http_reader reader;
             sp_http_reader_init(&reader, 100);
             (void)feed(&reader, rows[i].bytes, strlen(rows[i].bytes), step);
+            if (reader.state == SP_HTTP_BODY) {
+                (void)sp_http_gather(&reader);
+            }
             if (reader.state != SP_HTTP_BROKEN || reader.status != rows[i].status) {
                 fail_msg("row %zu, in steps of %zu: state %d, status %d (%s)", i, step,
                          (int)reader.state, reader.status, reader.reason ? reader.reason : "");
@@ -272,6 +275,114 @@ static void T27_the_absolute_form_is_refused_whatever_the_host_header_says(void 
     }
 }
 
+/* All of a passing body that waits, onto the end of what came before. */
+static void take_all(struct sp_http_reader *reader, struct sp_buf *body, size_t room)
+{
+    char bytes[64];
+    size_t n;
+    while ((n = sp_http_body_take(reader, bytes, room)) > 0) {
+        sp_buf_add(body, bytes, n);
+    }
+    assert_int_equal(sp_http_body_waiting(reader), 0);
+}
+
+static void a_body_that_passes_is_taken_while_it_comes(void **state)
+{
+    static const char *const bodies[] = {
+        "POST /a HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+        "00a\r\n0123456789\r\n1\r\nx\r\n0\r\n\r\nGET",
+        "POST /a HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\n0123456789xGET"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t step = 1; step < 40; step++) {
+            struct sp_http_reader reader;
+            struct sp_buf body;
+            size_t used = 0, len = strlen(bodies[i]), at;
+            sp_buf_init(&body, 100);
+            sp_http_reader_init(&reader, 4); /* the limit of those that are read whole */
+            at = (size_t)(strstr(bodies[i], "\r\n\r\n") + 4 - bodies[i]);
+            assert_int_equal(sp_http_feed(&reader, (struct sp_text){bodies[i], at}, &used),
+                             SP_HTTP_BODY);
+            assert_true(reader.request.body_bytes == (i ? 11 : SP_HTTP_UNKNOWN));
+            assert_int_equal(sp_http_pass(&reader, 11), SP_HTTP_BODY);
+            while (reader.state == SP_HTTP_BODY) {
+                size_t n = len - at < step ? len - at : step;
+                (void)sp_http_feed(&reader, (struct sp_text){bodies[i] + at, n}, &used);
+                at += used;
+                if (step % 3) { /* else it is taken at the end alone */
+                    take_all(&reader, &body, 1 + step % 7);
+                }
+            }
+            assert_int_equal(reader.state, SP_HTTP_WHOLE);
+            assert_int_equal(at, len - 3);
+            take_all(&reader, &body, 64);
+            assert_text(sp_buf_text(&body), "0123456789x");
+            assert_null(reader.request.body.ptr);
+            sp_http_next(&reader);
+            assert_int_equal(sp_http_held(&reader), 0);
+            assert_int_equal(reader.body.cap_bytes, 4);
+            sp_buf_done(&body);
+            sp_http_reader_done(&reader);
+        }
+    }
+}
+
+static void what_a_body_says_of_its_length_is_judged_by_how_it_is_read(void **state)
+{
+    static const char eleven[] = "POST /a HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\n";
+    static const char chunks[] =
+        "POST /a HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n";
+    static const struct {
+        size_t whole_max;
+        uint64_t pass_max;
+        int gathered, passed; /* the status, or 0 */
+    } cases[] = {{11, 11, 0, 0}, {10, 11, 413, 0}, {11, 10, 0, 413}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sp_http_reader reader;
+        sp_http_reader_init(&reader, cases[i].whole_max);
+        (void)feed_str(&reader, eleven);
+        (void)sp_http_gather(&reader);
+        assert_int_equal(reader.status, cases[i].gathered);
+        sp_http_reader_done(&reader);
+        sp_http_reader_init(&reader, cases[i].whole_max);
+        (void)feed_str(&reader, eleven);
+        (void)sp_http_pass(&reader, cases[i].pass_max);
+        assert_int_equal(reader.status, cases[i].passed);
+        sp_http_reader_done(&reader);
+        /* Chunks tell when they come; those before the decision count. */
+        for (size_t before = 0; before < 2; before++) {
+            sp_http_reader_init(&reader, 100);
+            (void)feed_str(&reader, chunks);
+            (void)feed_str(&reader, before ? "5\r\n01234\r\n" : "");
+            assert_int_equal(sp_http_pass(&reader, cases[i].pass_max), SP_HTTP_BODY);
+            (void)feed_str(&reader, before ? "6\r\n56789x\r\n0\r\n\r\n"
+                                           : "b\r\n0123456789x\r\n0\r\n\r\n");
+            assert_int_equal(reader.status, cases[i].passed);
+            sp_http_reader_done(&reader);
+        }
+    }
+}
+
+static void T25_T28_the_framing_of_a_passing_body_is_read_as_strictly(void **state)
+{
+    static const char head[] =
+        "POST /a HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n";
+    static const char *const bad[] = {"5;x=y\r\nhello\r\n", "5\nhello\r\n", "+5\r\nhello\r\n",
+                                      "5\r\nhelloX\r\n", "0\r\nA: b\r\n\r\n"};
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct sp_http_reader reader;
+        sp_http_reader_init(&reader, 100);
+        (void)feed_str(&reader, head);
+        (void)sp_http_pass(&reader, 100);
+        (void)feed_str(&reader, bad[i]);
+        assert_int_equal(reader.state, SP_HTTP_BROKEN);
+        assert_int_equal(reader.status, 400);
+        sp_http_reader_done(&reader);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +395,9 @@ int main(void)
         cmocka_unit_test(T27_the_absolute_form_is_refused_whatever_the_host_header_says),
         cmocka_unit_test(a_nul_byte_is_refused),
         cmocka_unit_test(limits_hold),
+        cmocka_unit_test(a_body_that_passes_is_taken_while_it_comes),
+        cmocka_unit_test(what_a_body_says_of_its_length_is_judged_by_how_it_is_read),
+        cmocka_unit_test(T25_T28_the_framing_of_a_passing_body_is_read_as_strictly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -199,8 +199,8 @@ static void T24_a_body_that_nobody_judged_is_never_let_through(void **state)
     const struct sp_scope *allow =
         kit_scope(kit, "allow POST https://h.test/ where not has body.admin");
     static const enum sp_body_kind kinds[] = {SP_BODY_NONE, SP_BODY_UNREAD, SP_BODY_OPAQUE,
-                                              SP_BODY_JSON, SP_BODY_FORM};
-    for (size_t i = 0; i < 5; i++) {
+                                              SP_BODY_JSON, SP_BODY_FORM,   SP_BODY_STREAMED};
+    for (size_t i = 0; i < 6; i++) {
         struct sp_request request = kit_request(kit, "POST", "https://h.test/");
         request.body_kind = kinds[i]; /* and no value */
         request.body_reason = i == 2 ? "the body is larger than 1048576 bytes" : NULL;
@@ -212,7 +212,7 @@ static void T24_a_body_that_nobody_judged_is_never_let_through(void **state)
     const struct sp_scope *deny =
         kit_scope(kit, "allow POST https://h.test/\n"
                        "deny POST https://h.test/ where has body.admin");
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 6; i++) {
         struct sp_request request = kit_request(kit, "POST", "https://h.test/");
         request.body_kind = kinds[i];
         struct sp_verdict v = kit_match(deny, &request);

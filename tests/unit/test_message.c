@@ -198,6 +198,8 @@ static const struct {
     {SP_OP_KEY_REMOVE, SP_DOOR_ADMIN, "{v:1, op:'key.remove', id:'stripe-prod-001'}"},
     {SP_OP_KEY_TEST, SP_DOOR_ADMIN,
      "{v:1, op:'key.test', id:'stripe-prod-001', url:'https://api.stripe.com/v1/balance'}"},
+    {SP_OP_KEY_ROTATE_UPSTREAM, SP_DOOR_ADMIN,
+     "{v:1, op:'key.rotate_upstream', id:'stripe-prod-001'}"},
     {SP_OP_CLIENT_ADD, SP_DOOR_ADMIN,
      "{v:1, op:'client.add', name:'agent-1', curve:'" CURVE "', admin:false}"},
     {SP_OP_CLIENT_LIST, SP_DOOR_ADMIN, "{v:1, op:'client.list'}"},

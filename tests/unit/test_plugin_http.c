@@ -167,7 +167,8 @@ static void T49_spoiled_requests_are_refused(void **state)
     SPOILED("5 jwts", p.request.n_jwts = 5);
     SPOILED("9 values", p.request.n_captures = 9);
     SPOILED("two values as token", p.request.n_captures = 2);
-    SPOILED("wrong size", p.capture.flags = 1);
+    SPOILED("wrong size", p.capture.flags = 4);
+    SPOILED("replaces the secret token", p.capture.flags = SALLYPORT_CAPTURE_REPLACES);
     SPOILED("bad pointer", p.capture.pointer = sallyport_text_of("token"));
     SPOILED("bad pointer", p.capture.pointer = sallyport_text_of("/"));
     SPOILED("bad name of a capture", p.capture.name = sallyport_text_of("lease.token"));

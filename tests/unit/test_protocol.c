@@ -282,7 +282,7 @@ static void examples_of_replies_are_what_the_host_sends(void **state)
     sp_message_put_status(&replies[4], SP_TEXT(""), SP_DOOR_CLIENT, &status);
     sp_message_put_stream_head(&replies[5], SP_TEXT("s-1"), &proxied);
     sp_message_put_stream_part(&replies[6], SP_TEXT("s-1"), 0, SP_TEXT("data: 1\n\n"));
-    sp_message_put_stream_end(&replies[7], SP_TEXT("s-1"), 1, 9);
+    sp_message_put_stream_end(&replies[7], SP_TEXT("s-1"), 1, 9, NULL, 0);
     struct sp_buf doc = read_doc();
     for (unsigned i = 0; i < N_REPLIES; i++) {
         struct example example;

@@ -473,7 +473,7 @@ static void clients_are_told_little_of_the_hosts_state(void **state)
     assert_int(&r->map, "keys", 3);
     assert_int(&r->map, "audit_seq", INT64_MAX);
     assert_str(&r->map, "policy_error", "");
-    assert_int_equal(r->map.as.map.n, 2 + 23);
+    assert_int_equal(r->map.as.map.n, 2 + 24);
     reply_free(r);
 }
 

@@ -228,6 +228,26 @@ static void no_two_nonces_are_the_same(void **state)
     assert_true(b.unix_ms >= a.unix_ms && a.unix_ms > 1600000000000);
 }
 
+static void whether_the_body_is_signed_shows_in_the_templates(void **state)
+{
+    static const char *const body[] = {"{body}", "a{{b{body_sha256}", "{body_sha256_base64}}}"};
+    static const char *const none[] = {"{method}{path}", "{{body}}", "{timestamp}"};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct sp_sign_output output = {.template = sp_text_of(body[i])};
+        assert_true(sp_sign_reads_body(&(struct sp_signature){.message = sp_text_of(body[i])}));
+        assert_true(
+            sp_sign_reads_body(&(struct sp_signature){.canonical = sp_text_of(body[i])}));
+        assert_true(
+            sp_sign_reads_body(&(struct sp_signature){.outputs = &output, .n_outputs = 1}));
+        output.template = sp_text_of(none[i]);
+        assert_false(sp_sign_reads_body(&(struct sp_signature){.message = sp_text_of(none[i]),
+                                                               .canonical = sp_text_of(none[i]),
+                                                               .outputs = &output,
+                                                               .n_outputs = 1}));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +257,7 @@ int main(void)
         cmocka_unit_test(what_goes_into_the_query_is_signed_but_for_the_signature),
         cmocka_unit_test(a_secret_that_cannot_sign_refuses_the_request),
         cmocka_unit_test(no_two_nonces_are_the_same),
+        cmocka_unit_test(whether_the_body_is_signed_shows_in_the_templates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

