@@ -65,8 +65,13 @@ def wait_until(check, seconds=15):
     return found
 
 
-def last_body(w, n=1):
-    return wait_until(lambda: (w.up.bodies() + [None])[n - 1])
+def bodies(w, n):
+    """Those that the upstream noted, once they are n: it notes one after its answer."""
+    return wait_until(lambda: len(found := w.up.bodies()) >= n and found)
+
+
+def last_body(w):
+    return bodies(w, 1)[-1]
 
 
 class Upload:
@@ -185,16 +190,16 @@ def test_requests_behind_a_body_are_answered_in_their_turn(w, framing):
     last = rest if framing == "length" else b"%x\r\n%s\r\n0\r\n\r\n" % (len(rest), rest)
     upload.sock.sendall(last + (get % (1, w.token) + get % (2, w.token)).encode())
     file = upload.sock.makefile("rb")
-    bodies = []
+    answers = []
     for _ in range(3):
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += file.read(1)
         assert head.startswith(b"HTTP/1.1 200")
-        bodies.append(json.loads(file.read(int(head.lower().split(b"content-length: ")[1].split()[0]))))
-    assert bodies[0] == {"bytes": 300000, "sha256": upload.hash.hexdigest()}
-    assert [body["bytes"] for body in bodies[1:]] == [0, 0]
-    assert [seen["target"] for seen in w.up.bodies()] == ["/v1/files", "/v1/charges/ch_1",
+        answers.append(json.loads(file.read(int(head.lower().split(b"content-length: ")[1].split()[0]))))
+    assert answers[0] == {"bytes": 300000, "sha256": upload.hash.hexdigest()}
+    assert [body["bytes"] for body in answers[1:]] == [0, 0]
+    assert [seen["target"] for seen in bodies(w, 3)] == ["/v1/files", "/v1/charges/ch_1",
                                                           "/v1/charges/ch_2"]
 
 
@@ -245,7 +250,7 @@ def test_100_continue_comes_after_the_verdict_and_a_refusal_instead_of_it(w):
         upload = Upload(w, target, size=size, more=expect, token=token)
         status, headers, body = upload.answer()
         assert json.loads(body)["code"] == code and headers["connection"] == "close"
-    assert len(w.up.bodies()) == 1
+    assert len(bodies(w, 1)) == 1
 
 
 def test_no_100_continue_comes_where_the_upstream_cannot_be_reached(w):
@@ -285,7 +290,7 @@ def test_T24_a_body_that_a_rule_reads_is_read_whole_or_refused(w):
     # Over what is read whole, whatever is in it, before it is read.
     status, _, body = read_by(w, "/v1/open/unless", b"", size=(2 << 20) + 1)
     assert (status, json.loads(body)["code"]) == (413, "too_large")
-    assert len(w.up.bodies()) == 2
+    assert len(bodies(w, 2)) == 2
     # No rule reads it here.
     assert read_by(w, "/v1/open/other", padded(3 << 20, good))[0] == 200
     kinds = [(r["path"], r.get("body_kind")) for r in w.host.audit_records() if r["type"] == "intent"]
@@ -338,7 +343,7 @@ def test_T8_a_client_that_leaves_midway_ends_the_call_upstream(w):
         wait_until(lambda: admin.ok("status")["calls_in_flight"] == 1)
         upload.close()
         wait_until(lambda: admin.ok("status")["calls_in_flight"] == 0, 3)
-    assert [seen["whole"] for seen in w.up.bodies()] == [False, False]
+    assert [seen["whole"] for seen in bodies(w, 2)] == [False, False]
     wait_until(lambda: admin.ok("status")["http_connections"] == 0, 3)
     assert [(r["outcome"], r["code"]) for r in ends(w)] == [("unknown", "bad_request")] * 2
 
@@ -378,7 +383,7 @@ def test_T25_a_body_that_goes_wrong_midway_is_400_and_the_call_is_aborted(w):
     time.sleep(0.3)
     upload.sock.sendall(b"0\r\nAuthorization: Bearer x\r\n\r\n")
     assert upload.answer()[0] == 400
-    assert [seen["whole"] for seen in (last_body(w, 2), last_body(w))] == [False, False]
+    assert [seen["whole"] for seen in bodies(w, 2)] == [False, False]
 
 
 def test_an_early_answer_goes_on_and_ends_the_connection(w):
@@ -479,7 +484,7 @@ def test_curl_uploads_with_a_base_url_and_through_the_proxy(w, tmp_path):
                     ["https://api.stripe.com/v1/files", *auth, *proxy,
                      "-H", "Transfer-Encoding: chunked"]):
         assert wanted in curl("-T", str(file), *options), options
-    assert [seen["method"] for seen in w.up.bodies()] == ["PUT"] * 5
+    assert [seen["method"] for seen in bodies(w, 5)] == ["PUT"] * 5
     assert [seen["framing"] for seen in w.up.bodies()] == ["length", "chunked", "length", "length",
                                                            "chunked"]
     assert {r["body_kind"] for r in w.host.audit_records() if r["type"] == "intent"} == {"streamed"}
