@@ -1,5 +1,6 @@
-/* Preloaded by tests: when the first byte of the file that SALLYPORT_FAULTS names is '1', the next
- * fdatasync fails with EIO, once; then the byte is '0'. Nothing of the product knows of it. */
+/* Preloaded by tests: when the first byte of the file that SALLYPORT_FAULTS names is '1', the
+ * next fdatasync fails with EIO, once; then the byte is '0'. Nothing of the product knows of
+ * it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
