@@ -7,3 +7,8 @@ sallyport_test(unit/test_audit_calls.c audit_calls)
 sallyport_fuzz(fuzz/fuzz_audit_calls.c audit_calls)
 sallyport_test(unit/test_confine.c host)
 sallyport_test(unit/test_shares.c host)
+
+# Preloaded into a host by e2e/test_faults.py: system calls that fail.
+add_library(faults MODULE faults/faults.c)
+target_link_libraries(faults PRIVATE sallyport_flags)
+set_target_properties(faults PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
