@@ -62,11 +62,10 @@ static bool make_room(struct sp_egress *egress, size_t fd)
     if (!grown) {
         return false;
     }
-    for (size_t i = egress->n_watches; i < n; i++) {
-        grown[i] = NULL;
-    }
     egress->watches = grown;
-    egress->n_watches = n;
+    while (egress->n_watches < n) {
+        grown[egress->n_watches++] = NULL;
+    }
     return true;
 }
 

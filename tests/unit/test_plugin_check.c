@@ -135,6 +135,125 @@ static void foreign_text_is_shown_without_control_characters(void **state)
     }
 }
 
+/* ---- what is a name, a line, a value
+ * ---------------------------------------------------------
+ */
+
+static char longest[2048]; /* of 'a' */
+
+static struct sp_text as(size_t n)
+{
+    memset(longest, 'a', sizeof longest);
+    return (struct sp_text){longest, n};
+}
+
+static void T49_names_are_taken_up_to_their_edges_and_no_further(void **state)
+{
+    (void)state;
+    static const char *const bad_ids[] = {"", "1a", "-a", "A", "aB", "a_b", "a b", "a{", "a/"};
+    static const char *const bad_names[] = {"", "1a", "_a", "A", "a-b", "a{", "a:", "a\x80"};
+    for (size_t i = 0; i < sizeof bad_ids / sizeof *bad_ids; i++) {
+        assert_false(sp_is_provider_id(sp_text_of(bad_ids[i])));
+    }
+    for (size_t i = 0; i < sizeof bad_names / sizeof *bad_names; i++) {
+        assert_false(sp_is_field_name(sp_text_of(bad_names[i])));
+    }
+    assert_true(sp_is_provider_id(SP_TEXT("a-0z9")) && sp_is_field_name(SP_TEXT("a_0z9")));
+    assert_true(sp_is_provider_id(as(SP_PLUGIN_ID_MAX)));
+    assert_false(sp_is_provider_id(as(SP_PLUGIN_ID_MAX + 1)));
+    assert_true(sp_is_field_name(as(SP_PLUGIN_ID_MAX)));
+    assert_false(sp_is_field_name(as(SP_PLUGIN_ID_MAX + 1)));
+    assert_true(sp_is_action_name(SP_TEXT("Charges/list-all_1.2")));
+    assert_false(sp_is_action_name(SP_TEXT("")) || sp_is_action_name(SP_TEXT("a b")) ||
+                 sp_is_action_name(SP_TEXT("a[")) || sp_is_action_name(SP_TEXT("a\0")));
+    assert_true(sp_is_action_name(as(SP_PLUGIN_HEADER_NAME_MAX)));
+    assert_false(sp_is_action_name(as(SP_PLUGIN_HEADER_NAME_MAX + 1)));
+    assert_true(sp_is_header_name(as(SP_PLUGIN_HEADER_NAME_MAX)));
+    assert_false(sp_is_header_name(as(SP_PLUGIN_HEADER_NAME_MAX + 1)) ||
+                 sp_is_header_name(SP_TEXT("")) || sp_is_header_name(SP_TEXT("a b")));
+    assert_true(sp_is_lease_name(SP_TEXT("lease.a_0")));
+    static const char *const no_leases[] = {"lease.",   "lease.0", "lease.A", "lease.a{",
+                                            "lease.a:", "leasx.a", "lease",   "lease.a-b"};
+    for (size_t i = 0; i < sizeof no_leases / sizeof *no_leases; i++) {
+        assert_false(sp_is_lease_name(sp_text_of(no_leases[i])));
+    }
+}
+
+static void T49_lines_hold_no_control_characters(void **state)
+{
+    (void)state;
+    const struct sp_text bad[] = {
+        SP_TEXT("a\nb"),     SP_TEXT("a\x7f"), SP_TEXT("\xc2\x9b"),
+        SP_TEXT("\xc2\x80"), SP_TEXT("a\xc2"), /* cut short */
+        SP_TEXT("\xff"),     SP_TEXT("a\0b"),
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(sp_is_line(bad[i]));
+    }
+    assert_true(sp_is_line(SP_TEXT("")) && sp_is_line(SP_TEXT("a b \xc2\xa0 \xc3\xa4")));
+    assert_false(sp_is_visible(SP_TEXT("")) || sp_is_visible(SP_TEXT("a b")) ||
+                 sp_is_visible(SP_TEXT("a\x7f")) || sp_is_visible(SP_TEXT("\xc3\xa4")));
+    assert_true(sp_is_visible(SP_TEXT("!~")));
+    assert_false(sp_is_printable(SP_TEXT("a\tb")) || sp_is_printable(SP_TEXT("a\x7f")));
+    assert_true(sp_is_header_value(as(SP_PLUGIN_HEADER_VALUE_MAX)));
+    assert_false(sp_is_header_value(as(SP_PLUGIN_HEADER_VALUE_MAX + 1)) ||
+                 sp_is_header_value(SP_TEXT(" a")) || sp_is_header_value(SP_TEXT("a ")) ||
+                 sp_is_header_value(SP_TEXT("")));
+}
+
+static void T49_path_templates_open_and_close_their_braces(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"/", "/a/{b_c-d.e}/f", "/{A}{b}"};
+    static const char *const bad[] = {"",       "a",    "/a?b",  "/a#b",  "/a\\b",
+                                      "/{a",    "/a}",  "/{}",   "/{{a}", "/{a/b}",
+                                      "/{a b}", "/a b", "/{a}}", "/<a>"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(sp_is_path_template(sp_text_of(good[i])));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(sp_is_path_template(sp_text_of(bad[i])));
+    }
+    struct sp_text path = as(SP_PLUGIN_PATH_MAX + 1);
+    longest[0] = '/';
+    assert_false(sp_is_path_template(path));
+    path.len--;
+    assert_true(sp_is_path_template(path));
+}
+
+static void T49_templates_name_known_secrets_and_doubled_braces_are_braces(void **state)
+{
+    (void)state;
+    const struct sp_text secrets[] = {SP_TEXT("api_key"), SP_TEXT("other")};
+    static const struct {
+        const char *template;
+        bool minted, good, leased;
+    } rows[] = {
+        {"Bearer {api_key}", false, true, false},
+        {"{other}:{api_key}", false, true, false},
+        {"{{{api_key}}}", false, true, false},
+        {"{{api_key}}", false, false, false},
+        {"{lease.token}", true, true, true},
+        {"{lease.token}", false, false, true},
+        {"{{lease.token}", true, false, false},
+        {"{unknown}", true, false, false},
+        {"{api_key", false, false, false},
+        {"api_key}", false, false, false},
+        {"{", false, false, false},
+        {"}", false, false, false},
+        {"", false, false, false},
+        {"{{lease.a}}{lease.b}", true, true, true},
+        {"{lease", false, false, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sp_text template = sp_text_of(rows[i].template);
+        const char *refused = sp_template_refused(template, secrets, 2, rows[i].minted);
+        if (!refused != rows[i].good || sp_template_needs_lease(template) != rows[i].leased) {
+            fail_msg("%s: %s", rows[i].template, refused ? refused : "taken");
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +262,10 @@ int main(void)
         cmocka_unit_test(settings_are_held_to_their_type),
         cmocka_unit_test(pem_key_keeps_its_lines),
         cmocka_unit_test(foreign_text_is_shown_without_control_characters),
+        cmocka_unit_test(T49_names_are_taken_up_to_their_edges_and_no_further),
+        cmocka_unit_test(T49_lines_hold_no_control_characters),
+        cmocka_unit_test(T49_path_templates_open_and_close_their_braces),
+        cmocka_unit_test(T49_templates_name_known_secrets_and_doubled_braces_are_braces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,13 +58,25 @@ static const struct sp_hook_request request = {.method = {"POST", 4},
                                                .jwts = jwts,
                                                .n_jwts = 1};
 
+static const struct sp_text derive[] = {{"{date}", 6}};
+static const struct sp_sign_output outputs[] = {{.place = SP_PLACE_HEADER,
+                                                 .name = {"x-signature", 11},
+                                                 .template = {"v1={signature}", 14}}};
+static const struct sp_signature signature = {.secret = {"api_key", 7},
+                                              .message = {"{method}\n{target}", 17},
+                                              .derive = derive,
+                                              .n_derive = 1,
+                                              .outputs = outputs,
+                                              .n_outputs = 1};
+
 static void put(struct sp_buf *buf, enum worker_question question)
 {
     const struct sp_plan plan = {.placements = placements,
                                  .n_placements = 1,
                                  .headers = fixed,
                                  .n_headers = 1,
-                                 .defaults = NULL};
+                                 .defaults = NULL,
+                                 .signature = &signature};
     switch (question) {
     case WORKER_LOAD:
         worker_put_manifest(buf, &manifest);
@@ -89,9 +101,11 @@ static void put(struct sp_buf *buf, enum worker_question question)
     }
 }
 
-/* Replay an answer in a host of its own; *ret_failed: whether the hook failed. */
-static sp_status replay(enum worker_question question, struct sp_arena *tree,
-                        const struct sp_wire_value *answer, bool *ret_failed)
+/* Replay an answer in a host of its own, which may keep so much of it; *ret_failed: whether the
+ * hook failed. */
+static sp_status replay_within(size_t cap_bytes, enum worker_question question,
+                               struct sp_arena *tree, const struct sp_wire_value *answer,
+                               bool *ret_failed)
 {
     static const enum sp_hook hooks[] = {SP_HOOK_DESCRIBE, SP_HOOK_CHECK, SP_HOOK_PLAN,
                                          SP_HOOK_PERMISSIONS, SP_HOOK_RENEW};
@@ -101,7 +115,7 @@ static sp_status replay(enum worker_question question, struct sp_arena *tree,
     struct sp_plugin_host host;
     struct sp_arena arena;
     struct sp_error err = {""};
-    sp_arena_init(&arena, TREE_MAX_BYTES);
+    sp_arena_init(&arena, cap_bytes);
     sp_plugin_host_init(&host, "x.so", &rules);
     uint64_t call = sp_hook_begin(&host, hooks[question], &arena, &key);
     struct sp_hook_request asked;
@@ -112,6 +126,12 @@ static sp_status replay(enum worker_question question, struct sp_arena *tree,
     *ret_failed = sp_hook_end(&host, SALLYPORT_OK, NULL) != SP_OK;
     sp_arena_done(&arena);
     return status;
+}
+
+static sp_status replay(enum worker_question question, struct sp_arena *tree,
+                        const struct sp_wire_value *answer, bool *ret_failed)
+{
+    return replay_within(TREE_MAX_BYTES, question, tree, answer, ret_failed);
 }
 
 struct spoiling {
@@ -224,6 +244,32 @@ static void an_answer_that_there_is_no_memory_for_is_told_apart(void **state)
     sp_arena_done(&little);
     sp_arena_done(&tree);
     sp_buf_done(&buf);
+}
+
+/* The n-th of what the host has to keep is what finds no room, for each n. */
+static void an_answer_that_the_host_has_no_room_for_fails_the_hook(void **state)
+{
+    (void)state;
+    for (unsigned q = WORKER_LOAD; q <= WORKER_RENEW; q++) {
+        struct sp_wire_value root;
+        struct sp_text map;
+        struct sp_arena tree;
+        struct sp_buf buf;
+        size_t taken, cap = 0;
+        bool failed = true;
+        sp_buf_init(&buf, TREE_MAX_BYTES);
+        sp_arena_init(&tree, TREE_MAX_BYTES);
+        put(&buf, (enum worker_question)q);
+        assert_int_equal(worker_frame_cut(sp_buf_text(&buf), &map, &taken), SP_OK);
+        assert_int_equal(sp_wire_read_reply(&tree, map, &root, NULL), SP_OK);
+        while (replay_within(cap, (enum worker_question)q, &tree, &root, &failed) || failed) {
+            cap += 8;
+            assert_true(cap < TREE_MAX_BYTES);
+        }
+        assert_true(cap > 0);
+        sp_arena_done(&tree);
+        sp_buf_done(&buf);
+    }
 }
 
 /* ---- answers, as they come ----------------------------------------------------------------
@@ -420,6 +466,187 @@ static void a_question_has_its_form_or_is_refused(void **state)
     sp_buf_done(&buf);
 }
 
+static const struct sp_reach reaches[] = {
+    {{"GET HEAD", 8}, {"api.example.com", 15}, {"/a/**", 5}}};
+
+/* A question whole, or with one of its parts left out, or with a number in a list's place p. */
+static void put_asked(struct sp_buf *buf, const char *what, int leave_out, int p)
+{
+    static const char *const names[] = {"id",      "version", "settings",   "secrets",
+                                        "reaches", "lease",   "permissions"};
+    bool renew = strcmp(what, "renew") == 0;
+    int wanted = renew ? 0x6f : 0x1f, n = renew ? 7 : 6;
+    bool leaves = leave_out >= 0 && wanted >> leave_out & 1;
+    worker_frame_begin(buf);
+    sp_wire_put_map(buf, (size_t)(n - leaves));
+    sp_wire_pair_str(buf, "do", sp_text_of(what));
+    for (int i = 0; i < 7; i++) {
+        if (!(wanted >> i & 1) || i == leave_out) {
+            continue;
+        }
+        sp_wire_put_str(buf, sp_text_of(names[i]));
+        if (i == 1) {
+            sp_wire_put_int(buf, 1);
+        } else if (i == 0 || i == 5) {
+            sp_wire_put_text(buf, SP_TEXT("k"));
+        } else if (i == 4) {
+            sp_wire_put_array(buf, 1);
+            if (p == 0) { /* no list */
+                sp_wire_put_int(buf, 1);
+                continue;
+            }
+            sp_wire_put_array(buf, p == 4 ? 2 : 3);
+            for (int k = 1; k <= (p == 4 ? 2 : 3); k++) {
+                if (p == k) {
+                    sp_wire_put_int(buf, 1);
+                } else {
+                    sp_wire_put_text(buf, SP_TEXT("x"));
+                }
+            }
+        } else {
+            sp_wire_put_array(buf, i == 6);
+            if (i == 6 && p == 0) {
+                sp_wire_put_int(buf, 1);
+            } else if (i == 6) {
+                sp_wire_put_text(buf, SP_TEXT("issues:write"));
+            }
+        }
+    }
+}
+
+static void a_question_about_leases_has_its_form_or_is_refused(void **state)
+{
+    static const char *const whats[] = {"permissions", "renew"};
+    static const int wanted[] = {0x1f, 0x6f};
+    struct worker_asked asked;
+    struct sp_buf buf;
+    (void)state;
+    sp_buf_init(&buf, TREE_MAX_BYTES);
+    for (size_t w = 0; w < 2; w++) {
+        put_asked(&buf, whats[w], -1, -1);
+        assert_int_equal(read_question(&buf, &asked), SP_OK);
+        for (int i = 0; i < 7; i++) {
+            put_asked(&buf, whats[w], i, -1);
+            assert_int_equal(read_question(&buf, &asked),
+                             wanted[w] >> i & 1 ? SP_EINVAL : SP_OK);
+        }
+        for (int p = 0; p < (w == 0 ? 5 : 1); p++) {
+            put_asked(&buf, whats[w], -1, p);
+            assert_int_equal(read_question(&buf, &asked), SP_EINVAL);
+        }
+    }
+    sp_buf_done(&buf);
+}
+
+static void a_question_that_there_is_no_memory_for_is_told_apart(void **state)
+{
+    static const struct sp_setting settings[] = {{{"a", 1}, {"b", 1}}};
+    static const struct sp_text secrets[] = {{"api_key", 7}}, words[] = {{"issues:write", 12}};
+    const struct worker_asked whole[] = {{.question = WORKER_PERMISSIONS,
+                                          .key = {{"k", 1}, 1, settings, 1, secrets, 1},
+                                          .reaches = reaches,
+                                          .n_reaches = 1},
+                                         {.question = WORKER_RENEW,
+                                          .key = {{"k", 1}, 1, settings, 1, secrets, 1},
+                                          .lease = {"l", 1},
+                                          .words = words,
+                                          .n_words = 1}};
+    (void)state;
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
+        struct worker_asked asked = {.question = WORKER_LOAD};
+        struct sp_text map;
+        struct sp_buf buf;
+        size_t taken, cap = 0;
+        sp_status status;
+        sp_buf_init(&buf, TREE_MAX_BYTES);
+        worker_put_question(&buf, &whole[i]);
+        assert_int_equal(worker_frame_cut(sp_buf_text(&buf), &map, &taken), SP_OK);
+        do {
+            struct sp_arena little;
+            sp_arena_init(&little, cap);
+            status = worker_read_question(&little, map, &asked, NULL);
+            assert_int_not_equal(status, SP_EINVAL);
+            assert_true(status == SP_OK || cap < TREE_MAX_BYTES);
+            if (status == SP_OK) {
+                assert_int_equal(asked.n_reaches, i == 0);
+                assert_int_equal(asked.n_words, i == 1);
+            }
+            cap += 8;
+            sp_arena_done(&little);
+        } while (status);
+        sp_buf_done(&buf);
+    }
+}
+
+static void what_the_host_answers_has_its_form_or_is_refused(void **state)
+{
+    static const char *const names[] = {"answer", "http_status", "body"};
+    struct sp_hook_answer answer;
+    struct sp_text map;
+    struct sp_buf buf;
+    size_t taken;
+    (void)state;
+    sp_buf_init(&buf, TREE_MAX_BYTES);
+    for (size_t wrong = 0; wrong < 4; wrong++) {
+        struct sp_arena arena;
+        sp_arena_init(&arena, TREE_MAX_BYTES);
+        worker_frame_begin(&buf);
+        sp_wire_put_map(&buf, 3);
+        for (size_t i = 0; i < 3; i++) {
+            sp_wire_put_str(&buf, sp_text_of(names[i]));
+            if (i == wrong) {
+                sp_wire_put_nil(&buf);
+            } else if (i == 2) {
+                sp_wire_put_bin(&buf, SP_TEXT("{}"));
+            } else {
+                sp_wire_put_int(&buf, (int64_t)i * 200);
+            }
+        }
+        worker_frame_end(&buf);
+        assert_int_equal(worker_frame_cut(sp_buf_text(&buf), &map, &taken), SP_OK);
+        assert_int_equal(worker_read_answer(&arena, map, &answer, NULL),
+                         wrong == 3 ? SP_OK : SP_EINVAL);
+        assert_int_not_equal(
+            worker_read_answer(&arena, (struct sp_text){"\xc1", 1}, &answer, NULL), SP_OK);
+        sp_arena_done(&arena);
+    }
+    assert_int_equal(answer.http_status, 200);
+    sp_buf_done(&buf);
+}
+
+static void the_life_of_a_lease_is_a_number_that_is_there(void **state)
+{
+    static const struct {
+        uint64_t put, read;
+    } rows[] = {{0, 0}, {3600000, 3600000}, {UINT64_MAX, INT64_MAX}};
+    uint64_t life = 7;
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct worker_said said;
+        struct sp_arena arena;
+        struct sp_text map;
+        struct sp_buf buf;
+        size_t taken;
+        sp_buf_init(&buf, TREE_MAX_BYTES);
+        sp_arena_init(&arena, TREE_MAX_BYTES);
+        worker_put_life(&buf, rows[i].put);
+        assert_int_equal(worker_frame_cut(sp_buf_text(&buf), &map, &taken), SP_OK);
+        assert_int_equal(worker_read_said(&arena, map, &said, NULL), SP_OK);
+        assert_true(worker_read_life(&said.answer, &life));
+        assert_true(life == rows[i].read);
+        sp_arena_done(&arena);
+        sp_buf_done(&buf);
+    }
+    const struct sp_wire_pair wrong[] = {{{"life", 4}, {.kind = SP_WIRE_INT, .as.integer = -1}},
+                                         {{"life", 4}, {.kind = SP_WIRE_NIL}},
+                                         {{"lief", 4}, {.kind = SP_WIRE_INT, .as.integer = 1}}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const struct sp_wire_value answer = {.kind = SP_WIRE_MAP,
+                                             .as.map = {.pairs = &wrong[i], .n = 1}};
+        assert_false(worker_read_life(&answer, &life));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +656,11 @@ int main(void)
         cmocka_unit_test(T48_an_answer_is_a_log_a_failure_or_a_success),
         cmocka_unit_test(T48_frames_are_whole_and_not_too_long),
         cmocka_unit_test(a_question_has_its_form_or_is_refused),
+        cmocka_unit_test(an_answer_that_the_host_has_no_room_for_fails_the_hook),
+        cmocka_unit_test(a_question_about_leases_has_its_form_or_is_refused),
+        cmocka_unit_test(a_question_that_there_is_no_memory_for_is_told_apart),
+        cmocka_unit_test(what_the_host_answers_has_its_form_or_is_refused),
+        cmocka_unit_test(the_life_of_a_lease_is_a_number_that_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
