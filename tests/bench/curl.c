@@ -5,17 +5,12 @@
  *   bench_curl URL CLIENTS SECONDS [CA-FILE]
  */
 #include "bench.h"
+#include "multi.h"
 
-#include <curl/curl.h>
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/epoll.h>
 #include <time.h>
 
-static CURLM *multi;
-static int epoll;
-static long timeout_ms = -1;
+static struct bench_multi multi;
 
 static size_t on_body(char *data, size_t size, size_t n, void *user)
 {
@@ -24,43 +19,22 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
     return size * n;
 }
 
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *known)
-{
-    (void)easy;
-    (void)user;
-    struct epoll_event event = {.data.fd = fd};
-    event.events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) |
-                   (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
-    int op = what == CURL_POLL_REMOVE ? EPOLL_CTL_DEL : known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    (void)epoll_ctl(epoll, op, fd, &event);
-    (void)curl_multi_assign(multi, fd, what == CURL_POLL_REMOVE ? NULL : multi);
-    return 0;
-}
-
-static int on_timer(CURLM *of, long ms, void *user)
-{
-    (void)of;
-    (void)user;
-    timeout_ms = ms;
-    return 0;
-}
-
 /* Send again what was answered. */
 static unsigned long again(bool goes_on)
 {
     unsigned long n = 0;
     int left = 0;
-    for (CURLMsg *said; (said = curl_multi_info_read(multi, &left)); n++) {
+    for (CURLMsg *said; (said = curl_multi_info_read(multi.curl, &left)); n++) {
         CURL *easy = said->easy_handle;
         long status = 0;
         (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
         if (said->data.result || status != 200) {
             bench_die("upstream", curl_easy_strerror(said->data.result));
         }
-        (void)curl_multi_remove_handle(multi, easy);
+        (void)curl_multi_remove_handle(multi.curl, easy);
         if (!goes_on) {
             curl_easy_cleanup(easy);
-        } else if (curl_multi_add_handle(multi, easy)) {
+        } else if (curl_multi_add_handle(multi.curl, easy)) {
             bench_die("curl", "cannot add a request");
         }
     }
@@ -70,15 +44,11 @@ static unsigned long again(bool goes_on)
 static void turn(void)
 {
     struct epoll_event events[64];
-    int running = 0, n = epoll_wait(epoll, events, 64, (int)timeout_ms);
+    int n = epoll_wait(multi.epoll, events, 64, (int)multi.timeout_ms);
     for (int i = 0; i < n; i++) {
-        int what = (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR) ? CURL_CSELECT_IN : 0) |
-                   (events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0);
-        (void)curl_multi_socket_action(multi, events[i].data.fd, what, &running);
+        bench_multi_socket(&multi, events[i].data.fd, events[i].events);
     }
-    if (timeout_ms == 0 || n == 0) {
-        (void)curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    }
+    bench_multi_timeout(&multi, n);
 }
 
 static void add(const char *url, struct curl_slist *headers, const char *ca_file)
@@ -90,7 +60,7 @@ static void add(const char *url, struct curl_slist *headers, const char *ca_file
         curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) ||
         curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) ||
         (ca_file && curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file)) ||
-        curl_multi_add_handle(multi, easy)) {
+        curl_multi_add_handle(multi.curl, easy)) {
         bench_die("curl", "cannot add a request");
     }
 }
@@ -107,16 +77,11 @@ int main(int argc, char **argv)
     struct curl_slist *headers = curl_slist_append(
         curl_slist_append(NULL, "Authorization: Bearer sk_test_benchmark0000000000000000"),
         "Accept: application/json");
-    epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (argc < 4 || epoll < 0 || !headers || curl_global_init(CURL_GLOBAL_DEFAULT) ||
-        !(multi = curl_multi_init())) {
-        bench_die("start",
-                  argc < 4 ? "bench_curl URL CLIENTS SECONDS [CA-FILE]" : strerror(errno));
+    if (argc < 4 || !headers) {
+        bench_die("start", "bench_curl URL CLIENTS SECONDS [CA-FILE]");
     }
     unsigned long clients = bench_number("CLIENTS", argv[2]), n = 0, n_before = 0;
-    (void)curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    (void)curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    (void)curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)clients);
+    bench_multi_init(&multi, (long)clients);
     for (unsigned long i = 0; i < clients; i++) {
         add(argv[1], headers, argc > 4 ? argv[4] : NULL);
     }
@@ -139,7 +104,7 @@ int main(int argc, char **argv)
         turn();
         left -= again(false);
     }
-    (void)curl_multi_cleanup(multi);
+    (void)curl_multi_cleanup(multi.curl);
     curl_slist_free_all(headers);
     return 0;
 }

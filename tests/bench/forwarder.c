@@ -2,14 +2,13 @@
  * MessagePack map {method, url, headers, body}, libcurl's multi interface on epoll makes the
  * call, and {status, headers, body} goes back. No token, no scope, no checks, no audit. */
 #include "bench.h"
+#include "multi.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <msgpack.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 enum { URL_BYTES = 2048, LINE_BYTES = 4096, EASY_POOL = 256 };
 
@@ -23,9 +22,7 @@ struct call {
 };
 
 static void *router;
-static CURLM *multi;
-static int epoll;
-static long timeout_ms = -1;
+static struct bench_multi multi;
 static struct call *idle;
 
 static size_t on_header(char *data, size_t size, size_t n, void *user)
@@ -142,7 +139,7 @@ static void begin(zmq_msg_t *id, zmq_msg_t *request)
     }
     (void)curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
     msgpack_unpacked_destroy(&unpacked);
-    if (curl_multi_add_handle(multi, call->easy)) {
+    if (curl_multi_add_handle(multi.curl, call->easy)) {
         bench_die("curl", "cannot add a call");
     }
 }
@@ -189,37 +186,16 @@ static void answer(struct call *call)
 static void finish_done(void)
 {
     int left = 0;
-    for (CURLMsg *said; (said = curl_multi_info_read(multi, &left));) {
+    for (CURLMsg *said; (said = curl_multi_info_read(multi.curl, &left));) {
         struct call *call = NULL;
         (void)curl_easy_getinfo(said->easy_handle, CURLINFO_PRIVATE, &call);
-        (void)curl_multi_remove_handle(multi, said->easy_handle);
+        (void)curl_multi_remove_handle(multi.curl, said->easy_handle);
         answer(call);
         call_end(call);
     }
 }
 
 /* ---- the loop ---------------------------------------------------------------------------- */
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *known)
-{
-    (void)easy;
-    (void)user;
-    struct epoll_event event = {.data.fd = fd};
-    event.events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) |
-                   (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
-    int op = what == CURL_POLL_REMOVE ? EPOLL_CTL_DEL : known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    (void)epoll_ctl(epoll, op, fd, &event);
-    (void)curl_multi_assign(multi, fd, what == CURL_POLL_REMOVE ? NULL : multi);
-    return 0;
-}
-
-static int on_timer(CURLM *of, long ms, void *user)
-{
-    (void)of;
-    (void)user;
-    timeout_ms = ms;
-    return 0;
-}
 
 static bool zmq_readable(void)
 {
@@ -231,21 +207,15 @@ static bool zmq_readable(void)
 static void turn(int zmq_fd)
 {
     struct epoll_event events[64];
-    int running = 0;
     /* ZMQ_FD tells of changes only: what is readable already is asked for, not waited for. */
-    int n = epoll_wait(epoll, events, 64, zmq_readable() ? 0 : (int)timeout_ms);
+    int n = epoll_wait(multi.epoll, events, 64, zmq_readable() ? 0 : (int)multi.timeout_ms);
     for (int i = 0; i < n; i++) {
         if (events[i].data.fd != zmq_fd) {
-            int what =
-                (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR) ? CURL_CSELECT_IN : 0) |
-                (events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0);
-            (void)curl_multi_socket_action(multi, events[i].data.fd, what, &running);
+            bench_multi_socket(&multi, events[i].data.fd, events[i].events);
         }
     }
     receive_all();
-    if (timeout_ms == 0 || n == 0) {
-        (void)curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    }
+    bench_multi_timeout(&multi, n);
     finish_done();
 }
 
@@ -254,18 +224,14 @@ int main(void)
     int zmq_fd = -1;
     size_t len = sizeof zmq_fd;
     void *context = zmq_ctx_new();
-    epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (!context || epoll < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) ||
-        !(multi = curl_multi_init())) {
+    if (!context) {
         bench_die("start", strerror(errno));
     }
+    bench_multi_init(&multi, EASY_POOL);
     router = bench_router(context);
-    (void)curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    (void)curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    (void)curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)EASY_POOL);
     (void)zmq_getsockopt(router, ZMQ_FD, &zmq_fd, &len);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = zmq_fd};
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, zmq_fd, &event)) {
+    if (epoll_ctl(multi.epoll, EPOLL_CTL_ADD, zmq_fd, &event)) {
         bench_die("epoll", strerror(errno));
     }
     for (;;) {

@@ -16,7 +16,9 @@ import sys
 import threading
 import time
 import urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
+
+from answers import JsonHandler
 
 LOCK = threading.Lock()
 LIVE, DEAD = set(), set()
@@ -24,23 +26,7 @@ CONTROL = {"delay_ms": 0, "stillborn": False, "prefix": "test_", "revokes": True
 ASKED = []
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def answer(self, status, value):
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def given(self):
-        return self.headers.get("authorization", "").removeprefix("Bearer ")
-
+class Handler(JsonHandler):
     def do_GET(self):
         if self.path == "/control":
             with LOCK:

@@ -17,7 +17,9 @@ import secrets
 import threading
 import time
 import urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
+
+from answers import JsonHandler
 
 
 class Server:
@@ -58,27 +60,13 @@ class Server:
                     "current": self.current}
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def answer(self, status, value):
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
+class Handler(JsonHandler):
     def do_GET(self):
         if self.path == "/control":
             self.answer(200, self.server.state.state())
             return
-        given = self.headers.get("authorization", "").removeprefix("Bearer ")
         with self.server.state.lock:
-            good = given in self.server.state.access
+            good = self.given() in self.server.state.access
         self.answer(200 if good else 401, {})
 
     def do_POST(self):
