@@ -404,6 +404,39 @@ static void T63_thousands_of_rules_are_too_hard_in_bounded_time(void **state)
     sp_buf_done(&inner_text);
 }
 
+/* T63: what a search would find past its steps, it does not find. */
+static void T63_a_search_ends_where_its_steps_do(void **state)
+{
+    struct kit *kit = *state;
+    struct sp_scope *inner = scope_of(kit, "allow GET " H "/a where has query.a");
+    struct sp_scope *outer =
+        scope_of(kit, "allow GET " H "/a where has query.a and not (query.a = 1 and "
+                      "query.b = 2 and query.c = 3 and query.d = 4 and query.e = 5 and "
+                      "query.f = 6 and query.g = 7)");
+    enum { PLENTY = 1000000 };
+    size_t left = PLENTY;
+    struct sp_witness witness;
+    struct sp_error why = {""};
+    assert_int_equal(sp_scope_compare_within(outer, inner, true, &left, &witness, &why),
+                     SP_NOT_INCLUDED);
+    sp_witness_done(&witness);
+    size_t needed = PLENTY - left;
+    assert_true(needed > 100);
+    for (size_t part = 2; part <= 16; part *= 2) {
+        left = needed / part;
+        assert_int_equal(sp_scope_compare_within(outer, inner, true, &left, &witness, &why),
+                         SP_TOO_HARD);
+        assert_int_equal(left, 0);
+        assert_false(witness.found);
+    }
+    left = needed;
+    assert_int_equal(sp_scope_compare_within(outer, inner, true, &left, &witness, &why),
+                     SP_NOT_INCLUDED);
+    sp_witness_done(&witness);
+    sp_scope_free(outer);
+    sp_scope_free(inner);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +452,7 @@ int main(void)
         kit_test(T14_the_json_form_cannot_reach_further_than_the_grant),
         kit_test(a_caveat_without_allows_is_inside_nothing),
         kit_test(T63_thousands_of_rules_are_too_hard_in_bounded_time),
+        kit_test(T63_a_search_ends_where_its_steps_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
