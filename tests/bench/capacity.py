@@ -4,15 +4,22 @@ Each has a host of its own, with the limits that so many need. The process that 
 idle connections, so it and the host may open that many files.
 """
 import os
+import re
 import resource
 import socket
+import statistics
+import subprocess
+import time
 
 import msgpack
 
 KEY = "sk_test_benchmark0000000000000000"
 IDLE = 10000
 IN_FLIGHT = (32, 128)
-NAMES = ["idle_connections_mib", *("proxy_in_flight_%d" % n for n in IN_FLIGHT)]
+TOKENS = 100000
+WRK_CONNECTIONS = 32
+NAMES = ["idle_connections_mib", "check_with_100000_tokens", "added_p99_ms_half_load",
+         *("proxy_in_flight_%d" % n for n in IN_FLIGHT)]
 REQUEST = "GET /v1/charges/ch_1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n"
 
 
@@ -96,9 +103,109 @@ def in_flight(bench, wanted, policy, call, expect):
         host.stop(expect=None)
 
 
+def live_tokens(bench, policy, call, allowed, say):
+    """`check` by a host with 100,000 live tokens beside one with a single one."""
+    hosts, sides = [], []
+    try:
+        for name, n in (("one", 0), ("many", TOKENS)):
+            host, desk, token, _ = start(bench, "tokens-" + name, policy, {})
+            hosts.append(host)
+            key_file = desk.write(os.path.join(bench.folder, name + ".key"))
+
+            def load(request, expect, host=host, key_file=key_file):
+                return bench.load(host.endpoint, host.host_key(), request, host.pid, expect, key_file)
+
+            issue = msgpack.packb({"v": 1, "op": "issue", "scope": "bench"})
+            seconds, bench.args.seconds = bench.args.seconds, 2
+            while n > 0:
+                n -= int(load(issue, msgpack.packb("ok") + b"\xc3")["per_s"] * bench.args.seconds)
+            bench.args.seconds = seconds
+            live = host.admin().ok("status")["tokens"]
+            say("  %-20s a host with %d live tokens" % ("check", live))
+            method, path, headers, _ = call
+            request = msgpack.packb({"v": 1, "op": "check", "token": token, "method": method,
+                                     "url": "https://api.stripe.com" + path, "headers": headers})
+            sides.append(lambda load=load, request=request: load(request, allowed))
+        bench.pair("check_with_100000_tokens", *sides)
+    finally:
+        for host in hosts:
+            host.stop(expect=None)
+
+
+def paced(address, request, per_s, seconds):
+    """The 50th and the 99th percentile, in milliseconds, of requests that begin at their own time
+    and not when others end: a late one is late from when it should have begun."""
+    took = []
+    with socket.create_connection(address, 20) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        begun = time.perf_counter()
+        for i in range(int(per_s * seconds)):
+            due = begun + i / per_s
+            now = time.perf_counter()
+            if now < due:
+                time.sleep(due - now)
+            use(sock, request)
+            took.append(time.perf_counter() - due)
+    took.sort()
+    return took[len(took) // 2] * 1e3, took[len(took) * 99 // 100] * 1e3
+
+
+def half_load(bench, policy, say):
+    """What the front door adds to a call at half of the rate that it can take: a steady load of
+    that half runs beside, and one client more measures, at the host and at the upstream."""
+    host, _, token, origin = start(bench, "half", policy, {
+        "http stripe": {"listen": "127.0.0.1:0", "mode": "provider stripe"},
+        "upstream": {"slots": 512, "slots_per_key": 512}})
+    runs, rates = {"direct": [], "host": []}, []
+    try:
+        port = int(host.http_at("stripe").rsplit(":", 1)[1])
+        request = (REQUEST % token).encode()
+        most = rate_of(wrk(bench, port, token, 3))
+        pause_ms = round(WRK_CONNECTIONS / (most / 2) * 1e3)
+        for _ in range(bench.args.rounds):
+            load = wrk(bench, port, token, bench.args.seconds + 2, pause_ms)
+            time.sleep(0.5)
+            for side, to in (("direct", int(origin.rsplit(":", 1)[1])), ("host", port)):
+                runs[side].append(paced(("127.0.0.1", to), request, 200, bench.args.seconds / 2))
+            rates.append(rate_of(load))
+    finally:
+        host.stop(expect=None)
+    p50 = {side: statistics.median(run[0] for run in them) for side, them in runs.items()}
+    p99 = {side: statistics.median(run[1] for run in them) for side, them in runs.items()}
+    say("  %-20s %.2f ms, direct %.2f ms, at %d of %d/s"
+        % ("p99", p99["host"], p99["direct"], statistics.median(rates), most))
+    return {"value": round(p99["host"] - p99["direct"], 3), "unit": "ms", "others": {
+        "p50_added": round(p50["host"] - p50["direct"], 3), "p99_direct": round(p99["direct"], 3),
+        "per_s": round(statistics.median(rates)), "most_per_s": round(most)}}
+
+
+def wrk(bench, port, token, seconds, pause_ms=0):
+    """A steady load by 32 connections, each of which waits so long after each answer."""
+    script = os.path.join(bench.folder, "half.lua")
+    with open(script, "w", encoding="utf-8") as file:
+        file.write("wrk.headers = {Authorization = 'Bearer %s'}\n" % token)
+        if pause_ms:
+            file.write("function delay() return %d end\n" % pause_ms)
+    return subprocess.Popen(["wrk", "-t1", "-c%d" % WRK_CONNECTIONS, "-d%ds" % seconds, "-s", script,
+                             "http://127.0.0.1:%d/v1/charges/ch_1" % port],
+                            stdout=subprocess.PIPE, text=True)
+
+
+def rate_of(process):
+    out = process.communicate()[0]
+    if "Non-2xx" in out:
+        raise RuntimeError("the front door refused what it should pass: " + out)
+    return float(re.search(r"Requests/sec:\s*([\d.]+)", out).group(1))
+
+
 def measure(bench, wanted, policy, call, expect, say):
     os.environ["SALLYPORT_BUILD"] = bench.build
     if "idle_connections_mib" in wanted:
         bench.results["idle_connections_mib"] = idle_connections(bench, policy, say)
+    if "check_with_100000_tokens" in wanted:
+        live_tokens(bench, policy, call, msgpack.packb("allowed") + b"\xc3", say)
+    if "added_p99_ms_half_load" in wanted:
+        bench.results["added_p99_ms_half_load"] = half_load(bench, policy, say)
     if any(name.startswith("proxy_in_flight_") for name in wanted):
         in_flight(bench, wanted, policy, call, expect)
+
