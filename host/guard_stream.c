@@ -256,7 +256,7 @@ static bool set_up(struct sp_guard_stream *stream)
         failures(needle, bytes, stream->fail + needle->start);
         longest = needle->len > longest ? needle->len : longest;
         stream->first[(unsigned char)bytes[0]] = true;
-        if (needle->fold && bytes[0] >= 'a' && bytes[0] <= 'f') {
+        if (needle->fold && bytes[0] >= 'a') { /* it is hexadecimal */
             stream->first[(unsigned char)(bytes[0] - 'a' + 'A')] = true;
         }
     }

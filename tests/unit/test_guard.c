@@ -335,6 +335,121 @@ static void T37_searching_takes_linear_time(void **state)
     free(text);
 }
 
+/* ---- memory, and the edges ------------------------------------------------------------------
+ */
+
+static size_t n_allocations, fail_at = SIZE_MAX;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+    return n_allocations++ == fail_at ? NULL : __real_malloc(size);
+}
+
+static const char user[] = "user-name-of-some-length";
+
+static sp_status make_placed(struct sp_guard **ret_guard)
+{
+    static const struct sp_placement placements[] = {
+        {SP_PLACE_HEADER,
+         {"authorization", 13},
+         {"Basic ", 6},
+         {"{user}:{password}", 17},
+         true},
+        {SP_PLACE_HEADER, {"x-key", 5}, {"", 0}, {"{password}", 10}, false}};
+    static const struct sp_plan plan = {.placements = placements, .n_placements = 2};
+    struct sp_key_secret secrets[] = {
+        {SP_TEXT("user"), {.ptr = (unsigned char *)(uintptr_t)user, .len = sizeof user - 1}},
+        {SP_TEXT("password"),
+         {.ptr = (unsigned char *)(uintptr_t)secret, .len = sizeof secret - 1}}};
+    struct sp_key key = {.id = SP_TEXT("k"), .secrets = secrets, .n_secrets = 2};
+    return sp_guard_new(&key, &plan, ret_guard);
+}
+
+/* The n-th allocation fails, for each n: without a guard that knows all forms nothing is passed
+ * on. */
+static void T41_a_guard_knows_all_forms_or_there_is_none(void **state)
+{
+    (void)state;
+    struct sp_guard *guard = NULL;
+    size_t n_failed = 0;
+    for (bool failed = true; failed; n_failed++) {
+        guard = NULL;
+        n_allocations = 0;
+        fail_at = n_failed;
+        sp_status status = make_placed(&guard);
+        failed = n_allocations > fail_at;
+        fail_at = SIZE_MAX;
+        assert_true(failed == (status != SP_OK) && failed == (guard == NULL));
+    }
+    assert_true(n_failed > 20);
+    char both[128], encoded[256];
+    int len = snprintf(both, sizeof both, "%s:%s", user, secret);
+    sodium_bin2base64(encoded, sizeof encoded, (unsigned char *)both, (size_t)len,
+                      sodium_base64_VARIANT_ORIGINAL);
+    assert_found(guard, encoded);
+    assert_found(guard, user);
+    sp_guard_free(guard);
+    sp_guard_free(NULL);
+}
+
+static void T41_what_cannot_be_searched_is_not_clean(void **state)
+{
+    (void)state;
+    struct sp_guard *guard = make(secret, NULL);
+    struct sp_guard_stream *stream = NULL;
+    n_allocations = 0;
+    fail_at = 0;
+    assert_int_equal(sp_guard_check(guard, SP_TEXT("an escape: %41 and more")), SP_ENOMEM);
+    for (size_t n = 0; !stream; n++) {
+        n_allocations = 0;
+        fail_at = n;
+        sp_status status = sp_guard_stream_new(guard, &stream);
+        bool failed = n_allocations > fail_at;
+        fail_at = SIZE_MAX;
+        assert_int_equal(status, failed ? SP_ENOMEM : SP_OK);
+    }
+    sp_guard_stream_free(stream);
+    sp_guard_stream_free(NULL);
+    sp_guard_free(guard);
+}
+
+static void T30_long_and_binary_secrets_are_found(void **state)
+{
+    (void)state;
+    char value[100], hex[201];
+    memset(value, 'x', sizeof value);
+    memcpy(value, "\xc3\xa4\xee", 3); /* in hexadecimal it begins with a letter */
+    value[sizeof value - 1] = '\0';
+    struct sp_guard *guard = make(value, NULL);
+    sodium_bin2hex(hex, sizeof hex, (unsigned char *)value, sizeof value - 1);
+    assert_found(guard, hex);
+    hex[0] = 'C';
+    hex[2] = 'A';
+    assert_found(guard, hex);
+    assert_found(guard, value);
+    sp_guard_free(guard);
+}
+
+/* What looks like the beginning of an escape may be the end of the key. */
+static void T30_a_key_that_ends_in_an_escape_that_never_ends_is_found(void **state)
+{
+    static const struct {
+        const char *key, *text;
+    } rows[] = {{"abcdefghijklmnop\\", "\\u0061bcdefghijklmnop\\"},
+                {"abcdefghijklmnop%", "%61bcdefghijklmnop%"},
+                {"abcdefghijklmnop%4", "\\u0061bcdefghijklmnop%4"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sp_guard *guard = make(rows[i].key, NULL);
+        assert_int_equal(sp_guard_check(guard, sp_text_of(rows[i].text)), SP_EDENIED);
+        assert_streams_alike(guard, sp_text_of(rows[i].text), SP_EDENIED);
+        assert_streams_alike(guard, SP_TEXT("a \\\0 and a \\"), SP_OK);
+        sp_guard_free(guard);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +464,10 @@ int main(void)
         cmocka_unit_test(T30_a_stream_finds_what_the_whole_text_holds),
         cmocka_unit_test(a_stream_holds_back_long_beginnings_and_nothing_else),
         cmocka_unit_test(T37_searching_takes_linear_time),
+        cmocka_unit_test(T41_a_guard_knows_all_forms_or_there_is_none),
+        cmocka_unit_test(T41_what_cannot_be_searched_is_not_clean),
+        cmocka_unit_test(T30_long_and_binary_secrets_are_found),
+        cmocka_unit_test(T30_a_key_that_ends_in_an_escape_that_never_ends_is_found),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests_name("guard", tests, NULL, NULL);
 }
