@@ -1,5 +1,6 @@
 # The engine: tokens, rates, audit, store, and the whole behind engine.h.
 sallyport_test(unit/test_token.c engine)
+target_link_options(test_token PRIVATE -Wl,--wrap=malloc)
 sallyport_test(unit/test_rate.c engine)
 sallyport_test(unit/test_budget.c engine PkgConfig::SQLITE)
 sallyport_test(unit/test_audit.c engine)

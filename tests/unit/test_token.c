@@ -249,6 +249,168 @@ static void a_grant_reads_as_it_was_written_and_in_no_other_way(void **state)
     sp_buf_done(&again);
 }
 
+/* ---- edges ----------------------------------------------------------------------------------
+ */
+
+static sp_status parse_raw(struct sp_arena *arena, const uint8_t *raw, size_t len)
+{
+    struct sp_token token;
+    struct sp_buf text;
+    sp_buf_init(&text, 4 * SP_TOKEN_MAX_BYTES);
+    sp_buf_add_str(&text, "spt_");
+    sp_base64url_encode(raw, len, &text);
+    sp_status status = sp_token_parse(arena, sp_buf_text(&text), &token);
+    sp_buf_done(&text);
+    return status;
+}
+
+static void T10_caveats_fill_what_lies_between_id_and_tag(void **state)
+{
+    enum { FRAME = SP_TOKEN_ID_BYTES + SP_HASH_BYTES, ROOM = SP_TOKEN_MAX_BYTES };
+    static uint8_t raw[ROOM];
+    struct made *m = *state;
+    uint8_t *at = raw + SP_TOKEN_ID_BYTES;
+    assert_int_equal(parse_raw(&m->arena, raw, FRAME), SP_OK);
+    assert_int_equal(parse_raw(&m->arena, raw, FRAME - 1), SP_EINVAL);
+    assert_int_equal(parse_raw(&m->arena, raw, FRAME + 1), SP_EINVAL); /* half a length */
+    at[1] = 3;
+    assert_int_equal(parse_raw(&m->arena, raw, FRAME + 2 + 3), SP_OK);
+    assert_int_equal(parse_raw(&m->arena, raw, FRAME + 2 + 2), SP_EINVAL); /* it says more */
+    assert_int_equal(parse_raw(&m->arena, raw, FRAME + 2 + 4), SP_EINVAL); /* and less */
+    at[1] = 0;
+    assert_int_equal(parse_raw(&m->arena, raw, FRAME + 2), SP_EINVAL); /* an empty one */
+    at[0] = (SP_CAVEAT_MAX_BYTES + 1) >> 8;
+    at[1] = (SP_CAVEAT_MAX_BYTES + 1) & 0xff;
+    assert_int_equal(parse_raw(&m->arena, raw, FRAME + 2 + SP_CAVEAT_MAX_BYTES + 1), SP_EINVAL);
+    /* As many as there may be, and one more. */
+    for (size_t i = 0; i <= SP_CAVEATS_MAX; i++) {
+        memcpy(at + 3 * i, "\0\1x", 3);
+    }
+    assert_int_equal(parse_raw(&m->arena, raw, FRAME + 3 * SP_CAVEATS_MAX), SP_OK);
+    assert_int_equal(parse_raw(&m->arena, raw, FRAME + 3 * (SP_CAVEATS_MAX + 1)), SP_EINVAL);
+    /* More bytes than caveats can have, in a text that is not too long; and one that is. */
+    assert_int_equal(parse_raw(&m->arena, raw, SP_TOKEN_MAX_BYTES / 4 * 3 - 3), SP_EINVAL);
+    assert_int_equal(parse_raw(&m->arena, raw, SP_TOKEN_MAX_BYTES / 4 * 3), SP_EINVAL);
+    memset(raw, 0, sizeof raw);
+}
+
+static size_t n_allocations, fail_at = SIZE_MAX;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+    return n_allocations++ == fail_at ? NULL : __real_malloc(size);
+}
+
+/* Half a token looks like none: whoever prints one knows that it failed. */
+static void T41_a_token_is_printed_whole_or_the_buffer_has_failed(void **state)
+{
+    struct made *m = *state;
+    struct sp_token token = m->token;
+    struct sp_buf small, text;
+    sp_buf_init(&small, 16);
+    sp_token_print(&token, &small);
+    assert_true(small.failed);
+    sp_buf_done(&small);
+    static const char caveat[] =
+        "allow GET "
+        "https://api.example.com/a/rather/long/path/that/goes/on/and/on/for/more/than/"
+        "two/hundred/bytes/so/that/it/is/encoded/in/more/than/one/run/of/one/hundred/and/"
+        "ninety/two/bytes/and/nothing/else";
+    assert_int_equal(sp_token_narrow(&token, sp_text_of(caveat), NULL), SP_OK);
+    bool failed = true;
+    for (size_t n = 0; failed; n++) {
+        sp_buf_init(&text, SP_TOKEN_MAX_BYTES);
+        n_allocations = 0;
+        fail_at = n;
+        sp_token_print(&token, &text);
+        failed = n_allocations > fail_at;
+        fail_at = SIZE_MAX;
+        assert_true(text.failed == failed);
+        assert_true(failed || holds(m, sp_buf_text(&text)));
+        sp_buf_done(&text);
+        assert_true(n < 64);
+    }
+    struct sp_arena little;
+    sp_arena_init(&little, 16);
+    assert_int_equal(sp_token_parse(&little, sp_buf_text(&m->text), &token), SP_EINVAL);
+    sp_arena_done(&little);
+}
+
+static void T10_texts_have_one_spelling(void **state)
+{
+    uint8_t bytes[4], box[SP_BOX_OVERHEAD] = {0};
+    (void)state;
+    assert_int_equal(sp_hex_decode(SP_TEXT("00ff7a9b"), bytes, 4), SP_OK);
+    assert_memory_equal(bytes, "\x00\xff\x7a\x9b", 4);
+    static const char *const bad[] = {"00ff7a9",  "00ff7a9b0", "00FF7a9b",
+                                      "00ff7a9/", "00ff7a9:",  "00ff7a9`",
+                                      "00ff7a9g", "",          "0x00ff7a"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(sp_hex_decode(sp_text_of(bad[i]), bytes, 4), SP_EINVAL);
+    }
+    assert_int_equal(sp_box_open(box, SP_TEXT(""), box, SP_BOX_OVERHEAD - 1, bytes), SP_EINVAL);
+    assert_int_equal(sp_box_open(box, SP_TEXT(""), box, SP_BOX_OVERHEAD, bytes), SP_ECRYPTO);
+}
+
+static void T43_a_box_opens_with_its_key_and_its_place_alone(void **state)
+{
+    struct made *m = *state;
+    uint8_t box[SP_BOX_OVERHEAD + 5], plain[5];
+    char hex[2 * sizeof plain + 1];
+    sp_box_seal(m->key, SP_TEXT("keys|k|1|k1"), "hello", 5, box);
+    assert_int_equal(sp_box_open(m->key, SP_TEXT("keys|k|1|k1"), box, sizeof box, plain),
+                     SP_OK);
+    assert_memory_equal(plain, "hello", 5);
+    sp_hex_encode(plain, sizeof plain, hex);
+    assert_string_equal(hex, "68656c6c6f");
+    assert_int_equal(sp_box_open(m->key, SP_TEXT("keys|k|2|k1"), box, sizeof box, plain),
+                     SP_ECRYPTO);
+    assert_memory_equal(plain, "\0\0\0\0\0", 5);
+    assert_int_equal(sp_box_open(m->grant, SP_TEXT("keys|k|1|k1"), box, sizeof box, plain),
+                     SP_ECRYPTO);
+    /* A number is hashed as its eight bytes, least significant first. */
+    struct sp_hash one, other;
+    uint8_t digests[2][SP_HASH_BYTES];
+    sp_hash_init(&one, NULL);
+    sp_hash_u64(&one, 0x0102030405060708);
+    sp_hash_done(&one, digests[0]);
+    sp_hash_init(&other, NULL);
+    sp_hash_part(&other, "\x08\x07\x06\x05\x04\x03\x02\x01", 8);
+    sp_hash_done(&other, digests[1]);
+    assert_memory_equal(digests[0], digests[1], SP_HASH_BYTES);
+}
+
+static void T12_a_grant_of_another_version_or_with_more_than_fits_is_none(void **state)
+{
+    struct made *m = *state;
+    static const struct sp_arg args[] = {{{"owner", 5}, {"acme", 4}}};
+    const struct sp_grant grant = {.principal = {"desk", 4},
+                                   .scope_name = {"s", 1},
+                                   .scope = {"scope s {}", 10},
+                                   .args = args,
+                                   .n_args = 1};
+    struct sp_grant read;
+    struct sp_buf bytes;
+    sp_buf_init(&bytes, 4096);
+    sp_grant_encode(&grant, &bytes);
+    assert_int_equal(sp_grant_decode(&m->arena, sp_buf_text(&bytes), &read), SP_OK);
+    struct sp_arena little;
+    sp_arena_init(&little, 8);
+    assert_int_equal(sp_grant_decode(&little, sp_buf_text(&bytes), &read), SP_ENOMEM);
+    sp_arena_done(&little);
+    size_t n_at = bytes.len - (8 + 5 + 8 + 4) - 8; /* behind it are the one argument's parts */
+    for (int i = 0; i < 8; i++) {
+        bytes.ptr[n_at + (size_t)i] = '\x7f';
+    }
+    assert_int_equal(sp_grant_decode(&m->arena, sp_buf_text(&bytes), &read), SP_ECORRUPT);
+    bytes.ptr[0]++;
+    assert_int_equal(sp_grant_decode(&m->arena, sp_buf_text(&bytes), &read), SP_ECORRUPT);
+    assert_int_equal(sp_grant_decode(&m->arena, SP_TEXT(""), &read), SP_ECORRUPT);
+    sp_buf_done(&bytes);
+}
+
 int main(void)
 {
     assert_true(sodium_init() >= 0);
@@ -260,6 +422,11 @@ int main(void)
         cmocka_unit_test(a_token_may_wear_one_disguise_of_a_closed_list),
         cmocka_unit_test(the_tag_agrees_with_an_oracle_in_python),
         cmocka_unit_test(a_grant_reads_as_it_was_written_and_in_no_other_way),
+        cmocka_unit_test(T10_caveats_fill_what_lies_between_id_and_tag),
+        cmocka_unit_test(T41_a_token_is_printed_whole_or_the_buffer_has_failed),
+        cmocka_unit_test(T10_texts_have_one_spelling),
+        cmocka_unit_test(T43_a_box_opens_with_its_key_and_its_place_alone),
+        cmocka_unit_test(T12_a_grant_of_another_version_or_with_more_than_fits_is_none),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
