@@ -21,11 +21,13 @@ class NoAnswer(Exception):
 
 
 class Client:
-    def __init__(self, endpoint, host_key, curve, timeout=TIMEOUT_S, check_alive=None):
-        """check_alive: called while an answer is waited for; raises where none can come."""
+    def __init__(self, endpoint, host_key, curve, timeout=TIMEOUT_S, check_alive=None, step_ms=500):
+        """check_alive: called each step_ms while an answer is waited for; raises where none can
+        come."""
         self.endpoint, self.host_key, self.curve = endpoint, host_key, curve
         self.timeout = timeout
         self.check_alive = check_alive or (lambda: None)
+        self.step_ms = step_ms
         self.context = zmq.Context()
         self.socket = None
 
@@ -47,7 +49,7 @@ class Client:
     def receive(self, timeout=None):
         socket = self._open()
         end = time.monotonic() + (self.timeout if timeout is None else timeout)
-        while not socket.poll(max(0, min(500, int(1000 * (end - time.monotonic()))))):
+        while not socket.poll(max(0, min(self.step_ms, int(1000 * (end - time.monotonic()))))):
             self.check_alive()
             if time.monotonic() < end:
                 continue
