@@ -10,8 +10,10 @@ from lib import is_sanitized
 from world import CHARGE, world
 
 EVENTS = [["content-type", "text/event-stream"]]
+# A sanitized guard may take seconds for what libcurl hands over in one go, while other streams wait.
+IDLE_S = 15 if is_sanitized() else 3
 SETTINGS = {"limits": {"calls_per_client": "8"},
-            "upstream": {"total": "2s", "stream_idle": "3s", "response_max": "1M"}}
+            "upstream": {"total": "2s", "stream_idle": "%ds" % IDLE_S, "response_max": "1M"}}
 ENDLESS = {"headers": EVENTS, "chunks": [[50, "data: NOW\n\n"]] * 300}
 
 
@@ -38,7 +40,7 @@ class Dealer:
     def proxy(self, id, url=CHARGE, **fields):
         self.say("proxy", id=id, token=self.token, method="GET", url=url, **{"stream": True, **fields})
 
-    def next(self, timeout=10, signs=False):
+    def next(self, timeout=30 if is_sanitized() else 10, signs=False):
         """The next message, signs of life aside; None where none comes."""
         end = time.monotonic() + timeout
         while self.socket.poll(max(0, int(1000 * (end - time.monotonic())))):
@@ -218,7 +220,7 @@ def test_not_a_part_comes_without_credit_and_the_upstream_is_held_back(w):
 
 def test_a_queue_that_is_full_loses_nothing(w):
     """More parts than a queue and the network hold, and a client that does not read for a while."""
-    size = 24 << 20
+    size = (10 if is_sanitized() else 24) << 20
     w.recorder.answer({"*": {"fill": size}})
     with Dealer(w) as dealer:
         for id in ("q1", "q2"):
@@ -235,7 +237,7 @@ def test_a_queue_that_is_full_loses_nothing(w):
                 n[id] += len(message["data"])
             elif "end" in message:
                 ends[id] = message["bytes"]
-        assert n == ends == {"q1": size, "q2": size} and sum(seqs.values()) > 1500
+        assert n == ends == {"q1": size, "q2": size} and sum(seqs.values()) > size >> 14
 
 
 def test_T29_a_client_that_grants_nothing_and_one_that_reads_nothing_are_cut_off(w):
@@ -244,10 +246,10 @@ def test_T29_a_client_that_grants_nothing_and_one_that_reads_nothing_are_cut_off
         deaf.proxy("d", credit=4096)
         dealer.proxy("t", credit=1)
         assert dealer.next()["stream"] and dealer.next()["seq"] == 0
-        wait_until(lambda: in_flight(w) == 2)
-        end = dealer.next(8)
+        wait_until(lambda: in_flight(w) == 2, IDLE_S + 5)
+        end = dealer.next(IDLE_S + 5)
         assert end["error"]["code"] == "upstream_failed" and "too long" in end["error"]["reason"]
-        wait_until(lambda: in_flight(w) == 0)
+        wait_until(lambda: in_flight(w) == 0, IDLE_S + 5)
 
 
 def test_a_client_that_cancels_is_told_the_end_and_the_upstream_call_ends(w):
