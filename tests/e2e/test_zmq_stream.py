@@ -13,7 +13,8 @@ EVENTS = [["content-type", "text/event-stream"]]
 # A sanitized guard may take seconds for what libcurl hands over in one go, while other streams wait.
 IDLE_S = 15 if is_sanitized() else 3
 SETTINGS = {"limits": {"calls_per_client": "8"},
-            "upstream": {"total": "2s", "stream_idle": "%ds" % IDLE_S, "response_max": "1M"}}
+            "upstream": {"total": "%ds" % (IDLE_S - 1), "stream_idle": "%ds" % IDLE_S,
+                         "response_max": "1M"}}
 ENDLESS = {"headers": EVENTS, "chunks": [[50, "data: NOW\n\n"]] * 300}
 
 
