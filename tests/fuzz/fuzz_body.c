@@ -91,6 +91,7 @@ static void check(struct sp_arena *arena, const struct sp_raw_request *raw)
         must(request.body_reason && !request.body_value);
         break;
     case SP_BODY_UNREAD:
+    case SP_BODY_STREAMED: /* a front end's to say, before anything is read */
         abort();
     }
 }
