@@ -88,18 +88,30 @@ static void exchange_end(struct exchange *exchange)
 }
 
 /* Nothing here waits. Only the first frame asks for room; the rest of a message is taken with
- * it. */
+ * it. What may want memory is made before anything is sent: frames after half a message would
+ * be taken for its rest, and one peer's answer would go to another. */
 static enum sp_sent send_frames(struct sp_front *front, const uint8_t *routing_id,
                                 size_t routing_id_len, struct sp_text body)
 {
+    zmq_msg_t last;
+    if (zmq_msg_init_size(&last, body.len)) {
+        return SP_SENT_GONE;
+    }
+    if (body.len) {
+        memcpy(zmq_msg_data(&last), body.ptr, body.len);
+    }
     front->sent = true;
     if (zmq_send(front->socket, routing_id, routing_id_len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
-        return zmq_errno() == EAGAIN ? SP_SENT_FULL : SP_SENT_GONE;
+        bool full = zmq_errno() == EAGAIN;
+        message_wipe(&last);
+        return full ? SP_SENT_FULL : SP_SENT_GONE;
     }
-    return zmq_send(front->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-                   zmq_send(front->socket, body.ptr, body.len, ZMQ_DONTWAIT) < 0
-               ? SP_SENT_GONE
-               : SP_SENT;
+    if (zmq_send(front->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+        zmq_msg_send(&last, front->socket, ZMQ_DONTWAIT) < 0) {
+        message_wipe(&last);
+        return SP_SENT_GONE;
+    }
+    return SP_SENT;
 }
 
 /* A peer that is gone, or whose queue is full, loses its answer. */

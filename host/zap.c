@@ -144,16 +144,31 @@ static bool send_frame(void *socket, const void *bytes, size_t len, bool more)
     return zmq_send(socket, bytes, len, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) >= 0;
 }
 
+/* The user's name is the one frame that wants memory, so it is made first: half an answer would
+ * be the last that this socket ever gave. An answer that cannot be sent is no answer, and then
+ * the peer stays out. */
 static void answer(void *socket, const struct ask *ask, const struct verdict *verdict)
 {
     const struct frame *id = &ask->frames[ID];
-    size_t id_len = ask->n > ID ? id->len : 0;
-    /* An answer that cannot be sent is no answer, and then the peer stays out. */
-    (void)(send_frame(socket, "1.0", 3, true) && send_frame(socket, id->bytes, id_len, true) &&
-           send_frame(socket, verdict->status, 3, true) &&
-           send_frame(socket, verdict->text, strlen(verdict->text), true) &&
-           send_frame(socket, verdict->user, strlen(verdict->user), true) &&
-           send_frame(socket, "", 0, false));
+    size_t id_len = ask->n > ID ? id->len : 0, user_len = strlen(verdict->user);
+    const char *status = verdict->status, *text = verdict->text;
+    zmq_msg_t user;
+    if (zmq_msg_init_size(&user, user_len)) {
+        status = "500";
+        text = "memory is short";
+        user_len = 0;
+        (void)zmq_msg_init(&user);
+    }
+    memcpy(zmq_msg_data(&user), verdict->user, user_len);
+    bool sent =
+        send_frame(socket, "1.0", 3, true) && send_frame(socket, id->bytes, id_len, true) &&
+        send_frame(socket, status, 3, true) && send_frame(socket, text, strlen(text), true) &&
+        zmq_msg_send(&user, socket, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0;
+    if (!sent) {
+        (void)zmq_msg_close(&user);
+        return;
+    }
+    (void)send_frame(socket, "", 0, false);
 }
 
 static void handle(struct sp_zap *zap)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <zmq.h>
 
@@ -87,10 +88,21 @@ sp_status sp_link_open(void *context, const char *endpoint, const char *host_z85
 
 sp_status sp_link_send(struct sp_link *link, struct sp_text message, struct sp_error *err)
 {
+    /* Made before anything is sent: what follows half a request would be taken for its rest. */
+    zmq_msg_t last;
+    if (zmq_msg_init_size(&last, message.len)) {
+        return sp_fail(err, SP_ENOMEM, "the request cannot be sent: out of memory");
+    }
+    if (message.len) {
+        memcpy(zmq_msg_data(&last), message.ptr, message.len);
+    }
     if (zmq_send(link->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(link->socket, message.ptr, message.len, ZMQ_DONTWAIT) < 0) {
-        return sp_fail(err, SP_EIO, "the request cannot be sent: %s",
-                       zmq_strerror(zmq_errno()));
+        zmq_msg_send(&last, link->socket, ZMQ_DONTWAIT) < 0) {
+        sp_status status =
+            sp_fail(err, SP_EIO, "the request cannot be sent: %s", zmq_strerror(zmq_errno()));
+        sodium_memzero(zmq_msg_data(&last), zmq_msg_size(&last));
+        (void)zmq_msg_close(&last);
+        return status;
     }
     return SP_OK;
 }

@@ -10,8 +10,9 @@ its wire with pyzmq and msgpack, independently of sallyport's own code.
 """
 from .client import Client, NoAnswer, Refused
 from .curve import Curve
-from .host import BUILD, Host, build_file, command, is_sanitized
+from .faults import Faults
+from .host import BUILD, Host, build_file, command, is_instrumented, is_sanitized
 from .search import canary, forms, occurrences
 
-__all__ = ["BUILD", "Client", "Curve", "Host", "NoAnswer", "Refused", "build_file", "canary",
-           "command", "forms", "is_sanitized", "occurrences"]
+__all__ = ["BUILD", "Client", "Curve", "Faults", "Host", "NoAnswer", "Refused", "build_file",
+           "canary", "command", "forms", "is_instrumented", "is_sanitized", "occurrences"]

@@ -31,10 +31,19 @@ def command(*args, expect=0, stdin=b""):
     return done.stdout.decode(), done.stderr.decode()
 
 
+def _is_set(option):
+    with open(os.path.join(BUILD, "CMakeCache.txt"), encoding="utf-8") as file:
+        return re.search(option, file.read(), re.M) is not None
+
+
 def is_sanitized():
     """Whether the build under test carries a sanitizer: times and memory mean less there."""
-    with open(os.path.join(BUILD, "CMakeCache.txt"), encoding="utf-8") as file:
-        return re.search(r"^SALLYPORT_SANITIZE:\w+=.", file.read(), re.M) is not None
+    return _is_set(r"^SALLYPORT_SANITIZE:\w+=.")
+
+
+def is_instrumented():
+    """Whether it carries a sanitizer or counts its lines: nothing can stand before libc then."""
+    return is_sanitized() or _is_set(r"^SALLYPORT_COVERAGE:\w+=(ON|1|TRUE)$")
 
 
 class Host:
