@@ -377,7 +377,8 @@ void sp_engine_inspect(struct sp_engine *engine, struct sp_arena *arena, struct 
 
 /* Revoke: by the token itself (whoever holds it may), or by root id (its principal, or an
  * administrator: as_admin). From this call on nothing more starts; done comes when a crash
- * cannot undo it. SP_ENOENT, SP_EDENIED, SP_ECRYPTO. */
+ * cannot undo it. Where it could not be written, err says that it holds until a restart.
+ * SP_ENOENT, SP_EDENIED, SP_ECRYPTO, SP_EIO. */
 void sp_engine_revoke(struct sp_engine *engine, struct sp_text curve, bool as_admin,
                       struct sp_text token, const uint8_t *root, sp_engine_done done,
                       void *user);

@@ -137,16 +137,26 @@ static void simple_job_free(struct simple_job *job)
     free(job);
 }
 
+/* Ends the job. */
+static void simple_job_tell(struct simple_job *job, sp_status status, const char *text)
+{
+    struct sp_error err = {""};
+    const char *all_the_same = status ? job->all_the_same : NULL;
+    (void)sp_fail(&err, status, "%s%s%s", all_the_same ? all_the_same : "",
+                  all_the_same ? ": " : "", text);
+    if (job->done) {
+        job->done(job->user, status, &err);
+    }
+    simple_job_free(job);
+}
+
 static void on_simple_done(struct sp_job *job)
 {
     struct simple_job *simple = (struct simple_job *)job;
     if (job->status == SP_OK && simple->after) {
         simple->after(simple);
     }
-    if (simple->done) {
-        simple->done(simple->user, job->status, &job->err);
-    }
-    simple_job_free(simple);
+    simple_job_tell(simple, job->status, job->err.text);
 }
 
 struct simple_job *simple_job_new(struct sp_engine *engine, sp_engine_done done, void *user)
@@ -170,12 +180,7 @@ struct simple_job *simple_job_new(struct sp_engine *engine, sp_engine_done done,
 
 void simple_job_fail(struct simple_job *job, sp_status status, const char *text)
 {
-    struct sp_error err = {""};
-    (void)sp_fail(&err, status, "%s", text);
-    if (job->done) {
-        job->done(job->user, status, &err);
-    }
-    simple_job_free(job);
+    simple_job_tell(job, status, text);
 }
 
 void simple_job_submit(struct simple_job *job)

@@ -510,6 +510,7 @@ void sp_engine_revoke(struct sp_engine *engine, struct sp_text curve, bool as_ad
     }
     const struct actor *actor = actor_find(engine, curve);
     job->payload = r;
+    job->all_the_same = "revoked on this host until it restarts, and not durably";
     job->job.work = revoke_work;
     record_begin(&job->job.records, "revoke");
     record_token(&job->job.records, live);

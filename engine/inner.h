@@ -200,6 +200,7 @@ struct simple_job {
     sp_engine_done done;
     void *user;
     void (*after)(struct simple_job *job); /* on success, before done; may be NULL */
+    const char *all_the_same; /* what holds although it failed, for the answer; may be NULL */
     struct sp_arena arena;                 /* holds payload */
     void *payload;                         /* what the work reads, by kind of job */
 };
