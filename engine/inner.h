@@ -201,8 +201,8 @@ struct simple_job {
     void *user;
     void (*after)(struct simple_job *job); /* on success, before done; may be NULL */
     const char *all_the_same; /* what holds although it failed, for the answer; may be NULL */
-    struct sp_arena arena;                 /* holds payload */
-    void *payload;                         /* what the work reads, by kind of job */
+    struct sp_arena arena;    /* holds payload */
+    void *payload;            /* what the work reads, by kind of job */
 };
 struct simple_job *simple_job_new(struct sp_engine *engine, sp_engine_done done, void *user);
 /* Submits; on failure done is called at once, and the job is gone. */
