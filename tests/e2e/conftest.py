@@ -10,6 +10,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "upstreams")]
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: left out where time is short (under TSan)")
+    config.addinivalue_line("markers", "alone: measures, so nothing else runs meanwhile")
 
 
 @pytest.fixture

@@ -284,6 +284,7 @@ def streaming(request, ask, installed, w, tmp_path):
         process.communicate()
 
 
+@pytest.mark.alone
 def test_events_are_written_as_they_are_sent(ask, streaming, upstream):
     upstream.answer({"*": {"headers": EVENTS, "chunks": [[100, "data: NOW\n\n"]] * 12}})
     process, late = streaming(ask("issue", "open")["token"]), []

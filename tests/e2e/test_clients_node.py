@@ -121,6 +121,7 @@ def stream(package, w, token, **given):
             process.kill()
 
 
+@pytest.mark.alone
 def test_events_come_as_they_are_sent(package, w):
     with upstream(w, events(12, 100)):
         head, *pieces, end = stream(package, w, w.issue("open"))

@@ -255,6 +255,7 @@ def lateness(piece):
     return time.time() - float(piece.split()[1])
 
 
+@pytest.mark.alone
 def test_events_come_as_they_are_sent(sallyport, w, desk):
     token = desk.issue("open").token
     with upstream(w, events(12, 100)), desk.stream(token, "GET", CHARGE) as stream:

@@ -94,6 +94,7 @@ def test_T8_a_client_that_dies_frees_its_slot(w):
     assert w.as_agent().ok("status")["state"] == "ready"
 
 
+@pytest.mark.alone
 def test_T52_a_full_host_says_busy_at_once(tmp_path, recorder):
     recorder.answer({"*": {"body": "{}", "delay_ms": 2000}})
     settings = {"limits": {"calls_per_client": 2}}

@@ -294,6 +294,7 @@ def test_T50_past_the_connections_limit_the_rest_still_works(w):
         sock.close()
 
 
+@pytest.mark.alone
 def test_T50_who_opens_all_connections_and_says_nothing_keeps_nobody_out(w):
     held = [connect(w) for _ in range(60)]
     began = time.monotonic()

@@ -10,10 +10,12 @@ import resource
 import socket
 import time
 
+import pytest
 import upstreams
 from lib import is_sanitized
 from world import POLICY, World, world
 
+pytestmark = pytest.mark.alone
 LONG = bool(os.environ.get("SALLYPORT_LONG"))
 N_STREAMS, N_EVENTS, PERIOD_S = (1000, 5, 2) if LONG else (
     100 if is_sanitized() else 200, 3, 0.5)

@@ -79,6 +79,7 @@ def wait_until(check, seconds=10):
         time.sleep(0.05)
 
 
+@pytest.mark.alone
 def test_events_come_within_50_ms_of_being_sent(w):
     w.recorder.answer({"*": {"headers": EVENTS,
                              "chunks": [[150, "data: NOW\n\n"]] * 20 + [[0, "data: end\n\n"]]}})
@@ -100,6 +101,7 @@ def test_events_come_within_50_ms_of_being_sent(w):
     assert len(outcomes) == 2
 
 
+@pytest.mark.alone
 def test_the_head_of_an_event_stream_comes_before_its_first_event(w):
     w.recorder.answer({"*": {"headers": EVENTS, "chunks": [[1500, "data: 1\n\n"]]}})
     began = time.monotonic()
@@ -164,6 +166,7 @@ def test_T8_a_client_that_leaves_ends_a_call_whose_upstream_says_nothing(w):
     wait_until(lambda: admin.ok("status")["calls_in_flight"] == 0, 1.5)
 
 
+@pytest.mark.alone
 def test_T66_a_revocation_cuts_a_stream_within_a_second(w):
     w.recorder.answer({"*": {"headers": EVENTS, "chunks": [[50, "data: NOW\n\n"]] * 300}})
     stream = Stream(w)

@@ -402,6 +402,7 @@ def test_an_early_answer_goes_on_and_ends_the_connection(w):
     assert first["bytes_sent"] < 200 << 20 and second["bytes_sent"] < 200 << 20
 
 
+@pytest.mark.alone
 def test_an_early_answer_comes_while_its_client_says_nothing(w):
     upload = Upload(w, "/v1/files?after=100000&status=403", size=50 << 20)
     upload.send(PIECE * 2)
@@ -420,6 +421,7 @@ def test_an_answer_may_stream_beside_the_body(w):
     assert last_body(w)["sha256"] == upload.hash.hexdigest()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["revoked", "sealed"])
 def test_T66_an_upload_is_cut_within_a_second(w, how):
     upload = Upload(w, size=50 << 20)

@@ -270,6 +270,7 @@ def cut_off(w, end, **issue):
     return outcome
 
 
+@pytest.mark.alone
 def test_T66_a_revocation_cuts_the_call_that_is_under_way(w):
     ended = {}
 

@@ -268,6 +268,7 @@ def test_T23_a_batch_is_no_object_and_passes_no_rule_that_reads_one(remote):
         assert (remote.post([image], session).status_code == 200) == passes
 
 
+@pytest.mark.alone
 def test_T66_revocation_ends_the_get_stream_and_the_key_guards_the_server(remote):
     session = remote.initialize()
     with requests.get(remote.url, stream=True, timeout=20, headers={

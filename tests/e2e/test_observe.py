@@ -154,6 +154,7 @@ def test_metrics_count_calls_by_provider_rule_and_verdict(w):
     assert w.token not in figures.text and w.key not in figures.text
 
 
+@pytest.mark.alone
 def test_the_times_of_a_stream_end_with_its_head(w):
     w.recorder.answer({"*": {"headers": [["content-type", "text/event-stream"]], "delay_ms": 300,
                              "chunks": [[0, "data: 1\n\n"], [1200, "data: 2\n\n"]]}})

@@ -5,6 +5,7 @@ import subprocess
 import time
 
 import msgpack
+import pytest
 from lib import Host, NoAnswer, canary
 from world import CHARGE, world
 
@@ -67,6 +68,7 @@ def test_T44_a_crash_amid_a_rotation_leaves_the_old_key_or_the_new_one(tmp_path,
         w.host.cli("audit", "verify", "--head")
 
 
+@pytest.mark.alone
 def test_T51_a_client_that_floods_leaves_others_their_share(tmp_path, recorder):
     recorder.answer({"*": {"body": "{}", "delay_ms": 3000}})
     settings = {"limits": {"calls": 8, "calls_per_client": 4}}

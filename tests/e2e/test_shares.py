@@ -35,6 +35,7 @@ def await_requests(recorder, n):
 CLOSE = ("/v1/charges/ch_1", b"Connection: close\r\n")
 
 
+@pytest.mark.alone
 def test_T51_a_token_that_floods_the_front_door_leaves_others_their_share(tmp_path, recorder):
     recorder.answer({"*": {"body": "{}", "delay_ms": 2000}})
     with started(tmp_path, recorder, limits={"calls": 8, "calls_per_client": 4}) as w:

@@ -15,6 +15,7 @@ def soak(tmp_path):
     made.close()
 
 
+@pytest.mark.alone
 def test_T39_random_kills_lose_nothing_that_was_acknowledged(soak):
     counts = soak.run(12)
     assert counts["kills"] == 12 and counts["promises"] > 100

@@ -82,6 +82,7 @@ def test_T30_the_third_hit_suspends_the_root_and_its_children_through_kill_9(w):
     assert types.count("guard") == 6 and types.count("suspend") == 2 and types.count("resume") == 2
 
 
+@pytest.mark.alone
 def test_T66_a_suspension_cuts_the_streams_that_run_within_a_second(w):
     token = w.token = w.issue("open")
     w.recorder.answer({"*": {"headers": EVENTS, "chunks": [[0, "data: 1\n\n"], [8000, "data: 2\n\n"]]}})
