@@ -95,7 +95,7 @@ def cmocka_results(prefix, program, passed, log):
 def unit(preset, jobs):
     """All of ctest's tests in one build."""
     folder = os.path.join(ROOT, "build", preset)
-    status, out = run(["ctest", "--test-dir", folder, "-V", "-j", str(jobs)], 1200)
+    status, out = run(["ctest", "--test-dir", folder, "-V", "-j", str(jobs)], 2400)
     logs, verdicts = {}, {}
     for line in out.splitlines():
         said = re.match(r"^(\d+): ?(.*)$", line)
@@ -205,7 +205,7 @@ def lints(jobs, only=None):
     for path in sorted(glob.glob(os.path.join(TESTS, "lint/*"))):
         name = os.path.basename(path)
         if os.access(path, os.X_OK) and os.path.isfile(path) and only in (None, name):
-            status, out = run([path], 1200, {"JOBS": str(jobs)})
+            status, out = run([path], 2400, {"JOBS": str(jobs)})
             yield Result("lint " + name, status == 0, out)
 
 
