@@ -70,6 +70,7 @@ add_dependencies(test_worker ${BAD_PLUGINS} stripe github rest hmac sallyport-wo
 
 sallyport_test(unit/test_worker_frames.c worker_frames)
 sallyport_test(unit/test_pins.c host)
+sallyport_test(unit/test_catalogue.c host)
 # Calls that fail: the test leads them through itself, by macros or by the linker.
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 sallyport_test(unit/test_sandbox.c worker_frames PkgConfig::SECCOMP)
