@@ -100,8 +100,9 @@ add_dependencies(test_worker abi_v1_0)
 sallyport_test(unit/test_abi.c ${CMAKE_DL_LIBS})
 target_include_directories(test_abi BEFORE PRIVATE abi/v1.0/include)
 target_compile_definitions(test_abi PRIVATE STRIPE_SO="$<TARGET_FILE:stripe>"
-  GITHUB_SO="$<TARGET_FILE:github>" REST_SO="$<TARGET_FILE:rest>")
-add_dependencies(test_abi stripe github rest)
+  GITHUB_SO="$<TARGET_FILE:github>" REST_SO="$<TARGET_FILE:rest>" HMAC_SO="$<TARGET_FILE:hmac>"
+  TEMPLATE_SO="$<TARGET_FILE:template>")
+add_dependencies(test_abi stripe github rest hmac template)
 foreach(check frozen breaks report)
   add_test(NAME abi_${check} COMMAND ${CMAKE_CURRENT_LIST_DIR}/abi/check ${check})
   set_tests_properties(abi_${check} PROPERTIES ENVIRONMENT CC=${CMAKE_C_COMPILER}
