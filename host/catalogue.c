@@ -37,6 +37,33 @@ static bool has_currency(const struct sp_action *action)
     return false;
 }
 
+/* An action `X/NAME` whose path ends with all of NAME's is NAME once more, as those of GitHub
+ * are below an Enterprise server's /api/v3; told by the name, too. */
+static bool is_again(const struct sp_catalogue_action *action, struct sp_text name,
+                     const struct sp_catalogue_action *first)
+{
+    size_t skip = action->path.len - first->path.len; /* used where it is one */
+    return sp_text_eq(name, first->name) && action->method == first->method &&
+           action->path.len > first->path.len &&
+           sp_text_eq((struct sp_text){action->path.ptr + skip, first->path.len}, first->path);
+}
+
+static void find_same(struct sp_catalogue_action *actions, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct sp_text name = actions[i].name;
+        const char *slash = memchr(name.ptr, '/', name.len);
+        if (!slash) {
+            continue;
+        }
+        name.len -= (size_t)(slash + 1 - name.ptr);
+        name.ptr = slash + 1;
+        for (size_t j = 0; j < n && !actions[i].same_as; j++) {
+            actions[i].same_as = is_again(&actions[i], name, &actions[j]) ? &actions[j] : NULL;
+        }
+    }
+}
+
 static const struct sp_catalogue_action *convert(struct sp_catalogues *catalogues,
                                                  const struct sp_manifest *manifest)
 {
@@ -50,6 +77,9 @@ static const struct sp_catalogue_action *convert(struct sp_catalogues *catalogue
                                                   .escalates = from->escalates,
                                                   .is_graphql = is_graphql(from->name),
                                                   .has_currency = has_currency(from)};
+    }
+    if (actions) {
+        find_same(actions, manifest->n_actions);
     }
     return actions;
 }

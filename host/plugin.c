@@ -322,7 +322,8 @@ static sp_status library_open(int fd, const char *path, entry_point *ret_entry,
         const char *why = dlerror();
         char text[256];
         sp_shown(sp_text_of(why ? why : "no reason given"), text, sizeof text);
-        return sp_fail(err, SP_EINVAL, "plugin %s: cannot be loaded: %s", path, text);
+        return sp_fail(err, SP_EINVAL,
+                       "plugin %s: cannot be loaded: %s; link it with -Wl,-z,defs", path, text);
     }
     return entry_find(library, path, ret_entry, err);
 }
@@ -369,7 +370,9 @@ static sp_status extensions_get(struct plugin *plugin, struct sp_error *err)
     if (rotate && (!SALLYPORT_HAS(rotate, sallyport_rotate, finish) || !rotate->rotate ||
                    !rotate->finish)) {
         return sp_fail(err, SP_EINVAL,
-                       "plugin %s: its table for " SALLYPORT_ROTATE " is short, or has a NULL",
+                       "plugin %s: its table for " SALLYPORT_ROTATE
+                       " is short, or has a NULL; set its "
+                       "size to its sizeof, and all of its functions",
                        plugin->host.path);
     }
     plugin->rotate = rotate;
@@ -380,7 +383,9 @@ static sp_status extensions_get(struct plugin *plugin, struct sp_error *err)
     if (!SALLYPORT_HAS(lease, sallyport_lease, revoke) || !lease->permissions ||
         !lease->renew || !lease->revoke) {
         return sp_fail(err, SP_EINVAL,
-                       "plugin %s: its table for " SALLYPORT_LEASE " is short, or has a NULL",
+                       "plugin %s: its table for " SALLYPORT_LEASE
+                       " is short, or has a NULL; set its "
+                       "size to its sizeof, and all of its functions",
                        plugin->host.path);
     }
     plugin->lease = lease;
@@ -395,8 +400,11 @@ static sp_status table_get(struct plugin *plugin, entry_point entry, struct sp_e
     plugin->table = entry(&plugin->host.table);
     (void)sp_hook_end(&plugin->host, SALLYPORT_OK, NULL);
     if (!plugin->table) {
-        return sp_fail(err, SP_EUNSUPPORTED,
-                       "plugin %s: it says that it cannot work with this host", path);
+        return sp_fail(
+            err, SP_EUNSUPPORTED,
+            "plugin %s: it says that it cannot work with this host; ask its author, or take "
+            "another version of it",
+            path);
     }
     return table_check(plugin->table, path, err);
 }

@@ -59,7 +59,8 @@ static sp_status header_read(struct elf *elf, struct sp_error *err)
     if (header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum == 0 ||
         header.e_phnum > SEGMENTS_MAX ||
         !inside(elf, header.e_phoff, sizeof(Elf64_Phdr) * (uint64_t)header.e_phnum)) {
-        return sp_fail(err, SP_EINVAL, "its ELF header is damaged or the file is cut short");
+        return sp_fail(err, SP_EINVAL,
+                       "its ELF header is damaged or the file is cut short; build it anew");
     }
     elf->n_segments = header.e_phnum;
     memcpy(elf->segments, elf->bytes + header.e_phoff, elf->n_segments * sizeof(Elf64_Phdr));
@@ -74,7 +75,8 @@ static sp_status load_check(const struct elf *elf, const Elf64_Phdr *segment,
     if (segment->p_filesz > segment->p_memsz ||
         !inside(elf, segment->p_offset, segment->p_filesz) || segment->p_vaddr < *in_out_end ||
         segment->p_memsz > UINT64_MAX - segment->p_vaddr) {
-        return sp_fail(err, SP_EINVAL, "its segments are damaged or the file is cut short");
+        return sp_fail(err, SP_EINVAL,
+                       "its segments are damaged or the file is cut short; build it anew");
     }
     if ((segment->p_flags & (PF_W | PF_X)) == (PF_W | PF_X)) {
         return sp_fail(err, SP_EDENIED,
@@ -178,7 +180,7 @@ static sp_status note_check(const struct elf *elf, struct sp_elf_info *ret_info,
         return sp_fail(err, SP_EINVAL,
                        found ? "it has two Sallyport notes; write SALLYPORT_PLUGIN_NOTE once"
                              : "it has no Sallyport note: it is no provider plugin, or lacks "
-                               "SALLYPORT_PLUGIN_NOTE");
+                               "one; write SALLYPORT_PLUGIN_NOTE once");
     }
     if (ret_info->abi_major != SALLYPORT_ABI_MAJOR) {
         return sp_fail(err, SP_EUNSUPPORTED,
@@ -257,7 +259,7 @@ static sp_status dynamic_read(const struct elf *elf, struct dynamic *dynamic,
     dynamic->entries = at_address(elf, elf->dynamic->p_vaddr, &room);
     if (!dynamic->entries || room < elf->dynamic->p_filesz ||
         dynamic->entries != elf->bytes + elf->dynamic->p_offset) {
-        return sp_fail(err, SP_EINVAL, "its dynamic section is damaged");
+        return sp_fail(err, SP_EINVAL, "its dynamic section is damaged; build it anew");
     }
     size_t most = elf->dynamic->p_filesz / sizeof(Elf64_Dyn);
     for (dynamic->n_entries = 0; dynamic->n_entries < most; dynamic->n_entries++) {
@@ -277,7 +279,7 @@ static sp_status dynamic_read(const struct elf *elf, struct dynamic *dynamic,
             dynamic->n_strings_bytes++;
         }
     }
-    return sp_fail(err, SP_EINVAL, "its dynamic section has no end");
+    return sp_fail(err, SP_EINVAL, "its dynamic section has no end; build it anew");
 }
 
 /* A library's name as far as it can be shown: what is in the file may be anything. */
@@ -317,7 +319,7 @@ static sp_status dynamic_check(const struct elf *elf, struct sp_error *err)
     if (!strings || dynamic.n_strings_address != 1 || dynamic.n_strings_bytes != 1 ||
         dynamic.strings_bytes == 0 || dynamic.strings_bytes > room ||
         strings[dynamic.strings_bytes - 1] != '\0') {
-        return sp_fail(err, SP_EINVAL, "its dynamic string table is damaged");
+        return sp_fail(err, SP_EINVAL, "its dynamic string table is damaged; build it anew");
     }
     for (size_t i = 0; !status && i < dynamic.n_entries; i++) {
         Elf64_Dyn entry = entry_at(&dynamic, i);
@@ -325,7 +327,8 @@ static sp_status dynamic_check(const struct elf *elf, struct sp_error *err)
             /* The table ends with NUL, so every name in it ends in it. */
             status = entry.d_un.d_val < dynamic.strings_bytes
                          ? needed_check((const char *)strings + entry.d_un.d_val, err)
-                         : sp_fail(err, SP_EINVAL, "its dynamic string table is damaged");
+                         : sp_fail(err, SP_EINVAL,
+                                   "its dynamic string table is damaged; build it anew");
         }
     }
     return status;

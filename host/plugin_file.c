@@ -28,7 +28,8 @@ static sp_status folder_check(int fd, const char *path, const struct sp_plugin_r
 {
     struct stat st;
     if (fstat(fd, &st)) {
-        return sp_fail(err, SP_EIO, "plugin %s: its folder: %s", path, strerror(errno));
+        return sp_fail(err, SP_EIO, "plugin %s: its folder: %s; is that where it is?", path,
+                       strerror(errno));
     }
     if (!owner_is_fine(&st, rules)) {
         return sp_fail(err, SP_EDENIED,
@@ -51,7 +52,8 @@ static sp_status file_check(int fd, const char *path, const struct sp_plugin_rul
         return sp_fail(err, SP_EIO, "plugin %s: %s", path, strerror(errno));
     }
     if (!S_ISREG(st.st_mode)) {
-        return sp_fail(err, SP_EINVAL, "plugin %s: not a regular file", path);
+        return sp_fail(err, SP_EINVAL, "plugin %s: not a regular file; give the file itself",
+                       path);
     }
     if (rules && !owner_is_fine(&st, rules)) {
         return sp_fail(
@@ -66,7 +68,8 @@ static sp_status file_check(int fd, const char *path, const struct sp_plugin_rul
     }
     if (st.st_size <= 0 || st.st_size > SP_PLUGIN_MAX_BYTES) {
         return sp_fail(err, SP_EINVAL, "plugin %s: %s", path,
-                       st.st_size > 0 ? "over 64 MiB" : "the file is empty");
+                       st.st_size > 0 ? "over 64 MiB; strip it"
+                                      : "the file is empty; build it anew");
     }
     *ret_len = (size_t)st.st_size;
     return SP_OK;
@@ -81,7 +84,8 @@ static sp_status file_open(const char *path, const struct sp_plugin_rules *rules
     char folder[PATH_MAX] = ".";
     size_t folder_len = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
     if (folder_len >= sizeof folder) {
-        return sp_fail(err, SP_EINVAL, "plugin: the path is too long");
+        return sp_fail(err, SP_EINVAL,
+                       "plugin: the path is too long; move it to a shorter one");
     }
     if (folder_len > 0) {
         memcpy(folder, path, folder_len);
@@ -90,7 +94,8 @@ static sp_status file_open(const char *path, const struct sp_plugin_rules *rules
     int fd = -1;
     int folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (folder_fd < 0) {
-        return sp_fail(err, SP_ENOENT, "plugin %s: its folder: %s", path, strerror(errno));
+        return sp_fail(err, SP_ENOENT, "plugin %s: its folder: %s; is that where it is?", path,
+                       strerror(errno));
     }
     sp_status status = rules ? folder_check(folder_fd, path, rules, err) : SP_OK;
     if (!status) {
@@ -100,8 +105,8 @@ static sp_status file_open(const char *path, const struct sp_plugin_rules *rules
             status = sp_fail(err, SP_EDENIED,
                              "plugin %s: a symbolic link; give the file it points to", path);
         } else if (fd < 0) {
-            status = sp_fail(err, errno == ENOENT ? SP_ENOENT : SP_EIO, "plugin %s: %s", path,
-                             strerror(errno));
+            status = sp_fail(err, errno == ENOENT ? SP_ENOENT : SP_EIO,
+                             "plugin %s: %s; is that where it is?", path, strerror(errno));
         }
     }
     if (!status) {
@@ -190,10 +195,12 @@ static sp_status seal(int from, const char *path, struct sp_plugin_file *file,
         return sp_fail(err, SP_EIO, "plugin %s: memfd_create: %s", path, strerror(errno));
     }
     if (!copy_all(from, file->fd, file->len)) {
-        return sp_fail(err, SP_EIO, "plugin %s: cannot be read, or changed while it was", path);
+        return sp_fail(err, SP_EIO,
+                       "plugin %s: cannot be read, or changed while it was; try again", path);
     }
     if (add_seals(file->fd)) {
-        return sp_fail(err, SP_EIO, "plugin %s: cannot be sealed: %s", path, strerror(errno));
+        return sp_fail(err, SP_EIO, "plugin %s: cannot be sealed: %s; try again", path,
+                       strerror(errno));
     }
     void *map = mmap(NULL, file->len, PROT_READ, MAP_PRIVATE, file->fd, 0);
     if (map == MAP_FAILED) {

@@ -220,8 +220,10 @@ static sp_status actions_are_unique(const struct sp_manifest *manifest, const ch
     qsort(names, manifest->n_actions, sizeof *names, by_name);
     for (size_t i = 1; !status && i < manifest->n_actions; i++) {
         if (sp_text_eq(names[i], names[i - 1])) {
-            status = sp_fail(err, SP_EINVAL, "plugin %s: its action %s is there twice", path,
-                             names[i].ptr);
+            status =
+                sp_fail(err, SP_EINVAL,
+                        "plugin %s: its action %s is there twice; give each a name of its own",
+                        path, names[i].ptr);
         }
     }
     free(names);
@@ -252,17 +254,19 @@ sp_status sp_plugin_manifest_done(struct sp_plugin_host *host, struct sp_error *
 
 sp_status sp_plugin_hosts_done(const struct sp_plugin_host *host, struct sp_error *err)
 {
-    return host->hosts.n > 0 ? SP_OK
-                             : sp_fail(err, SP_EINVAL,
-                                       "provider %s: its check hook named no host for this key",
-                                       host->manifest.id.ptr);
+    return host->hosts.n > 0
+               ? SP_OK
+               : sp_fail(err, SP_EINVAL,
+                         "provider %s: its check hook named no host for this key; push one",
+                         host->manifest.id.ptr);
 }
 
 sp_status sp_plugin_plan_done(const struct sp_plugin_host *host, struct sp_plan *plan,
                               struct sp_error *err)
 {
     if (host->placements.n == 0 && !host->signature) {
-        return sp_fail(err, SP_EINVAL, "provider %s: its plan puts no secret anywhere",
+        return sp_fail(err, SP_EINVAL,
+                       "provider %s: its plan puts no secret anywhere; push a placement",
                        host->manifest.id.ptr);
     }
     plan->placements = host->placements.items;

@@ -43,6 +43,7 @@ struct sp_plan_ref {
     struct sp_plan plan;
     struct sp_provider *provider;
     uint32_t key_version;
+    bool refusal_told; /* the log says that the upstream refuses the key */
     unsigned n_refs;
 };
 typedef void (*sp_planned_fn)(void *user, struct sp_plan_ref *ref /* NULL on failure */,

@@ -298,13 +298,28 @@ static void finish_redacted(struct flight *flight, const struct sp_reply *reply)
     sp_buf_done(&body);
 }
 
+/* The answer goes on as it is, and its client cannot mend it: whoever holds the key has to.
+ * Once for a version of the key. What a lease holds is minted anew instead. */
+static void note_unauthorized(struct flight *flight, const struct sp_reply *reply)
+{
+    const struct sp_log *log = flight->proxy->log;
+    flight->unauthorized = reply->code == SP_CODE_OK && reply->http_status == 401;
+    if (flight->unauthorized && !flight->lease && !flight->plan->refusal_told && log) {
+        SP_LOG(log, SP_LOG_WARNING, "key.refused", {"key", flight->key->id},
+               {"provider", flight->plan->provider->manifest->id},
+               {"hint", SP_TEXT("the upstream answered 401: was the key revoked there? see "
+                                "`sallyport key test` and `key rotate`")});
+        flight->plan->refusal_told = true;
+    }
+}
+
 static void on_reply(void *user, const struct sp_reply *reply)
 {
     struct flight *flight = user;
     list_remove(flight);
     sp_share_give(flight->proxy->shares, flight->share);
     flight->bytes_out = reply->sent_bytes;
-    flight->unauthorized = reply->code == SP_CODE_OK && reply->http_status == 401;
+    note_unauthorized(flight, reply);
     if (reply->streamed) {
         finish_stream(flight, reply);
         return;

@@ -362,15 +362,30 @@ static int worst_first(const void *a, const void *b)
     return order ? order : sp_text_cmp(x->url, y->url);
 }
 
+/* Each action once, wherever it was reached. */
+static void count_actions(struct sp_blast *blast, const struct sp_catalogue *catalogue,
+                          const bool *reached)
+{
+    for (size_t i = 0; i < catalogue->n_actions; i++) {
+        const struct sp_catalogue_action *action = &catalogue->actions[i];
+        blast->n_actions += !action->same_as && !action->is_graphql;
+        blast->n_reached += !action->is_graphql && reached[i];
+        blast->reaches_graphql = blast->reaches_graphql || (action->is_graphql && reached[i]);
+    }
+}
+
 /* All actions of a catalogue on the hosts that the scope allows; each becomes an allow of its
  * own in actions, for look_outside. */
 static void reach_catalogue(struct blasting *b, const struct sp_catalogue *catalogue,
                             const struct sp_rule **actions, size_t *in_out_n)
 {
-    bool named = false;
+    bool named = false, *reached = alloc(b, catalogue->n_actions, sizeof *reached);
     for (size_t i = 0; i < catalogue->n_actions && !b->out_of_memory; i++) {
         const struct sp_catalogue_action *action = &catalogue->actions[i];
-        bool reached = false;
+        const struct sp_catalogue_action *first = action;
+        while (first->same_as) {
+            first = first->same_as;
+        }
         for (size_t h = 0; h < catalogue->n_hosts && !b->out_of_memory; h++) {
             if (!allows_host(b->scope, catalogue->hosts[h])) {
                 continue;
@@ -384,11 +399,12 @@ static void reach_catalogue(struct blasting *b, const struct sp_catalogue *catal
             }
             rule->methods = action->method;
             actions[(*in_out_n)++] = rule;
-            reach_action(b, catalogue, action, rule, &reached);
+            reach_action(b, catalogue, action, rule, &reached[first - catalogue->actions]);
         }
-        b->blast->n_reached += reached;
     }
-    b->blast->n_actions += named ? catalogue->n_actions : 0;
+    if (named && !b->out_of_memory) {
+        count_actions(b->blast, catalogue, reached);
+    }
 }
 
 sp_status sp_scope_blast(const struct sp_scope *scope, const struct sp_catalogue *catalogues,

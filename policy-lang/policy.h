@@ -37,6 +37,8 @@ struct sp_catalogue_action {
     bool escalates;      /* only a literal allow reaches it */
     bool is_graphql;     /* what it does stands in body.query: rules have to pin that */
     bool has_currency;   /* its amounts are of the currency that body.currency names */
+    /* The action of the same list that this is once more, at another path; NULL: none. */
+    const struct sp_catalogue_action *same_as;
 };
 struct sp_catalogue {
     struct sp_text provider;     /* "stripe" */
@@ -496,7 +498,10 @@ struct sp_blast {
     struct sp_arena arena;
     struct sp_blast_item *items;
     size_t n_items;
-    size_t n_reached, n_actions; /* of the catalogues whose hosts the scope names */
+    /* Of the catalogues whose hosts the scope names. What is there at two paths is one action;
+     * GraphQL is as many as there are documents, and is not counted. */
+    size_t n_reached, n_actions;
+    bool reaches_graphql;
     /* Allows on hosts with a catalogue, against all its actions: SP_INCLUDED, they reach
      * nothing else; SP_NOT_INCLUDED, outside is a request of no action; SP_TOO_HARD. */
     enum sp_inclusion within;

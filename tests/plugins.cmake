@@ -38,8 +38,8 @@ bad_plugin(bad_foreign_symbol bad_foreign_symbol.c LINKER:--no-as-needed ${BAD_D
 add_dependencies(bad_needed stranger)
 add_dependencies(bad_foreign_symbol impostor)
 # One fault each, for `sallyport plugin check` (e2e/test_plugin_check.py).
-foreach(fault manifest any_extension two_tables leak pool unstable version pushes allocations long
-              answers revoke none)
+foreach(fault manifest any_extension two_tables picky leak pool unstable slow version pushes unnoticed
+              allocations long silent answers revoke rotate none)
   bad_plugin(manners_${fault} bad_manners.c)
   string(TOUPPER ${fault} FAULT)
   target_compile_definitions(manners_${fault} PRIVATE FAULT_${FAULT})
@@ -70,6 +70,7 @@ add_dependencies(test_worker ${BAD_PLUGINS} stripe github rest hmac sallyport-wo
 
 sallyport_test(unit/test_worker_frames.c worker_frames)
 sallyport_test(unit/test_pins.c host)
+sallyport_test(unit/test_catalogue.c host)
 # Calls that fail: the test leads them through itself, by macros or by the linker.
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 sallyport_test(unit/test_sandbox.c worker_frames PkgConfig::SECCOMP)
@@ -99,8 +100,9 @@ add_dependencies(test_worker abi_v1_0)
 sallyport_test(unit/test_abi.c ${CMAKE_DL_LIBS})
 target_include_directories(test_abi BEFORE PRIVATE abi/v1.0/include)
 target_compile_definitions(test_abi PRIVATE STRIPE_SO="$<TARGET_FILE:stripe>"
-  GITHUB_SO="$<TARGET_FILE:github>" REST_SO="$<TARGET_FILE:rest>")
-add_dependencies(test_abi stripe github rest)
+  GITHUB_SO="$<TARGET_FILE:github>" REST_SO="$<TARGET_FILE:rest>" HMAC_SO="$<TARGET_FILE:hmac>"
+  TEMPLATE_SO="$<TARGET_FILE:template>")
+add_dependencies(test_abi stripe github rest hmac template)
 foreach(check frozen breaks report)
   add_test(NAME abi_${check} COMMAND ${CMAKE_CURRENT_LIST_DIR}/abi/check ${check})
   set_tests_properties(abi_${check} PROPERTIES ENVIRONMENT CC=${CMAKE_C_COMPILER}

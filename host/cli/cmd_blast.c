@@ -46,8 +46,9 @@ static void as_json(const struct sp_scope *scope, const struct sp_blast *blast,
 {
     static const char *const within[] = {
         [SP_INCLUDED] = "none", [SP_NOT_INCLUDED] = "some", [SP_TOO_HARD] = "unproved"};
-    sp_buf_addf(out, "{\"reached\":%zu,\"actions\":%zu,\"observes\":%s", blast->n_reached,
-                blast->n_actions, sp_scope_observes(scope) ? "true" : "false");
+    sp_buf_addf(out, "{\"reached\":%zu,\"actions\":%zu,\"graphql\":%s,\"observes\":%s",
+                blast->n_reached, blast->n_actions, blast->reaches_graphql ? "true" : "false",
+                sp_scope_observes(scope) ? "true" : "false");
     put(out, "scope", sp_scope_name(scope));
     sp_buf_add_str(out, ",\"reach\":[");
     for (size_t i = 0; i < blast->n_items; i++) {
@@ -64,12 +65,26 @@ static void as_json(const struct sp_scope *scope, const struct sp_blast *blast,
     sp_buf_add_str(out, "]}\n");
 }
 
+/* 1223 as "1,223". */
+static void put_number(struct sp_buf *out, size_t number)
+{
+    if (number >= 1000) {
+        put_number(out, number / 1000);
+        sp_buf_addf(out, ",%03zu", number % 1000);
+    } else {
+        sp_buf_addf(out, "%zu", number);
+    }
+}
+
 static void as_table(const struct sp_scope *scope, const struct sp_blast *blast,
                      struct sp_buf *out)
 {
     struct sp_text name = sp_scope_name(scope);
-    sp_buf_addf(out, "%.*s reaches %zu of %zu actions\n", (int)name.len, name.ptr,
-                blast->n_reached, blast->n_actions);
+    sp_buf_addf(out, "%.*s reaches ", (int)name.len, name.ptr);
+    put_number(out, blast->n_reached);
+    sp_buf_add_str(out, " of ");
+    put_number(out, blast->n_actions);
+    sp_buf_add_str(out, blast->reaches_graphql ? " actions, and GraphQL\n" : " actions\n");
     if (sp_scope_observes(scope)) {
         sp_buf_add_str(out, "BUT IT ONLY OBSERVES: what it would deny is let through\n");
     }

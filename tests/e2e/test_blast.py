@@ -24,6 +24,19 @@ scope desk {
   @read   allow GET https://api.stripe.com/v1/charges/{id:any} where path.id starts "ch_"
   @refund allow POST https://api.stripe.com/v1/refunds where body.amount in 1..5000
 }
+scope twice {
+  key github-prod
+  ttl 1h
+  allow POST https://api.github.com/repos/acme/site/hooks escalates
+  allow POST https://api.github.com/api/v3/repos/acme/site/hooks escalates
+  allow POST https://api.github.com/graphql where body.query = "query { viewer { login } }"
+    escalates
+}
+scope server {
+  key github-prod
+  ttl 1h
+  allow POST https://api.github.com/api/v3/repos/acme/site/hooks escalates
+}
 scope elsewhere {
   key other
   ttl 1h
@@ -46,7 +59,10 @@ def blast(policy, scope, *args):
 
 def test_blast_counts_the_actions_and_shows_the_worst_first(policy):
     found = blast(policy, "keeper", "--arg", "owner=acme", "--arg", "repo=site")
-    assert found["actions"] == 1475  # an Enterprise server's and GraphQL with them
+    assert found["actions"] == 1223  # the published description's; an Enterprise server has the same
+    text, _ = command("policy", "blast", policy, "--scope", "keeper", "--arg", "owner=acme",
+                      "--arg", "repo=site", *PLUGINS)
+    assert text.startswith("keeper reaches %d of 1,223 actions\n" % found["reached"])
     classes = [item["class"] for item in found["reach"]]
     order = ["escalates", "deletes", "writes", "reads"]
     assert classes == sorted(classes, key=order.index)
@@ -59,6 +75,18 @@ def test_blast_counts_the_actions_and_shows_the_worst_first(policy):
     assert all(item["proved"] for item in found["reach"])
     assert found["outside"] == "some"
     assert found["outside_example"].split()[1].startswith("https://api.github.com/repos/acme/site/")
+
+
+def test_an_action_at_two_paths_is_one_and_graphql_is_told_apart(policy):
+    found = blast(policy, "twice")
+    assert [item["action"] for item in found["reach"]] == [
+        "enterprise/repos/create-webhook", "graphql", "repos/create-webhook"]
+    assert (found["reached"], found["actions"], found["graphql"]) == (1, 1223, True)
+    found = blast(policy, "server")
+    assert [item["action"] for item in found["reach"]] == ["enterprise/repos/create-webhook"]
+    assert (found["reached"], found["actions"], found["graphql"]) == (1, 1223, False)
+    text, _ = command("policy", "blast", policy, "--scope", "twice", *PLUGINS)
+    assert text.startswith("twice reaches 1 of 1,223 actions, and GraphQL\n")
 
 
 def test_each_example_is_allowed_and_what_is_left_out_is_not(policy):

@@ -25,6 +25,15 @@ scope refunds {
             budget count <= 3 per 30d
 }
 
+scope payments {
+  key  stripe-main
+  ttl  4h
+  rate 100000/min
+  @pay allow POST https://api.stripe.com/v1/payment_intents
+         where body.amount in 1..5000 and body.currency = "usd"
+         budget sum(body.amount) <= 3700 per day
+}
+
 scope broad {
   key  stripe-main
   ttl  4h
@@ -34,6 +43,7 @@ scope broad {
 principal desk {
   curve "%(desk)s"
   may issue refunds for 4h
+  may issue payments for 4h
   may issue broad for 4h
 }
 
@@ -153,6 +163,33 @@ def test_T15_neither_fresh_tokens_nor_children_nor_restarts_nor_reloads_make_a_f
 def test_more_than_the_whole_budget_is_never_told_to_wait(w):
     error = w.refused(w.issue(), 3701)
     assert error["code"] == "budget_exceeded" and not error.get("retry_after_ms")
+
+
+def test_a_sum_is_of_one_currency_and_no_other_takes_from_it_or_passes_it(w):
+    token, agent = w.issue("payments"), w.as_agent()
+    call = {"token": token, "method": "POST", "headers": FORM,
+            "url": "https://api.stripe.com/v1/payment_intents"}
+    # 5,000 yen are not 50.00, and what Stripe would take for dollars is not for us to guess.
+    for other in (b"amount=5000&currency=jpy", b"amount=100&currency=eur", b"amount=100",
+                  b"amount=100&currency=", b"amount=100&currency=USD", b"amount=100&currency[]=usd",
+                  b"amount=100&currency=eur&currency=usd"):
+        error = agent.refused("proxy", **call, body=other)
+        assert error["code"] in ("not_allowed", "denied", "bad_request"), (other, error)
+    assert w.recorder.requests() == []
+    agent.ok("proxy", **call, body=b"amount=3700&currency=usd")
+    error = agent.refused("proxy", **call, body=b"amount=1&currency=usd")
+    assert error["code"] == "budget_exceeded"
+    assert [seen["body"] for seen in w.recorder.requests()] == [b"amount=3700&currency=usd"]
+
+
+def test_a_sum_over_any_currency_is_loud_when_a_policy_is_loaded(w):
+    w.host.await_log('policy.loaded.*W183')  # @refund of this world
+    w.write_policy("""where body.amount in 1..5000
+            budget""", """where body.amount in 1..5000 and body.currency = "usd"
+            budget""")
+    seen = len(w.host.log())
+    w.host.reload()
+    assert "W183" not in w.host.log()[seen:]
 
 
 def test_per_token_each_token_has_its_own_and_children_share_it(w):

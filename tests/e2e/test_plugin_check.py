@@ -6,7 +6,7 @@ import re
 import subprocess
 
 import pytest
-from lib import build_file, is_sanitized
+from lib import build_file, command, is_sanitized
 
 PROVIDERS = ["lib/sallyport/plugins/stripe.so", "lib/sallyport/plugins/github.so",
              "lib/sallyport/plugins/rest.so", "plugins/template/template.so"]
@@ -14,6 +14,7 @@ FAULTS = {
     "manifest": {"manifest"},
     "any_extension": {"unknown-extensions"},
     "two_tables": {"known-extensions"},
+    "picky": {"key"},
     "leak": {"open-and-close"},
     "pool": {"many-instances"},
     "unstable": {"stable", "other-hosts"},
@@ -23,7 +24,14 @@ FAULTS = {
     "long": {"hard-keys", "fuzz"},
     "answers": {"upstream-answers"},
     "revoke": {"revoke-twice"},
+    "rotate": {"rotations"},
     "none": set(),
+}
+# What is no failure yet and is told all the same.
+WARNINGS = {
+    "slow": {"in-time"},
+    "unnoticed": {"failing-pushes"},
+    "silent": {"hard-keys", "fuzz"},
 }
 NEEDS_OWN_MALLOC = {"leak", "allocations"}
 
@@ -35,9 +43,13 @@ def check(path, *options, expect=None):
     return json.loads(done.stdout)
 
 
-def failed(report):
+def with_verdict(report, verdict):
     return {test["name"]: test["reason"] for test in report["tests"]
-            if test["verdict"] == "fail"}
+            if test["verdict"] == verdict}
+
+
+def failed(report):
+    return with_verdict(report, "fail")
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -46,13 +58,22 @@ def test_our_own_plugins_pass_every_test(provider):
     assert report["failed"] == report["warned"] == 0 and report["passed"] >= 11, report
 
 
-@pytest.mark.parametrize("fault", sorted(FAULTS))
+@pytest.mark.parametrize("fault", sorted({**FAULTS, **WARNINGS}))
 def test_a_fault_fails_its_own_test_and_no_other(fault):
     if fault in NEEDS_OWN_MALLOC and is_sanitized():
         pytest.skip("a sanitizer's malloc is its own")
     path = build_file("tests", "bad", "manners_%s.so" % fault)
-    report = check(path, "--seed", "1", "--fuzz", "200", expect=1 if FAULTS[fault] else 0)
-    assert set(failed(report)) == FAULTS[fault], report["tests"]
+    fails, warns = FAULTS.get(fault, set()), WARNINGS.get(fault, set())
+    report = check(path, "--seed", "1", "--fuzz", "200", expect=1 if fails else 0)
+    assert set(failed(report)) == fails, report["tests"]
+    assert set(with_verdict(report, "warn")) == warns, report["tests"]
+
+
+def test_there_is_a_fault_for_each_test():
+    path = build_file("tests", "bad", "manners_none.so")
+    listed, _ = command("--json", "plugin", "check", "--list", path)
+    found = set().union(*FAULTS.values(), *WARNINGS.values())
+    assert {test["name"] for test in json.loads(listed)} | {"fuzz"} == found
 
 
 def test_a_crash_is_named_and_a_random_key_can_be_tried_again():

@@ -32,7 +32,11 @@ scope others {
   allow POST https://api.stripe.com/v1/refunds where body.amount in 1..5
   allow POST https://api.stripe.com/v1/payouts where header.stripe-account = "acct_7" escalates
 }
-principal desk { curve "%(desk)s" may issue wide for 1h may issue facts for 1h may issue others for 1h }
+scope issues { key cloud ttl 1h allow GET https://api.github.com/repos/acme/site/issues }
+principal desk {
+  curve "%(desk)s"
+  may issue wide for 1h may issue facts for 1h may issue others for 1h may issue issues for 1h
+}
 """
 
 
@@ -60,7 +64,7 @@ def w(tmp_path_factory):
         host.reload()
         host.recorder, host.desk = recorder, host.client(desk)
         host.tokens = {name: host.desk.ok("issue", scope=name)["token"]
-                       for name in ("wide", "facts", "others")}
+                       for name in ("wide", "facts", "others", "issues")}
         yield host
 
 
@@ -147,16 +151,92 @@ def test_T61_a_clients_stripe_account_goes_on_only_where_a_rule_reads_it(w):
     w.cli("key", "set", "stripe-main", "--unset", "stripe_account")
 
 
-@pytest.mark.parametrize("status", [402, 409, 429])
-def test_what_stripe_refuses_passes_with_its_hints(w, status):
-    script = {"*": {"body": "{}"}, "POST /v1/refunds": {
-        "status": status, "headers": [["stripe-should-retry", "true"], ["retry-after", "3"]],
-        "body": '{"error":{"type":"card_error"}}'}}
-    w.recorder.answer(script)
-    answer = w.desk.ok("proxy", token=w.tokens["others"], method="POST",
-                       url="https://api.stripe.com/v1/refunds", body=b"amount=1",
-                       headers=[["content-type", "application/x-www-form-urlencoded"]])
+# What the two really answer (docs/egress.md): status, headers, a word of the body.
+REFUSED = [
+    ("stripe", 401, {"www-authenticate": 'Bearer realm="Stripe"'}, "invalid_request_error"),
+    ("stripe", 402, {"stripe-should-retry": "false"}, "card_error"),
+    ("stripe", 403, {}, "more_permissions_required"),
+    ("stripe", 409, {"stripe-should-retry": "true", "idempotent-replayed": "true"}, "idempotency_error"),
+    ("stripe", 429, {"stripe-should-retry": "true", "retry-after": "3"}, "rate_limit"),
+    ("github", 401, {}, "Bad credentials"),
+    ("github", 403, {"x-ratelimit-limit": "5000", "x-ratelimit-remaining": "0",
+                     "x-ratelimit-reset": "1767225600", "x-ratelimit-resource": "core"},
+     "API rate limit exceeded"),
+    ("github", 429, {"retry-after": "60"}, "secondary rate limit"),
+    ("github", 404, {"x-accepted-github-permissions": "issues=read"}, "Not Found"),
+    ("github", 409, {}, "Git Repository is empty"),
+]
+URLS = {"stripe": ("others", "POST", "https://api.stripe.com/v1/refunds"),
+        "github": ("issues", "GET", "https://api.github.com/repos/acme/site/issues")}
+
+
+def refusing(w, status, headers, word):
+    w.recorder.answer({"*": {"status": status, "headers": [
+        ["content-type", "application/json"], *map(list, headers.items())],
+        "body": json.dumps({"message": word})}})
+
+
+@pytest.fixture
+def good_again(w):
+    yield
     w.recorder.answer({"*": {"body": "{}"}})
-    headers = {name.lower(): value for name, value in answer["headers"]}
-    assert answer["status"] == status and b"card_error" in answer["body"]
-    assert headers["stripe-should-retry"] == "true" and headers["retry-after"] == "3"
+
+
+@pytest.mark.parametrize("provider, status, headers, word", REFUSED)
+def test_what_the_upstream_refuses_passes_with_its_hints(w, good_again, provider, status, headers, word):
+    scope, method, url = URLS[provider]
+    refusing(w, status, headers, word)
+    form = [["content-type", "application/x-www-form-urlencoded"]]
+    fields = {"body": b"amount=1", "headers": form} if method == "POST" else {}
+    before = len(w.recorder.requests())
+    answer = w.desk.ok("proxy", token=w.tokens[scope], method=method, url=url, **fields)
+    seen = {name.lower(): value for name, value in answer["headers"]}
+    assert answer["status"] == status and json.loads(answer["body"]) == {"message": word}
+    assert seen["content-type"] == "application/json" and headers.items() <= seen.items()
+    assert len(w.recorder.requests()) == before + 1  # whether to try again is the client's to say
+
+
+@pytest.mark.parametrize("provider, status, headers, word", REFUSED)
+def test_over_http_it_is_no_refusal_of_the_hosts(w, good_again, provider, status, headers, word):
+    import urllib.error
+    import urllib.request
+    scope, method, url = URLS[provider]
+    refusing(w, status, headers, word)
+    path = "/%s/%s" % (provider, url.split("/", 3)[3])
+    form = {"content-type": "application/x-www-form-urlencoded"} if method == "POST" else {}
+    request = urllib.request.Request(w.http_at("front") + path, method=method,
+                                     data=b"amount=1" if method == "POST" else None,
+                                     headers={"authorization": "Bearer " + w.tokens[scope], **form})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=20)
+    with refused.value as answer:
+        assert answer.status == status and json.loads(answer.read()) == {"message": word}
+        # The host's own are problem+json, and tell SDKs not to try again.
+        assert answer.headers["content-type"] == "application/json"
+        assert "x-should-retry" not in answer.headers
+        for name, value in headers.items():
+            assert answer.headers[name] == value, name
+
+
+def test_a_key_that_the_upstream_refuses_is_told_once_to_who_can_mend_it(w, good_again):
+    scope, method, url = URLS["github"]
+
+    def told():
+        return [line for line in w.log().splitlines() if " key.refused " in line and "cloud" in line]
+
+    def ask_once(status):
+        refusing(w, status, {}, "Bad credentials")
+        assert w.desk.ok("proxy", token=w.tokens[scope], method=method, url=url)["status"] == status
+
+    for version in range(2):
+        w.cli("key", "rotate", "cloud", "--secret", "token", stdin=canary("github_pat_").encode())
+        before = len(told())
+        for status in (403, 404, 429, 500):
+            ask_once(status)
+        assert len(told()) == before
+        for _ in range(3):
+            ask_once(401)
+        assert len(told()) == before + 1, version
+    assert " warning " in told()[-1] and 'provider="github"' in told()[-1] and "key rotate" in told()[-1]
+    with w.admin() as admin:
+        assert admin.ok("key.test", id="cloud")["accepted"] is False

@@ -3,13 +3,15 @@
 #include <sallyport/help.h>
 #include <sallyport/http.h>
 #include <sallyport/lease.h>
+#include <sallyport/rotate.h>
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 SALLYPORT_PLUGIN_NOTE;
 
-enum { POOL = 16, LONG_BYTES = 200 };
+enum { POOL = 16, LONG_BYTES = 200, SLOW_S = 3 };
 
 static int n_open, n_plans;
 
@@ -70,6 +72,12 @@ static int32_t open_instance(const struct sallyport_host *host, uint64_t call,
         abort();
     }
 #endif
+#ifdef FAULT_SILENT
+    if (region.len > LONG_BYTES) {
+        free(copy);
+        return SALLYPORT_E_CONFIG; /* and not a word */
+    }
+#endif
 #ifdef FAULT_POOL
     if (n_open == POOL) {
         free(copy);
@@ -99,7 +107,11 @@ static void close_instance(const struct sallyport_host *host, void *instance)
 static int32_t check(const struct sallyport_host *host, uint64_t call, void *instance)
 {
     (void)instance;
+#ifdef FAULT_PICKY
+    return sallyport_refuse(host, call, "the moon is not right");
+#else
     return sallyport_host_name(host, call, "api.example.com");
+#endif
 }
 
 static int32_t plan(const struct sallyport_host *host, uint64_t call, void *instance)
@@ -116,9 +128,14 @@ static int32_t plan(const struct sallyport_host *host, uint64_t call, void *inst
         abort(); /* "cannot happen" */
     }
 #endif
-    return status ? status
-                  : sallyport_set_header(host, call, SALLYPORT_HEADER_FIXED, "x-count",
-                                         sallyport_text_of(count));
+    if (!status) {
+        status = sallyport_set_header(host, call, SALLYPORT_HEADER_FIXED, "x-count",
+                                      sallyport_text_of(count));
+    }
+#ifdef FAULT_UNNOTICED
+    status = SALLYPORT_OK;
+#endif
+    return status;
 }
 
 static int32_t permissions(const struct sallyport_host *host, uint64_t call, void *instance,
@@ -129,7 +146,37 @@ static int32_t permissions(const struct sallyport_host *host, uint64_t call, voi
     (void)instance;
     (void)reaches;
     (void)n_reaches;
+#ifdef FAULT_SLOW
+    static int n; /* once in a process: other tests ask it hundreds of times */
+    struct timespec began, now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &began);
+    do {
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (n == 0 && now.tv_sec < began.tv_sec + SLOW_S);
+    n++;
+#endif
     return SALLYPORT_OK;
+}
+
+/* POST to /PATH, with what is captured of the answer: SALLYPORT_OK for a 2xx alone. */
+static int32_t post(const struct sallyport_host *host, uint64_t call, const char *url,
+                    const struct sallyport_http_capture *const *captures, uint32_t n_captures)
+{
+    const struct sallyport_http *http = host->extension(host, SALLYPORT_HTTP);
+    const struct sallyport_http_request request = {
+        .size = sizeof request,
+        .method = SALLYPORT_TEXT("POST"),
+        .url = sallyport_text_of(url),
+        .captures = captures,
+        .n_captures = n_captures,
+    };
+    struct sallyport_http_answer answer = {.size = sizeof answer};
+    int32_t status = http->perform(host, call, &request, &answer);
+    if (!status && answer.status / 100 != 2) {
+        (void)sallyport_refuse(host, call, "the upstream said no");
+        status = SALLYPORT_E_UPSTREAM;
+    }
+    return status;
 }
 
 static int32_t renew(const struct sallyport_host *host, uint64_t call, void *instance,
@@ -137,26 +184,14 @@ static int32_t renew(const struct sallyport_host *host, uint64_t call, void *ins
                      const struct sallyport_text *const *words, uint32_t n_words,
                      struct sallyport_lease_result *ret_result)
 {
-    const struct sallyport_http *http = host->extension(host, SALLYPORT_HTTP);
-    const struct sallyport_http_request request = {
-        .size = sizeof request,
-        .method = SALLYPORT_TEXT("POST"),
-        .url = SALLYPORT_TEXT("https://api.example.com/mint"),
-    };
-    struct sallyport_http_answer answer = {.size = sizeof answer};
     (void)instance;
     (void)lease;
     (void)words;
     (void)n_words;
-    int32_t status = http->perform(host, call, &request, &answer);
+    int32_t status = post(host, call, "https://api.example.com/mint", NULL, 0);
 #ifdef FAULT_ANSWERS
     status = SALLYPORT_OK;
-    answer.status = 200;
 #endif
-    if (!status && answer.status / 100 != 2) {
-        (void)sallyport_refuse(host, call, "the upstream said no");
-        status = SALLYPORT_E_UPSTREAM;
-    }
     ret_result->life_ms = 1000;
     return status;
 }
@@ -175,11 +210,36 @@ static int32_t revoke(const struct sallyport_host *host, uint64_t call, void *in
 #endif
 }
 
+static int32_t rotate(const struct sallyport_host *host, uint64_t call, void *instance)
+{
+    static const struct sallyport_http_capture capture = {.size = sizeof capture,
+                                                          .pointer = SALLYPORT_TEXT("/token"),
+                                                          .name = SALLYPORT_TEXT("api_key")};
+    static const struct sallyport_http_capture *const captures[] = {&capture};
+    (void)instance;
+    int32_t status = post(host, call, "https://api.example.com/keys", captures, 1);
+#ifdef FAULT_ROTATE
+    status = SALLYPORT_OK;
+#endif
+    return status;
+}
+
+static int32_t finish(const struct sallyport_host *host, uint64_t call, void *instance)
+{
+    (void)instance;
+    return post(host, call, "https://api.example.com/keys/revoke", NULL, 0);
+}
+
 static const struct sallyport_lease lease = {
     .size = sizeof lease, .permissions = permissions, .renew = renew, .revoke = revoke};
+static const struct sallyport_rotate rotation = {
+    .size = sizeof rotation, .rotate = rotate, .finish = finish};
 
 static const void *extension(const char *id)
 {
+    if (strcmp(id, SALLYPORT_ROTATE) == 0) {
+        return &rotation;
+    }
 #ifdef FAULT_ANY_EXTENSION
     return strncmp(id, "sallyport.", 10) == 0 ? &lease : NULL;
 #elif defined FAULT_TWO_TABLES

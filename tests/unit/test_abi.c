@@ -82,6 +82,29 @@ static void todays_rest_runs_in_a_host_of_1_0(void **state)
     assert_pushed("place query appid {api_key}");
 }
 
+static void todays_template_runs_in_a_host_of_1_0(void **state)
+{
+    (void)state;
+    const struct sallyport_plugin *plugin = load(TEMPLATE_SO);
+    assert_int_equal(sallyport_fake_describe(&fake, plugin), SALLYPORT_OK);
+    sallyport_fake_secret(&fake, "api_key");
+    assert_int_equal(sallyport_fake_ask(&fake, plugin, SALLYPORT_FAKE_PLAN), SALLYPORT_OK);
+    assert_pushed("place header x-api-key {api_key}");
+}
+
+/* A host of 1.0 signs nothing: the plugin says so, and is no plugin that crashes. */
+static void todays_hmac_says_what_a_host_of_1_0_lacks(void **state)
+{
+    (void)state;
+    const struct sallyport_plugin *plugin = load(HMAC_SO);
+    assert_int_equal(sallyport_fake_describe(&fake, plugin), SALLYPORT_OK);
+    sallyport_fake_setting(&fake, "host", "a.example");
+    sallyport_fake_secret(&fake, "api_key");
+    assert_int_not_equal(sallyport_fake_ask(&fake, plugin, SALLYPORT_FAKE_PLAN), SALLYPORT_OK);
+    assert_true(fake.n_lines > 0 && strncmp(fake.lines[fake.n_lines - 1], "refuse ", 7) == 0);
+    assert_non_null(strstr(fake.lines[fake.n_lines - 1], "sign"));
+}
+
 static void a_wrong_configuration_is_refused_with_a_reason(void **state)
 {
     (void)state;
@@ -113,6 +136,8 @@ int main(void)
         cmocka_unit_test(todays_stripe_runs_in_a_host_of_1_0),
         cmocka_unit_test(todays_github_runs_in_a_host_of_1_0),
         cmocka_unit_test(todays_rest_runs_in_a_host_of_1_0),
+        cmocka_unit_test(todays_template_runs_in_a_host_of_1_0),
+        cmocka_unit_test(todays_hmac_says_what_a_host_of_1_0_lacks),
         cmocka_unit_test(a_wrong_configuration_is_refused_with_a_reason),
         cmocka_unit_test(the_fake_host_keeps_the_order_of_calls),
     };

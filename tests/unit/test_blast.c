@@ -222,9 +222,51 @@ static void a_condition_is_shown_with_a_request_that_meets_it(void **state)
     sp_blast_done(&blast);
 }
 
+/* Twice removed, and told in another order than their paths'. */
+static void what_is_there_at_two_paths_is_one_action_and_graphql_is_none(void **state)
+{
+    static const struct sp_catalogue_action list[] = {
+        {.name = {"a/b/x", 5},
+         .path = {"/a/b/x", 6},
+         .method = SP_METHOD_GET,
+         .same_as = &list[1]},
+        {.name = {"b/x", 3}, .path = {"/b/x", 4}, .method = SP_METHOD_GET, .same_as = &list[3]},
+        {.name = {"graphql", 7},
+         .path = {"/graphql", 8},
+         .method = SP_METHOD_POST,
+         .is_graphql = true},
+        {.name = {"x", 1}, .path = {"/x", 2}, .method = SP_METHOD_GET},
+        {.name = {"y", 1}, .path = {"/y", 2}, .method = SP_METHOD_GET},
+    };
+    static const struct sp_catalogue twice = {{"twice", 5}, &host, 1, list, 5};
+    static const struct {
+        const char *rules;
+        size_t n_items, n_reached;
+        bool graphql;
+    } rows[] = {
+        {"  allow GET https://api.test/**", 4, 2, false},
+        {"  allow GET https://api.test/a/**", 1, 1, false},
+        {"  allow {GET POST} https://api.test/**", 5, 2, true},
+        {"  allow POST https://api.test/graphql", 1, 0, true},
+        {"  allow GET https://api.test/z", 0, 0, false},
+    };
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sp_blast blast;
+        const struct sp_scope *s = kit_scope(kit, rows[i].rules);
+        assert_int_equal(sp_scope_blast(s, &twice, 1, &blast), SP_OK);
+        assert_int_equal(blast.n_items, rows[i].n_items);
+        assert_int_equal(blast.n_reached, rows[i].n_reached);
+        assert_int_equal(blast.n_actions, 2);
+        assert_int_equal(blast.reaches_graphql, rows[i].graphql);
+        sp_blast_done(&blast);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        kit_test(what_is_there_at_two_paths_is_one_action_and_graphql_is_none),
         kit_test(blast_agrees_with_enumeration),
         kit_test(what_a_scope_reaches_beside_the_catalogue_is_proved_or_shown),
         kit_test(a_condition_is_shown_with_a_request_that_meets_it),

@@ -118,7 +118,7 @@ static size_t catalogues(void *user, struct sp_text id, const struct sp_catalogu
 #define ACTION(name, path, method, escalates)                                                  \
     {                                                                                          \
         {name, sizeof(name) - 1}, {path, sizeof(path) - 1}, SP_METHOD_##method, escalates,     \
-            false, false                                                                       \
+            false, false, NULL                                                                 \
     }
 #define CATALOGUE(name, host, actions)                                                         \
     {                                                                                          \
@@ -186,7 +186,8 @@ static void T64_literal_allows_open_only_what_they_name(void **state)
                                                SP_METHOD_POST,
                                                true,
                                                false,
-                                               false};
+                                               false,
+                                               NULL};
     }
     listing.list[0] = (struct sp_catalogue){{"p", 1}, &host_h, 1, many, 200};
     scope_is(kit, &listing,
@@ -307,7 +308,7 @@ static void the_mount_of_an_api_is_no_other_path(void **state)
 static void documents_and_currencies_are_pinned_by_lists_of_strings(void **state)
 {
     static const struct sp_catalogue_action money[] = {
-        {{"pay", 3}, {"/pay", 4}, SP_METHOD_POST, false, false, true}};
+        {{"pay", 3}, {"/pay", 4}, SP_METHOD_POST, false, false, true, NULL}};
     static const struct {
         const char *where;
         bool said;
@@ -348,7 +349,7 @@ static void more_graphql_actions_than_can_be_told_are_an_error(void **state)
     assert_non_null(many);
     for (size_t i = 0; i < MANY; i++) {
         many[i] = (struct sp_catalogue_action){
-            {"g", 1}, {"/graphql", 8}, SP_METHOD_POST, false, true, false};
+            {"g", 1}, {"/graphql", 8}, SP_METHOD_POST, false, true, false, NULL};
     }
     struct listing listing = {.n = 1};
     struct sp_world world = {.user = &listing, .catalogues = catalogues};
@@ -523,8 +524,8 @@ static void catalogues_without_end_are_looked_at_in_part(void **state)
     struct kit *kit = *state;
     struct listing listing = {.n = 1};
     for (unsigned i = 0; i < 5000; i++) {
-        many[i] = (struct sp_catalogue_action){{"a", 1}, {"/v1/a", 5}, SP_METHOD_GET,
-                                               false,    false,        false};
+        many[i] = (struct sp_catalogue_action){{"a", 1}, {"/v1/a", 5}, SP_METHOD_GET, false,
+                                               false,    false,        NULL};
     }
     listing.list[0] = (struct sp_catalogue){{"p", 1}, &host_h, 1, many, 5000};
     scope_is(kit, &listing, "allow GET " H "/**\ndeny GET " H "/v1/a");

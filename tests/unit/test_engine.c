@@ -493,6 +493,39 @@ static void T12_T14_an_edited_row_is_a_forged_token(void **state)
     assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_INVALID);
 }
 
+/* Two answers change places in the store: neither request gets the other's. */
+static void T43_the_answer_of_another_request_is_not_given(void **state)
+{
+    struct world *w = *state;
+    char path[128];
+    sqlite3 *db;
+    issue_open(w, 60000);
+    assert_int_equal(call_with(w, URL, "first", "one"), SP_CODE_OK);
+    assert_int_equal(call_with(w, URL, "second", "two"), SP_CODE_OK);
+    assert_int_equal(call_with(w, URL, "first", "again"), SP_CODE_OK);
+    assert_null(w->ticket);
+    assert_string_equal(w->answer, "one");
+    for (unsigned round = 0; round < 2; round++) {
+        sp_engine_close(w->engine);
+        (void)snprintf(path, sizeof path, "%s/store.db", w->folder);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db,
+                                      "CREATE TEMP TABLE was AS SELECT id, answer FROM claims;"
+                                      "UPDATE claims SET answer = "
+                                      "(SELECT answer FROM was WHERE was.id != claims.id)",
+                                      NULL, NULL, NULL),
+                         SQLITE_OK);
+        assert_int_equal(sqlite3_changes(db), 2);
+        sqlite3_close(db);
+        open_engine(w);
+        set_policy(w);
+        enum sp_code code = round == 0 ? SP_CODE_OUTCOME_UNKNOWN : SP_CODE_OK;
+        assert_int_equal(call_with(w, URL, "first", "again"), code);
+        assert_null(w->ticket); /* nor is it made a second time */
+        assert_string_equal(w->answer, round == 0 ? "" : "one");
+    }
+}
+
 static void T13_nothing_begins_after_a_revocation_and_none_is_undone(void **state)
 {
     struct world *w = *state;
@@ -910,6 +943,7 @@ int main(void)
         TEST(T11_a_bound_token_is_refused_where_the_binding_is_not_proven),
         TEST(T12_life_is_exact_to_one_millisecond),
         TEST(T12_T14_an_edited_row_is_a_forged_token),
+        TEST(T43_the_answer_of_another_request_is_not_given),
         TEST(T13_nothing_begins_after_a_revocation_and_none_is_undone),
         TEST(T30_the_third_answer_that_held_the_key_suspends_the_root),
         TEST(T30_a_suspension_taken_out_of_the_store_is_still_in_the_audit),

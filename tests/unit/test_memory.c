@@ -21,13 +21,13 @@ enum { TURNS_MAX = 200000, TEXT_MAX = 8 << 20 };
 
 static const struct sp_text world_host = T("h.test");
 static const struct sp_catalogue_action world_actions[] = {
-    {T("hooks.create"), T("/hooks"), SP_METHOD_POST, true, false, false},
-    {T("hooks.again"), T("/hooks"), SP_METHOD_POST, true, false, false},
-    {T("keys.add"), T("/repos/{owner}/keys"), SP_METHOD_POST, true, false, false},
-    {T("files.put"), T("/files/{path...}"), SP_METHOD_PUT, true, false, false},
-    {T("read"), T("/v1/things"), SP_METHOD_GET, false, false, false},
-    {T("read2"), T("/v1/of/things"), SP_METHOD_GET, false, false, false},
-    {T("graphql"), T("/graphql"), SP_METHOD_POST, true, true, false},
+    {T("hooks.create"), T("/hooks"), SP_METHOD_POST, true, false, false, NULL},
+    {T("hooks.again"), T("/hooks"), SP_METHOD_POST, true, false, false, NULL},
+    {T("keys.add"), T("/repos/{owner}/keys"), SP_METHOD_POST, true, false, false, NULL},
+    {T("files.put"), T("/files/{path...}"), SP_METHOD_PUT, true, false, false, NULL},
+    {T("read"), T("/v1/things"), SP_METHOD_GET, false, false, false, NULL},
+    {T("read2"), T("/v1/of/things"), SP_METHOD_GET, false, false, false, NULL},
+    {T("graphql"), T("/graphql"), SP_METHOD_POST, true, true, false, NULL},
 };
 static const struct sp_catalogue world_catalogue = {
     T("prov"), &world_host, 1, world_actions, sizeof world_actions / sizeof *world_actions};

@@ -27,6 +27,7 @@ static void assert_load_refused(const char *path, const struct sp_plugin_rules *
     assert_null(provider);
     assert_says(&err, words);
     assert_says(&err, path); /* it names the file that somebody has to look at */
+    assert_says(&err, "; "); /* and, behind what is wrong, what to do about it */
 }
 
 static void assert_bad(const char *name, sp_status status, const char *words)
