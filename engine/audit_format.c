@@ -53,7 +53,8 @@ sp_status audit_list(const char *folder, uint64_t **ret_seqs, size_t *ret_n,
     uint64_t *seqs = NULL, seq;
     size_t n = 0, room = 0;
     sp_status status = SP_OK;
-    for (struct dirent *entry; !status && (entry = readdir(dir));) {
+    errno = 0;
+    for (struct dirent *entry; !status && (entry = readdir(dir)); errno = 0) {
         if (!is_file_name(entry->d_name, &seq)) {
             continue;
         }
@@ -66,6 +67,9 @@ sp_status audit_list(const char *folder, uint64_t **ret_seqs, size_t *ret_n,
         if (!status) {
             seqs[n++] = seq;
         }
+    }
+    if (!status && errno) { /* half a list would be taken for a log that ends early */
+        status = sp_fail(err, SP_EIO, "audit folder %s: %s", folder, strerror(errno));
     }
     (void)closedir(dir);
     if (status) {

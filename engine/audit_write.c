@@ -280,6 +280,9 @@ static sp_status resume(struct sp_audit *audit, uint64_t first_seq, size_t n_fil
     if (!status) {
         status = sp_audit_read(audit->folder, from, note_last, audit, err);
     }
+    if (!status && report.n_records && audit->seq != report.last_seq) {
+        status = sp_fail(err, SP_EIO, "audit: what was just verified cannot be read again");
+    }
     /* What a killed process wrote may not be on the disk yet; the head may name it from now. */
     return status || fdatasync(audit->fd) == 0 ? status : failed(audit, "fdatasync", err);
 }

@@ -46,7 +46,8 @@ static sp_status list_libraries(const char *folder, char ***ret_names, size_t *r
     char **names = calloc(PROVIDERS_MAX, sizeof *names);
     size_t n = 0;
     sp_status status = names ? SP_OK : SP_ENOMEM;
-    for (struct dirent *entry; !status && (entry = readdir(dir));) {
+    errno = 0;
+    for (struct dirent *entry; !status && (entry = readdir(dir)); errno = 0) {
         size_t len = strlen(entry->d_name);
         if (len < 4 || strcmp(entry->d_name + len - 3, ".so") != 0) {
             continue;
@@ -59,6 +60,9 @@ static sp_status list_libraries(const char *folder, char ***ret_names, size_t *r
         names[n] = strdup(entry->d_name);
         status = names[n] ? SP_OK : SP_ENOMEM;
         n += names[n] != NULL;
+    }
+    if (!status && errno) {
+        status = sp_fail(err, SP_EIO, "plugin folder %s: %s", folder, strerror(errno));
     }
     (void)closedir(dir);
     if (status) {

@@ -4,9 +4,11 @@
 #include "config.h"
 #include "curve_file.h"
 #include "engine.h"
+#include "folder_lock.h"
 #include "pins.h"
 #include "privilege.h"
 #include "provider.h"
+#include "sync.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,6 +19,61 @@
 #include <unistd.h>
 
 enum { PATH_ROOM = 2048 };
+
+/* The settings bear this name until all else is there and on the disk: a folder with them under
+ * their own name is a host that is whole, and one with these is what `init` did not finish. */
+#define UNFINISHED "sallyport.conf.new"
+
+/* What a new host consists of, besides its settings. */
+static const char *const made[] = {"host.key",     "host.pub",         "admin.key",
+                                   "unseal.key",   "store.db",         "store.db-wal",
+                                   "store.db-shm", "store.db-journal", "plugins.pins"};
+
+static bool is_there(const struct cli *cli, const char *name)
+{
+    char path[PATH_ROOM];
+    struct stat st;
+    return lstat(cli_path(cli, name, path, sizeof path), &st) == 0;
+}
+
+/* Where nobody can say, it is: what is taken for missing is made, and unmade. */
+static bool may_be_there(const struct cli *cli, const char *name)
+{
+    return is_there(cli, name) || errno != ENOENT;
+}
+
+/* The marker last: until it is gone, the next `init` does this again. */
+static void unmake(const struct cli *cli, bool keep_pins)
+{
+    char path[PATH_ROOM];
+    for (size_t i = 0; i < sizeof made / sizeof *made - keep_pins; i++) {
+        (void)unlink(cli_path(cli, made[i], path, sizeof path));
+    }
+    (void)rmdir(cli_path(cli, "policy", path, sizeof path)); /* where it is empty */
+    (void)unlink(cli_path(cli, UNFINISHED, path, sizeof path));
+}
+
+/* What an `init` left behind that was killed goes; what is not its own is left alone. */
+static int start_over(const struct cli *cli)
+{
+    if (is_there(cli, UNFINISHED)) {
+        if (may_be_there(cli, "audit")) {
+            return cli_error(CLI_USAGE,
+                             "%s: a host has run here, and its sallyport.conf is missing; "
+                             "nothing was changed",
+                             cli->dir);
+        }
+        unmake(cli, false);
+    }
+    for (size_t i = 0; i < sizeof made / sizeof *made - 1; i++) {
+        if (may_be_there(cli, made[i])) {
+            return cli_error(CLI_USAGE,
+                             "%s/%s: is there already; move it away first. Nothing was changed",
+                             cli->dir, made[i]);
+        }
+    }
+    return CLI_YES;
+}
 
 static int write_new(const char *path, mode_t mode, struct sp_text text)
 {
@@ -53,7 +110,8 @@ static int pin_folder(const struct cli *cli, const char *folder, unsigned *ret_p
         return cli_error(CLI_USAGE, "plugin folder %s: %s", folder, strerror(errno));
     }
     int result = CLI_YES;
-    for (struct dirent *entry; !result && (entry = readdir(dir));) {
+    errno = 0;
+    for (struct dirent *entry; !result && (entry = readdir(dir)); errno = 0) {
         size_t len = strlen(entry->d_name);
         if (len < 4 || strcmp(entry->d_name + len - 3, ".so") != 0) {
             continue;
@@ -66,6 +124,9 @@ static int pin_folder(const struct cli *cli, const char *folder, unsigned *ret_p
         } else {
             (*ret_pinned)++;
         }
+    }
+    if (!result && errno) { /* half of them would look like all */
+        result = cli_error(CLI_USAGE, "plugin folder %s: %s", folder, strerror(errno));
     }
     (void)closedir(dir);
     return result;
@@ -97,8 +158,7 @@ struct init {
     const char *passphrase, *plugins, *endpoint, *settings, *user;
 };
 
-/* DIR/sallyport.conf: every setting with its default, or a link to the settings that are there.
- */
+/* Every setting with its default, or a link to the settings that are there. */
 static int init_settings(const struct cli *cli, const struct init *init)
 {
     char path[PATH_ROOM];
@@ -108,7 +168,7 @@ static int init_settings(const struct cli *cli, const struct init *init)
                  {"plugin_dir", init->plugins},
                  {"client_endpoint", init->endpoint}};
     struct sp_buf config;
-    (void)cli_path(cli, "sallyport.conf", path, sizeof path);
+    (void)cli_path(cli, UNFINISHED, path, sizeof path);
     if (init->settings) {
         return symlink(init->settings, path)
                    ? cli_error(CLI_USAGE, "%s: %s", path, strerror(errno))
@@ -212,6 +272,53 @@ static void show_new(const struct cli *cli, const struct init *init, const char 
     (void)printf("Start it: sallyportd --config %s\n", settings);
 }
 
+/* All is on the disk before the settings get their name, and so is the name before anybody is
+ * told. */
+static int finish(const struct cli *cli)
+{
+    char from[PATH_ROOM], to[PATH_ROOM];
+    (void)cli_path(cli, UNFINISHED, from, sizeof from);
+    (void)cli_path(cli, "sallyport.conf", to, sizeof to);
+    bool good = sp_sync_path(cli->dir) && rename(from, to) == 0;
+    if (good && !(sp_sync_path(cli->dir) && sp_sync_parent(cli->dir))) {
+        good = false;
+        (void)rename(to, from);
+    }
+    return good ? CLI_YES : cli_error(CLI_INTERNAL, "%s: %s", to, strerror(errno));
+}
+
+/* In a folder of our own, which nobody else works on. What fails leaves nothing behind. */
+static int make_host(const struct cli *cli, const struct init *init, struct sp_text passphrase,
+                     struct sp_curve_pair *ret_host, unsigned *ret_pinned)
+{
+    char path[PATH_ROOM];
+    struct sp_curve_pair admin = {"", ""};
+    struct sp_error err = {""};
+    static struct sp_config config;
+    int result = start_over(cli);
+    if (result) {
+        return result;
+    }
+    bool had_pins = may_be_there(cli, "plugins.pins");
+    result = init_files(cli, init, ret_host, &admin);
+    result = result ? result
+                    : init_seal(cli, init->passphrase ? SP_SEAL_PASSPHRASE : SP_SEAL_KEY_FILE,
+                                passphrase, &admin);
+    sodium_memzero(&admin, sizeof admin);
+    if (!result &&
+        sp_config_read(cli_path(cli, UNFINISHED, path, sizeof path), &config, &err)) {
+        result = cli_error(CLI_INTERNAL, "%s", err.text);
+    }
+    if (!result && (init->plugins || access(config.plugin_dir, F_OK) == 0)) {
+        result = pin_folder(cli, config.plugin_dir, ret_pinned);
+    }
+    result = result ? result : finish(cli);
+    if (result) {
+        unmake(cli, had_pins);
+    }
+    return result;
+}
+
 static int run_init(struct cli *cli, int argc, char **argv)
 {
     struct init init = {NULL, NULL, NULL, NULL, NULL};
@@ -230,36 +337,32 @@ static int run_init(struct cli *cli, int argc, char **argv)
                          "--settings takes an absolute path, and says the rest itself");
     }
     char path[PATH_ROOM];
-    if (access(cli_path(cli, "sallyport.conf", path, sizeof path), F_OK) == 0) {
+    if (may_be_there(cli, "sallyport.conf")) {
         return cli_error(CLI_USAGE, "%s: a host was set up there already; nothing was changed",
                          cli->dir);
     }
     struct sp_buf passphrase;
+    struct sp_error err = {""};
+    int lock_fd = -1;
     sp_buf_init(&passphrase, 1024);
     /* Read as whoever asks: the host's user may not see the file. */
     int result = !init.passphrase || cli_read_secret(init.passphrase, "Passphrase", &passphrase)
                      ? init_folder(cli, &init)
                      : CLI_USAGE;
-    struct sp_curve_pair host = {"", ""}, admin = {"", ""};
-    result = result ? result : init_files(cli, &init, &host, &admin);
-    result = result ? result
-                    : init_seal(cli, init.passphrase ? SP_SEAL_PASSPHRASE : SP_SEAL_KEY_FILE,
-                                sp_buf_text(&passphrase), &admin);
-    cli_wipe(&passphrase);
+    if (!result && sp_folder_lock(cli->dir, &lock_fd, &err)) {
+        result = cli_error(CLI_USAGE, "%s", err.text);
+    }
+    struct sp_curve_pair host = {"", ""};
     unsigned pinned = 0;
-    struct sp_config config;
-    struct sp_error err = {""};
-    if (!result && sp_config_read(path, &config, &err)) {
-        result = cli_error(CLI_INTERNAL, "%s", err.text);
-    }
-    if (!result && (init.plugins || access(config.plugin_dir, F_OK) == 0)) {
-        result = pin_folder(cli, config.plugin_dir, &pinned);
-    }
+    result = result ? result : make_host(cli, &init, sp_buf_text(&passphrase), &host, &pinned);
+    cli_wipe(&passphrase);
     if (!result) {
-        show_new(cli, &init, path, &host, pinned);
+        show_new(cli, &init, cli_path(cli, "sallyport.conf", path, sizeof path), &host, pinned);
     }
     sodium_memzero(&host, sizeof host);
-    sodium_memzero(&admin, sizeof admin);
+    if (lock_fd >= 0) {
+        (void)close(lock_fd);
+    }
     return result;
 }
 

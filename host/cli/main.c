@@ -1,6 +1,7 @@
 /* The sallyport command: find the command, parse the global options, run it. */
 #include "cli.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,5 +229,9 @@ int main(int argc, char **argv)
     }
     int result = run(&globals, n - 1, rest + 1);
     free(rest);
+    /* A token that nobody got is no token that was given. */
+    if ((fflush(stdout) || ferror(stdout)) && result == CLI_YES) {
+        result = cli_error(CLI_INTERNAL, "standard output: %s", strerror(errno));
+    }
     return result;
 }

@@ -28,3 +28,16 @@ def recorder(tmp_path):
     import upstreams
     with upstreams.Recorder(str(tmp_path / "recorder")) as running:
         yield running
+
+
+@pytest.fixture
+def ledger(tmp_path, recorder):
+    """A world in whose host calls of libc can be made to fail, and what it acknowledged."""
+    from fault_world import FaultWorld, Ledger
+    from lib import Faults
+    from world import world
+    recorder.answer({"*": {"body": '{"id": "ch_1"}'}})
+    with Faults(tmp_path / "faults") as faults:
+        with world(tmp_path, recorder.url, rate="100000/min", env=faults.env, kind=FaultWorld) as w:
+            w.recorder = recorder
+            yield Ledger(w, faults)

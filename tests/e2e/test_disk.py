@@ -1,0 +1,86 @@
+"""Disks that are full, read-only, slow, or that lie (tests/faults is preloaded into the host)."""
+import contextlib
+import errno
+import subprocess
+
+import pytest
+from fault_world import Ledger
+from lib import Faults, is_instrumented
+from world import CHARGE, world
+
+pytestmark = pytest.mark.skipif(is_instrumented(), reason="nothing stands before libc there")
+
+
+# ---- a full disk ----------------------------------------------------------------------------
+
+
+def check_full(ledger):
+    """Nothing can be written: issue is refused, revoke takes effect and says what it is worth, and reads
+    go on."""
+    token, kept = ledger.tokens
+    for _ in range(2):
+        error = ledger.agent.refused("revoke", token=token)
+        assert error["code"] == "audit_unavailable" and error["retryable"], error
+        assert "until it restarts" in error["reason"], error
+        assert ledger.agent.ok("check", token=kept, method="GET", url=CHARGE)["allowed"]
+        judged = ledger.agent.ok("check", token=token, method="GET", url=CHARGE)
+        assert not judged["allowed"] and judged["code"] == "token_revoked", judged
+    error = ledger.desk.refused("issue", scope="support")
+    assert error["code"] == "audit_unavailable" and error["retryable"], error
+    n = len(ledger.w.recorder.requests())
+    for one in (token, kept):
+        assert ledger.agent.refused("proxy", token=one, method="GET", url=CHARGE)["code"] in (
+            "audit_unavailable", "token_revoked")
+    assert len(ledger.w.recorder.requests()) == n, "a key was used, and no record says so"
+    assert ledger.agent.ok("inspect", token=token)["revoked"]
+    assert not ledger.agent.ok("inspect", token=kept)["expired"]
+    assert ledger.agent.ok("status") and ledger.admin.ok("status")
+    assert {key["id"] for key in ledger.admin.ok("key.list")["keys"]} == ledger.keys
+    assert "stripe-main" in ledger.host.cli("key", "list")
+
+
+def check_room(ledger):
+    """There is room again, and a restart: all goes on, and what was told is asked for once more."""
+    token, kept = ledger.tokens
+    ledger.tokens = [kept]
+    ledger.again()
+    assert ledger.agent.ok("revoke", token=token)
+    ledger.revoked.append(token)
+    ledger.tokens.append(ledger.w.issue())
+    ledger.again()
+    ledger.check_end()
+
+
+def test_T40_a_full_disk_refuses_issue_and_lets_revoke_and_reads_go_on(ledger):
+    ledger.tokens.append(ledger.w.issue())
+    with ledger.faults.armed(["write", "sync", "truncate"], 1, True, errno.ENOSPC):
+        check_full(ledger)
+        assert ledger.faults.get("n_failed")
+    check_room(ledger)
+
+
+def test_T40_a_file_system_that_is_full(tmp_path, recorder):
+    recorder.answer({"*": {"body": "{}"}})
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", disk],
+                      capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        with Faults(tmp_path / "faults") as faults, world(
+                disk, recorder.url, rate="100000/min", env=faults.env) as w:
+            w.recorder = recorder
+            ledger = Ledger(w, faults)
+            ledger.tokens.append(w.issue())
+            ballast = disk / "ballast"
+            with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+                while file.write(bytes(4096)) == 4096:
+                    pass
+            for _ in range(10000):  # the last page of each file has room left
+                if not ledger.ask(ledger.desk, "issue", scope="support")["ok"]:
+                    break
+            check_full(ledger)
+            ballast.unlink()
+            check_room(ledger)
+    finally:
+        subprocess.run(["umount", disk], check=True)
