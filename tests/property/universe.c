@@ -186,15 +186,21 @@ static void put_form(struct maker *m, const char *name, struct sp_text value)
     put_pair(m->content.form, &m->content.n_form, name, value);
 }
 
-/* The field with that text in a form, and that value in JSON. */
+/* In a form a field with that name and text; in JSON a member with that name and value. */
+static void put_each(struct maker *m, const char *in_form, struct sp_text text,
+                     const char *in_json, struct sp_value value)
+{
+    if (m->kind == SP_BODY_FORM) {
+        put_form(m, in_form, text);
+    } else {
+        put_json(m, in_json, value);
+    }
+}
+
 static void put_both(struct maker *m, const char *name, struct sp_text text,
                      struct sp_value value)
 {
-    if (m->kind == SP_BODY_FORM) {
-        put_form(m, name, text);
-    } else {
-        put_json(m, name, value);
-    }
+    put_each(m, name, text, name, value);
 }
 
 static void put_twice(struct maker *m, const char *name)
@@ -246,7 +252,7 @@ static void put_inner(struct maker *m, const char *form_name, const char *name,
     struct sp_value object = {.kind = SP_VALUE_OBJECT};
     object.as.object.items = keep(m, &member, 1, sizeof member);
     object.as.object.n = 1;
-    put_both(m, form_name, text, object);
+    put_each(m, form_name, text, "m", object);
 }
 
 /* body.m.n: something on the way, too. */
@@ -260,7 +266,7 @@ static bool put_nested(struct maker *m, unsigned i)
         put_both(m, "m", SP_TEXT("zz"), of_text(sp_text_of(fresh)));
         return true;
     case 2:
-        put_both(m, "m[zz]", SP_TEXT("1"), empty);
+        put_each(m, "m[zz]", SP_TEXT("1"), "m", empty);
         return true;
     case 3:
         put_both(m, "M", SP_TEXT("1"), of_int(1));
