@@ -38,8 +38,8 @@ bad_plugin(bad_foreign_symbol bad_foreign_symbol.c LINKER:--no-as-needed ${BAD_D
 add_dependencies(bad_needed stranger)
 add_dependencies(bad_foreign_symbol impostor)
 # One fault each, for `sallyport plugin check` (e2e/test_plugin_check.py).
-foreach(fault manifest any_extension two_tables picky leak pool unstable slow version pushes unnoticed
-              allocations long silent answers revoke rotate none)
+foreach(fault manifest any_extension two_tables picky oversize hostile leak pool unstable slow hang
+              version pushes unnoticed allocations long silent answers revoke rotate none)
   bad_plugin(manners_${fault} bad_manners.c)
   string(TOUPPER ${fault} FAULT)
   target_compile_definitions(manners_${fault} PRIVATE FAULT_${FAULT})
