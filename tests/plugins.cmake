@@ -95,6 +95,14 @@ target_link_libraries(abi_v1_0 PRIVATE sallyport_flags)
 set_target_properties(abi_v1_0 PROPERTIES PREFIX "" SUFFIX ".so" SKIP_BUILD_RPATH ON
                       LIBRARY_OUTPUT_DIRECTORY ${BAD_DIR})
 add_custom_command(TARGET abi_v1_0 POST_BUILD COMMAND chmod go-w ${BAD_DIR} $<TARGET_FILE:abi_v1_0>)
+add_library(abi_extensions MODULE abi/extensions/plugin.c) # e2e/test_rotate.py has it rotate
+target_include_directories(abi_extensions PRIVATE abi/extensions/include abi/v1.0/include)
+target_link_libraries(abi_extensions PRIVATE sallyport_flags)
+set_target_properties(abi_extensions PROPERTIES PREFIX "" SUFFIX ".so" SKIP_BUILD_RPATH ON
+                      LIBRARY_OUTPUT_DIRECTORY ${BAD_DIR})
+add_custom_command(TARGET abi_extensions POST_BUILD
+                   COMMAND chmod go-w ${BAD_DIR} $<TARGET_FILE:abi_extensions>)
+add_dependencies(test_worker abi_extensions)
 target_compile_definitions(test_worker PRIVATE ABI_SO="$<TARGET_FILE:abi_v1_0>")
 add_dependencies(test_worker abi_v1_0)
 sallyport_test(unit/test_abi.c ${CMAKE_DL_LIBS})
