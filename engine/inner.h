@@ -225,7 +225,7 @@ const struct sp_identity *principal_find(const struct sp_engine *engine, struct 
 sp_status authority_read(struct sp_store *store, const struct sp_keyring *keyring,
                          struct sp_pool *pool, struct sp_secret *ret_pem, struct sp_error *err);
 
-/* ---- keys (engine_keys.c) -------------------------------------------------------------------
+/* ---- keys (engine_keys.c, engine_key_*.c) ---------------------------------------------------
  */
 
 /* All keys of the store, with their secrets where keyring is not NULL. Any thread that may use
@@ -238,10 +238,27 @@ sp_status keys_read(struct sp_store *store, const struct sp_keyring *keyring,
                     struct sp_pool *pool, struct key_list *ret_list, struct sp_error *err);
 void key_list_free(struct key_list *list);
 void keys_replace(struct sp_engine *engine, struct key_list *list);
+void keys_sort(struct key_list *list);
+/* In the place of the version that stands, if there is one; taken over. */
+void keys_put(struct sp_engine *engine, struct key_version *version);
+void keys_drop(struct sp_engine *engine, struct sp_text id);
 struct key_version *key_find(const struct sp_engine *engine, struct sp_text id);
 bool key_has_setting(const struct key_version *key, struct sp_text name,
                      struct sp_text *ret_value);
 
+/* Nothing in it yet, with one reference. */
+struct key_version *version_new(void);
+void version_free(struct key_version *version); /* nobody else has it */
+/* Its parts, as a row has them; the secrets are still to be sealed, or were. */
+enum { KEY_HOSTS_MAX = 64 };
+void settings_encode(const struct sp_key_setting *settings, size_t n, struct sp_buf *buf);
+sp_status settings_decode(struct key_version *v, struct sp_text text);
+sp_status hosts_decode(struct key_version *v, struct sp_text text);
+sp_status secrets_decode(struct key_version *v, struct sp_pool *pool,
+                         const struct sp_secret *plain);
+/* The name of its box: of this row, and of what stands in it in plain text. */
+enum { KEY_BOX_NAME_BYTES = SP_NAME_MAX_BYTES + 1 + 2 * SP_HASH_BYTES + 1 };
+struct sp_text key_box_name(const struct sp_key_row *row, char text[KEY_BOX_NAME_BYTES]);
 /* A version that has nothing but the secrets in the plain text that secrets_encode made. */
 sp_status secrets_encode(struct sp_pool *pool, const struct sp_key_secret *secrets, size_t n,
                          struct sp_secret *ret_plain);

@@ -120,8 +120,9 @@ static void load_one(struct sp_providers *providers, const struct sp_providers_c
     bool hides = hides_setting(provider->manifest);
     if (hides || sp_providers_find(providers, provider->manifest->id)) {
         SP_LOG(config->log, SP_LOG_ERROR, "plugin.refused", {"path", sp_text_of(path)},
-               {"reason", hides ? SP_TEXT("a field is called like a setting of the host's own")
-                                : SP_TEXT("another plugin has this provider id")});
+               {"reason",
+                hides ? SP_TEXT("a field is called like a setting of the host's own; rename it")
+                      : SP_TEXT("another plugin has this provider id; keep one of them")});
         stop_one(provider);
         provider->ops->free(provider);
         return;

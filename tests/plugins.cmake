@@ -38,8 +38,8 @@ bad_plugin(bad_foreign_symbol bad_foreign_symbol.c LINKER:--no-as-needed ${BAD_D
 add_dependencies(bad_needed stranger)
 add_dependencies(bad_foreign_symbol impostor)
 # One fault each, for `sallyport plugin check` (e2e/test_plugin_check.py).
-foreach(fault manifest any_extension two_tables picky leak pool unstable slow version pushes unnoticed
-              allocations long silent answers revoke rotate none)
+foreach(fault manifest any_extension two_tables picky oversize hostile leak pool unstable slow hang
+              version pushes unnoticed allocations long silent answers revoke rotate none)
   bad_plugin(manners_${fault} bad_manners.c)
   string(TOUPPER ${fault} FAULT)
   target_compile_definitions(manners_${fault} PRIVATE FAULT_${FAULT})
@@ -95,6 +95,14 @@ target_link_libraries(abi_v1_0 PRIVATE sallyport_flags)
 set_target_properties(abi_v1_0 PROPERTIES PREFIX "" SUFFIX ".so" SKIP_BUILD_RPATH ON
                       LIBRARY_OUTPUT_DIRECTORY ${BAD_DIR})
 add_custom_command(TARGET abi_v1_0 POST_BUILD COMMAND chmod go-w ${BAD_DIR} $<TARGET_FILE:abi_v1_0>)
+add_library(abi_extensions MODULE abi/extensions/plugin.c) # e2e/test_rotate.py has it rotate
+target_include_directories(abi_extensions PRIVATE abi/extensions/include abi/v1.0/include)
+target_link_libraries(abi_extensions PRIVATE sallyport_flags)
+set_target_properties(abi_extensions PROPERTIES PREFIX "" SUFFIX ".so" SKIP_BUILD_RPATH ON
+                      LIBRARY_OUTPUT_DIRECTORY ${BAD_DIR})
+add_custom_command(TARGET abi_extensions POST_BUILD
+                   COMMAND chmod go-w ${BAD_DIR} $<TARGET_FILE:abi_extensions>)
+add_dependencies(test_worker abi_extensions)
 target_compile_definitions(test_worker PRIVATE ABI_SO="$<TARGET_FILE:abi_v1_0>")
 add_dependencies(test_worker abi_v1_0)
 sallyport_test(unit/test_abi.c ${CMAKE_DL_LIBS})

@@ -82,6 +82,10 @@ static bool is_taken(struct probe *probe, const struct probe_key *key)
     probe_ask(probe, SP_HOOK_CHECK, key, &checked);
     probe_ask(probe, SP_HOOK_PLAN, key, &planned);
     bool good = !checked.status && !planned.status && checked.pushed.len && planned.pushed.len;
+    if (!good && !*probe->refused) {
+        (void)snprintf(probe->refused, sizeof probe->refused, "%s",
+                       checked.status ? checked.reason : planned.reason);
+    }
     probe_said_done(&checked);
     probe_said_done(&planned);
     return good;

@@ -44,6 +44,7 @@ struct probe {
     struct sp_plugin_host host;          /* its table is what the plugin is given */
     struct sp_arena arena, hard;         /* the manifest; the last hard key */
     struct probe_key given;              /* by the operator: --set, --secret */
+    char refused[PROBE_TEXT_BYTES];      /* why the first key that was tried is none */
     uint64_t seed, case_number;
     /* what is made to fail */
     unsigned push_to_fail, n_pushes; /* 0: none; counted from 1 */

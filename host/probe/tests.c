@@ -43,7 +43,8 @@ static bool find_key(struct probe *probe, struct probe_key *ret_key,
     }
     probe_say(result, PROBE_SKIP,
               "no key was found that check and plan take; give one with --set NAME=VALUE and "
-              "--secret NAME");
+              "--secret NAME (of the first that was tried: %.300s)",
+              probe->refused);
     return false;
 }
 

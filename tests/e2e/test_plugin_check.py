@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import time
 
 import pytest
 from lib import build_file, command, is_sanitized
@@ -15,6 +16,8 @@ FAULTS = {
     "any_extension": {"unknown-extensions"},
     "two_tables": {"known-extensions"},
     "picky": {"key"},
+    "oversize": {"key"},
+    "hostile": {"key"},
     "leak": {"open-and-close"},
     "pool": {"many-instances"},
     "unstable": {"stable", "other-hosts"},
@@ -67,6 +70,23 @@ def test_a_fault_fails_its_own_test_and_no_other(fault):
     report = check(path, "--seed", "1", "--fuzz", "200", expect=1 if fails else 0)
     assert set(failed(report)) == fails, report["tests"]
     assert set(with_verdict(report, "warn")) == warns, report["tests"]
+
+
+@pytest.mark.parametrize("fault, says", [
+    ("picky", "the moon is not right"), ("oversize", "a header value of more than 1024 bytes"),
+    ("hostile", "a bad header value: \"1??authorization: mine\"")])
+def test_where_no_key_is_taken_it_says_why(fault, says):
+    path = build_file("tests", "bad", "manners_%s.so" % fault)
+    reason = failed(check(path, "--only", "key", expect=1))["key"]
+    assert says in reason and "--set NAME=VALUE" in reason and "\r" not in reason, reason
+
+
+def test_a_hook_that_hangs_is_killed_and_that_is_said():
+    path = build_file("tests", "bad", "manners_hang.so")
+    began = time.monotonic()
+    reasons = failed(check(path, "--only", "in-time", expect=1))
+    assert "hung, and was killed after 30 s" in reasons["in-time"]
+    assert 29 < time.monotonic() - began < 90
 
 
 def test_there_is_a_fault_for_each_test():

@@ -48,7 +48,8 @@ int main(void)
 def run(*argv, expect=0, **options):
     done = subprocess.run([str(word) for word in argv], capture_output=True, timeout=120, check=False,
                           **options)
-    assert done.returncode == expect, (argv, done.stdout.decode(), done.stderr.decode())
+    if done.returncode != expect:
+        raise AssertionError("%s: %s" % (argv, (done.stdout + done.stderr).decode()))
     return done.stdout.decode()
 
 
@@ -113,16 +114,24 @@ def outside(tmp_path_factory):
     return Outside(tmp_path_factory.mktemp("outside"))
 
 
+def from_folder(host, plugins):
+    """The host, set up with that folder of plugins."""
+    host.init()
+    path = os.path.join(host.dir, "sallyport.conf")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(re.sub(r"^plugin_dir = .*$", "plugin_dir = %s" % plugins, text, flags=re.M))
+    return host
+
+
 @pytest.fixture(scope="module")
 def w(outside, tmp_path_factory):
     import upstreams
     folder = tmp_path_factory.mktemp("host")
     with upstreams.Recorder(str(folder / "recorder")) as recorder, Host(folder / "state") as host:
         recorder.answer({"*": {"body": '{"things":[]}'}})
-        host.init()
-        conf = folder / "state" / "sallyport.conf"
-        conf.write_text(re.sub(r"^plugin_dir = .*$", "plugin_dir = %s" % outside.plugins,
-                               conf.read_text(), flags=re.M))
+        from_folder(host, outside.plugins)
         for name in HOSTS:
             host.cli("plugin", "pin", outside.plugins / (name + ".so"))
         desk = Curve()
@@ -140,6 +149,37 @@ def test_nothing_of_the_checkout_is_needed_to_build_one(outside):
     for text in outside.commands:
         assert str(outside.prefix) in text
         assert ROOT not in text and BUILD not in text, text
+
+
+@pytest.mark.parametrize("name", sorted(HOSTS))
+def test_it_shows_its_entry_point_and_nothing_else(outside, name):
+    names = run("nm", "--dynamic", "--defined-only", outside.plugins / (name + ".so")).split("\n")
+    assert [line.split()[-1] for line in names if line] == ["sallyport_plugin_v1"]
+    assert "RUNPATH" not in run("readelf", "--dynamic", outside.plugins / (name + ".so"))
+
+
+@pytest.mark.parametrize("name", sorted(HOSTS))
+def test_what_it_lacks_is_told_when_it_is_linked(outside, name, tmp_path):
+    mine = tmp_path / name
+    shutil.copytree(outside.folder / name, mine, ignore=shutil.ignore_patterns("build", "*.so"))
+    with open(mine / (name + ".c"), "a", encoding="utf-8") as file:
+        file.write("int nowhere(void);\nint somewhere(void);\nint somewhere(void) { return nowhere(); }\n"
+                   "__attribute__((constructor)) static void use(void) { (void)somewhere(); }\n")
+    with pytest.raises(AssertionError, match="undefined reference to `nowhere'"):
+        (outside.by_cmake if name == "acme" else outside.by_pkg_config)(mine, name)
+
+
+def test_T47_without_its_pin_it_is_no_provider_but_for_its_author_who_is_told(outside, tmp_path):
+    with from_folder(Host(tmp_path / "strict"), outside.plugins) as host:
+        host.cli("plugin", "pin", outside.plugins / "acme.so")
+        host.start()
+        said = host.await_log("plugin.refused.*bolt.so")
+        assert "not pinned (SHA-256 " in said and "`sallyport plugin pin " in said
+        assert [plugin["id"] for plugin in host.cli_json("plugin", "list")["plugins"]] == ["acme"]
+    with from_folder(Host(tmp_path / "author", options=["--dev-plugins"]), outside.plugins) as host:
+        host.start()
+        assert " warning " in host.await_log("plugin.dev.*hashes are NOT checked; never in production")
+        assert sorted(workers(host)) == ["acme.so", "bolt.so"]
 
 
 @pytest.mark.parametrize("name", sorted(HOSTS))

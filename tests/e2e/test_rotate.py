@@ -20,7 +20,7 @@ principal desk { curve "%s" may issue s for 1h }
 
 
 class Rotating:
-    def __init__(self, folder):
+    def __init__(self, folder, plugin="rotating.so"):
         self.first = canary("test_")
         self.up = upstreams.keys(self.first)
         self.host = Host(folder / "state")
@@ -29,7 +29,7 @@ class Rotating:
         plugins = folder / "plugins"
         plugins.mkdir(mode=0o755)
         for source in (os.path.join(BUILD, "lib/sallyport/plugins/rest.so"),
-                       build_file("tests", "bad", "rotating.so")):
+                       build_file("tests", "bad", plugin)):
             shutil.copy(source, plugins)
             os.chmod(plugins / os.path.basename(source), 0o644)
         conf = folder / "state" / "sallyport.conf"
@@ -115,6 +115,18 @@ def test_a_key_is_replaced_upstream_and_its_tokens_go_on(r):
     r.assert_works()
     r.host.cli("audit", "verify", "--head")
     assert live not in r.host.log()
+
+
+def test_a_plugin_built_for_the_frozen_extensions_rotates_today(tmp_path):
+    r = Rotating(tmp_path, "abi_extensions.so")
+    try:
+        r.rotate("--url", "https://api.example.com/me")
+        r.wait(lambda: not r.leases())
+        assert r.show()["version"] == 2 and r.up.state()["live"] != [r.first]
+        r.assert_works()
+    finally:
+        r.host.stop()
+        r.up.stop()
 
 
 def test_what_the_secret_says_is_read_off_the_successor(r):

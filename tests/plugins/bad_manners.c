@@ -118,6 +118,15 @@ static int32_t plan(const struct sallyport_host *host, uint64_t call, void *inst
 {
     char count[16] = "0";
     (void)instance;
+#ifdef FAULT_OVERSIZE
+    static char large[5000];
+    memset(large, 'x', sizeof large);
+    return sallyport_set_header(host, call, SALLYPORT_HEADER_FIXED, "x-count",
+                                (struct sallyport_text){large, sizeof large});
+#elif defined FAULT_HOSTILE
+    return sallyport_set_header(host, call, SALLYPORT_HEADER_FIXED, "x-count",
+                                sallyport_text_of("1\r\nauthorization: mine"));
+#endif
 #ifdef FAULT_UNSTABLE
     (void)snprintf(count, sizeof count, "%d", n_plans);
 #endif
@@ -146,6 +155,10 @@ static int32_t permissions(const struct sallyport_host *host, uint64_t call, voi
     (void)instance;
     (void)reaches;
     (void)n_reaches;
+#ifdef FAULT_HANG
+    for (volatile unsigned i = 0;; i++) {
+    }
+#endif
 #ifdef FAULT_SLOW
     static int n; /* once in a process: other tests ask it hundreds of times */
     struct timespec began, now;

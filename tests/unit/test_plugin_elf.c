@@ -56,7 +56,7 @@ static sp_status check_exactly(const uint8_t *bytes, size_t len, struct sp_error
     sp_status status = sp_elf_check(copy, len, &info, err);
     free(copy);
     if (status) {
-        assert_int_equal(info.abi_major, 77); /* untouched on failure */
+        assert_int_equal(info.abi_major, 77);     /* untouched on failure */
         assert_non_null(strstr(err->text, "; ")); /* what is wrong; what to do about it */
     } else {
         assert_int_equal(info.abi_major, 1);

@@ -51,13 +51,15 @@ class Host:
 
     settings: lines for sallyport.conf as {"section": {"name": "value"}}.
     wrapper: what to start sallyportd with, e.g. ["faketime", "-f", "+1h"].
+    options: of sallyportd itself, e.g. ["--dev-plugins"].
     """
 
-    def __init__(self, folder, settings=None, wrapper=(), env=None):
+    def __init__(self, folder, settings=None, wrapper=(), env=None, options=()):
         self.dir = str(folder)
         self.settings = settings or {}
         self.wrapper = list(wrapper)
         self.env = env or {}
+        self.options = list(options)
         self.log_path = self.dir + ".log"
         self.process = None
         self.endpoint = None
@@ -115,7 +117,7 @@ class Host:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [*self.wrapper, build_file("host", "sallyportd"), "--config",
-                 os.path.join(self.dir, "sallyport.conf")],
+                 os.path.join(self.dir, "sallyport.conf"), *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.env})
 
     def await_log(self, pattern, timeout=20):

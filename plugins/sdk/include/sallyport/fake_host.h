@@ -11,11 +11,23 @@
  *   assert(sallyport_fake_pushed(&fake, "place header x-api-key {api_key}"));
  *
  * What is pushed is kept as lines of text, in order:
- *   manifest ID VERSION | host NAME | request-header NAME | field NAME | action NAME METHOD
- * PATH http METHOD URL | capture POINTER NAME | place header|query NAME PREFIX-AND-TEMPLATE |
- * header fixed|default NAME VALUE log TEXT | refuse TEXT sign SECRET MESSAGE sign header|query
- * NAME TEMPLATE It checks the order of calls, not the content: `sallyport plugin check` loads
- * the library as a host does, and does that. One thread. */
+ *
+ *   manifest ID VERSION
+ *   host NAME
+ *   request-header NAME
+ *   field NAME
+ *   action NAME METHOD PATH
+ *   place header|query|form NAME PREFIX-AND-TEMPLATE
+ *   header fixed|default NAME VALUE
+ *   sign SECRET MESSAGE
+ *   sign header|query NAME TEMPLATE
+ *   http METHOD URL
+ *   capture POINTER NAME
+ *   log TEXT
+ *   refuse TEXT
+ *
+ * It checks the order of calls, not the content: `sallyport plugin check` loads the library as
+ * a host does, and does that. One thread. */
 #ifndef SALLYPORT_FAKE_HOST_H
 #define SALLYPORT_FAKE_HOST_H
 

@@ -37,15 +37,19 @@ struct sallyport_sign_output {
 
 /* Templates as in placements: {name} is filled in by the host, "{{" and "}}" are braces.
  *
- *   {method} {host}          as sent; the host with its port where that is not the scheme's own
- *   {path} {query} {target}  as sent: the query without its "?", empty where there is none.
- * What outputs put into the query is in it, but for a {signature} {path_encoded} {path},
- * percent-encoded once more but for its slashes {query_sorted}           name=value pairs,
- * sorted by name, then by value {body} {body_sha256}     the bytes as sent; their hash in hex,
- * of no bytes where there are none {body_sha256_base64} {timestamp} {timestamp_ms} {date}
- * {datetime}   the host's clock: seconds, milliseconds, 20260131, 20260131T235959Z {nonce} 32
- * hex digits, never the same twice {canonical_sha256}       in the message: SHA-256 of the
- * filled `canonical`, in hex {signature}              in outputs
+ *   {method} {host}        as sent; the host with its port where that is not the scheme's own
+ *   {path} {query} {target}
+ *                          as sent; the query without its "?", empty where there is none. What
+ *                          outputs put into it is in it, but for a {signature}
+ *   {path_encoded}         {path}, percent-encoded once more but for its slashes
+ *   {query_sorted}         name=value pairs, sorted by name, then by value
+ *   {body} {body_sha256} {body_sha256_base64}
+ *                          the bytes as sent; their hash, of no bytes where there are none
+ *   {timestamp} {timestamp_ms} {date} {datetime}
+ *                          the host's clock: seconds, milliseconds, 20260131, 20260131T235959Z
+ *   {nonce}                32 hex digits, never the same twice
+ *   {canonical_sha256}     in the message: SHA-256 of the filled `canonical`, in hex
+ *   {signature}            in outputs
  *
  * Messages and canonical forms may hold line feeds. Derivations know the times alone; outputs
  * the times, {nonce}, {body_sha256}, {body_sha256_base64} and {signature}. */
