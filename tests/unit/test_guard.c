@@ -306,19 +306,26 @@ static void a_stream_holds_back_long_beginnings_and_nothing_else(void **state)
     sp_guard_free(guard);
 }
 
+/* The least of three, which what else the machine does disturbs least. */
 static double seconds_for(struct sp_guard *guard, struct sp_text text)
 {
-    struct timespec start, end;
-    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
-    assert_int_equal(sp_guard_check(guard, text), SP_OK);
-    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
-    return (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+    double least = 1e9;
+    for (int i = 0; i < 3; i++) {
+        struct timespec start, end;
+        (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
+        assert_int_equal(sp_guard_check(guard, text), SP_OK);
+        (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+        double took =
+            (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+        least = took < least ? took : least;
+    }
+    return least;
 }
 
 /* A text made of half matches, 16 times as long: 16 times the time, and far from 256 times. */
 static void T37_searching_takes_linear_time(void **state)
 {
-    enum { LEN = 2 << 20 };
+    enum { LEN = 256 << 10 };
     char value[200], *text = malloc(LEN);
     (void)state;
     memset(value, 'a', sizeof value - 1);

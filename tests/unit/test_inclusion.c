@@ -2,9 +2,40 @@
  * requests show (property/test_scope_laws.c). */
 #include "policy_kit.h"
 
+#include "match/match.h"
+
 #include <stdio.h>
 
-#include <time.h>
+/* ---- steps ---------------------------------------------------------------------------------
+ * The linker sends what the library does again and again here: a rule against a rule, a segment
+ * against one. How many there were says what an answer cost, on every machine and in every
+ * build the same. */
+
+static size_t looks;
+
+bool __real_pattern_covers(const struct sp_rule *outer, const struct sp_rule *inner);
+bool __wrap_pattern_covers(const struct sp_rule *outer, const struct sp_rule *inner);
+bool __wrap_pattern_covers(const struct sp_rule *outer, const struct sp_rule *inner)
+{
+    looks++;
+    return __real_pattern_covers(outer, inner);
+}
+
+bool __real_pattern_overlaps(const struct sp_rule *a, const struct sp_rule *b);
+bool __wrap_pattern_overlaps(const struct sp_rule *a, const struct sp_rule *b);
+bool __wrap_pattern_overlaps(const struct sp_rule *a, const struct sp_rule *b)
+{
+    looks++;
+    return __real_pattern_overlaps(a, b);
+}
+
+bool __real_match_segment(const struct segment *p, const struct sp_segment *s, bool denies);
+bool __wrap_match_segment(const struct segment *p, const struct sp_segment *s, bool denies);
+bool __wrap_match_segment(const struct segment *p, const struct sp_segment *s, bool denies)
+{
+    looks++;
+    return __real_match_segment(p, s, denies);
+}
 
 /* A scope from what stands between its braces. */
 static struct sp_scope *scope_of(struct kit *kit, const char *inside)
@@ -379,7 +410,8 @@ static void a_caveat_without_allows_is_inside_nothing(void **state)
     sp_scope_free(outer);
 }
 
-/* T63: however many rules there are, an answer comes soon. */
+/* T63: however many rules there are, an answer comes soon: after 2,000,000 looks rule by rule
+ * and the million steps of a search that a client waits for. */
 static void T63_thousands_of_rules_are_too_hard_in_bounded_time(void **state)
 {
     struct kit *kit = *state;
@@ -394,10 +426,12 @@ static void T63_thousands_of_rules_are_too_hard_in_bounded_time(void **state)
     struct sp_scope *outer = scope_of(kit, outer_text.ptr);
     struct sp_scope *inner = scope_of(kit, inner_text.ptr);
     struct sp_error why = {""};
-    clock_t start = clock();
+    looks = 0;
     assert_int_equal(sp_scope_includes(outer, inner, &why), SP_TOO_HARD);
+    assert_in_range(looks, 100000, 3000000);
+    looks = 0;
     assert_int_equal(sp_scope_includes(outer, outer, &why), SP_TOO_HARD);
-    assert_true((double)(clock() - start) / CLOCKS_PER_SEC < 5);
+    assert_in_range(looks, 100000, 3000000);
     sp_scope_free(outer);
     sp_scope_free(inner);
     sp_buf_done(&outer_text);
