@@ -51,6 +51,7 @@ sallyport_test(property/test_nearest_laws.c policy_gen)
 sallyport_test(property/test_partial_laws.c policy_gen)
 sallyport_test(property/test_inclusion_universe.c policy_gen)
 target_sources(test_inclusion_universe PRIVATE property/universe.c property/universe_scope.c)
+set_tests_properties(test_inclusion_universe PROPERTIES TIMEOUT 900)
 
 # The manual, its grammar and its examples against the compiler itself.
 add_executable(check_dump property/check_dump.c)
