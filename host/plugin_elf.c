@@ -258,7 +258,7 @@ static sp_status dynamic_read(const struct elf *elf, struct dynamic *dynamic,
     uint64_t room;
     dynamic->entries = at_address(elf, elf->dynamic->p_vaddr, &room);
     if (!dynamic->entries || room < elf->dynamic->p_filesz ||
-        dynamic->entries != elf->bytes + elf->dynamic->p_offset) {
+        (uint64_t)(dynamic->entries - elf->bytes) != elf->dynamic->p_offset) {
         return sp_fail(err, SP_EINVAL, "its dynamic section is damaged; build it anew");
     }
     size_t most = elf->dynamic->p_filesz / sizeof(Elf64_Dyn);

@@ -43,9 +43,12 @@ add_library(policy_gen STATIC
   property/gen_scope.c property/gen_request.c property/gen_oracle.c)
 target_include_directories(policy_gen PUBLIC ${CMAKE_CURRENT_LIST_DIR}/property)
 target_link_libraries(policy_gen PUBLIC policy PRIVATE sallyport_flags)
-sallyport_test(property/test_match_oracle.c policy_gen)
-target_include_directories(test_match_oracle PRIVATE
-  ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
+# Every form of a scope against that evaluator: by chance, and as libFuzzer chooses.
+add_library(policy_judge STATIC property/judge.c)
+target_include_directories(policy_judge PRIVATE ${PROJECT_SOURCE_DIR}/policy-lang/syntax)
+target_link_libraries(policy_judge PUBLIC policy_gen PRIVATE sallyport_flags)
+sallyport_test(property/test_match_oracle.c policy_judge)
+sallyport_fuzz(fuzz/fuzz_match.c policy_judge)
 sallyport_test(property/test_scope_laws.c policy_gen)
 sallyport_test(property/test_nearest_laws.c policy_gen)
 sallyport_test(property/test_partial_laws.c policy_gen)

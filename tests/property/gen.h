@@ -16,9 +16,13 @@ enum { GEN_RULES_MAX = 6, GEN_SEGMENTS_MAX = 5, GEN_NODES_MAX = 24, GEN_LEAVES_M
 
 struct gen {
     uint64_t state;
+    const uint8_t *bytes; /* what is chosen first; then chance */
+    size_t n_bytes;
 };
 
 void gen_seed(struct gen *gen, uint64_t seed);
+/* A fuzzer chooses: a byte for each choice (two for one of more than 256). Borrowed. */
+void gen_choose(struct gen *gen, const uint8_t *bytes, size_t n);
 unsigned gen_below(struct gen *gen, unsigned n);
 bool gen_chance(struct gen *gen, unsigned percent);
 

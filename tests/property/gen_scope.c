@@ -13,12 +13,33 @@ const unsigned gen_methods[4] = {SP_METHOD_GET, SP_METHOD_POST, SP_METHOD_PUT,
 
 void gen_seed(struct gen *gen, uint64_t seed)
 {
-    gen->state = seed * 0xd1342543de82ef95u; /* another factor: no seed is another, later */
+    /* another factor: no seed is another, later */
+    *gen = (struct gen){.state = seed * 0xd1342543de82ef95u};
+}
+
+void gen_choose(struct gen *gen, const uint8_t *bytes, size_t n)
+{
+    gen_seed(gen, n);
+    gen->bytes = bytes;
+    gen->n_bytes = n;
+}
+
+static unsigned chosen_below(struct gen *gen, unsigned n)
+{
+    unsigned choice = 0;
+    for (unsigned most = 1; most < n && gen->n_bytes > 0; most <<= 8) {
+        choice = choice << 8 | *gen->bytes++;
+        gen->n_bytes--;
+    }
+    return choice % n;
 }
 
 /* splitmix64 */
 unsigned gen_below(struct gen *gen, unsigned n)
 {
+    if (gen->n_bytes > 0) {
+        return chosen_below(gen, n);
+    }
     uint64_t z = (gen->state += 0x9e3779b97f4a7c15u);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;

@@ -23,8 +23,8 @@
 enum {
     MESSAGE_MAX = 64 << 10,
     HANDSHAKE_MS = 2000,
-    IN_MS = 3000, /* how long something that must arrive may take */
-    OUT_MS = 400, /* how long nothing may arrive where nobody may get in */
+    IN_MS = 10000, /* how long something that must arrive may take */
+    OUT_MS = 400,  /* how long nothing may arrive where nobody may get in */
     RSS_SLACK = 48 << 20,
 };
 

@@ -264,6 +264,10 @@ static void T46_dynamic_section_that_is_elsewhere_is_refused(void **state)
     memcpy(at, &bad, sizeof bad);
     assert_refused(plugin, "dynamic section is damaged");
     bad = good;
+    bad.p_offset = UINT64_MAX - 15; /* past the end of all addresses */
+    memcpy(at, &bad, sizeof bad);
+    assert_refused(plugin, "dynamic section is damaged");
+    bad = good;
     bad.p_vaddr = UINT64_MAX - 15;
     memcpy(at, &bad, sizeof bad);
     assert_refused(plugin, "dynamic section is damaged");
