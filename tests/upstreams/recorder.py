@@ -11,7 +11,8 @@ What it answers is up to the test, by headers the *upstream* sees or by a script
 The script is a JSON object from "METHOD /path" (or "*") to such an answer; it is read anew for each
 request, so a test may change it at any time. `echo` answers with the request itself, head and
 body; `stop_after` closes the connection after N bytes of the answer; `chunks` are sent one by one,
-each after its delay, as chunks of HTTP, and `fill` sends N bytes of "a" after the head.
+each after its delay, as chunks of HTTP, and `fill` sends N bytes of "a" after the head. NOW in a body
+or a chunk is the time in seconds.
 
 Usage: recorder.py LOG [--port N] [--script FILE] [--cert PEM --key PEM]
 Prints "listening PORT" when it answers.
@@ -82,7 +83,8 @@ class Handler(socketserver.StreamRequestHandler):
     def answer(self, method, target, head, body, headers):
         plan = self.server.plan(method, target)
         time.sleep(plan.get("delay_ms", 0) / 1000)
-        payload = head + body if plan.get("echo") else plan.get("body", "{}").encode()
+        payload = head + body if plan.get("echo") else \
+            plan.get("body", "{}").replace("NOW", "%.6f" % time.time()).encode()
         given = plan.get("headers", [["content-type", "application/json"]])
         lines = ["HTTP/1.1 %d %s" % (plan.get("status", 200), plan.get("reason", "OK"))]
         lines += ["%s: %s" % (name, value) for name, value in given]
