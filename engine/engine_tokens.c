@@ -228,15 +228,16 @@ void tokens_free(struct sp_engine *engine)
     free(engine->frozen);
 }
 
-/* Forget what expired an hour ago: until then it is refused by name. */
+/* Forget what expired an hour ago, by the clock that its life is counted by: until then it is
+ * refused by name. */
 void tokens_purge(struct sp_engine *engine)
 {
-    int64_t then = engine_wall(engine) - 3600000;
+    int64_t wall = engine_wall(engine) - 3600000, boot = engine_boot(engine) - 3600000;
     for (size_t i = 0; i < engine->token_buckets; i++) {
         struct live_token **place = &engine->tokens[i];
         while (*place) {
-            if ((*place)->expires_ms < then &&
-                (!(*place)->same_boot || (*place)->seen_expired)) {
+            if ((*place)->same_boot ? (*place)->expires_boot_ms < boot
+                                    : (*place)->expires_ms < wall) {
                 unlist(engine, place);
             } else {
                 place = &(*place)->next;

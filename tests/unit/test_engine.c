@@ -460,6 +460,40 @@ static void T12_life_is_exact_to_one_millisecond(void **state)
     assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_EXPIRED);
 }
 
+/* How many tokens the engine knows, by name, after the clocks have gone on. */
+static uint64_t known_after(struct world *w, long long boot, long long wall)
+{
+    struct sp_engine_status status;
+    w->boot += boot;
+    w->wall += wall;
+    sp_engine_tick(w->engine);
+    sp_engine_status(w->engine, &status);
+    return status.n_tokens;
+}
+
+static void what_expired_an_hour_ago_is_forgotten_though_nobody_asked_since(void **state)
+{
+    struct world *w = *state;
+    const long long hour = 3600000;
+    issue_open(w, 60000);
+    assert_int_equal(known_after(w, hour, hour), 1); /* 59 minutes over: refused by name */
+    issue_open(w, 60000);
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_OK);
+    assert_int_equal(known_after(w, hour / 2, 3 * hour),
+                     1); /* that one lives by the boot clock */
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_EXPIRED);
+    assert_int_equal(known_after(w, hour, -3 * hour), 0);
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_TOKEN_INVALID);
+}
+
+static void T53_a_clock_ahead_forgets_no_token_that_lives(void **state)
+{
+    struct world *w = *state;
+    issue_open(w, 1800000);
+    assert_int_equal(known_after(w, 700000, 10 * 3600000LL), 1);
+    assert_int_equal(check(w, "GET", URL, NULL, AGENT), SP_CODE_OK);
+}
+
 static void T12_T14_an_edited_row_is_a_forged_token(void **state)
 {
     struct world *w = *state;
@@ -909,6 +943,8 @@ int main(void)
         TEST(T9_an_answer_too_large_to_keep_is_said),
         TEST(T11_a_bound_token_is_refused_where_the_binding_is_not_proven),
         TEST(T12_life_is_exact_to_one_millisecond),
+        TEST(what_expired_an_hour_ago_is_forgotten_though_nobody_asked_since),
+        TEST(T53_a_clock_ahead_forgets_no_token_that_lives),
         TEST(T12_T14_an_edited_row_is_a_forged_token),
         TEST(T13_nothing_begins_after_a_revocation_and_none_is_undone),
         TEST(T30_the_third_answer_that_held_the_key_suspends_the_root),
