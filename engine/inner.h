@@ -64,6 +64,7 @@ struct live_token {
     const char *principal, *scope_name, *bind; /* in names */
     struct frozen *scope, *narrow, *caveat;    /* the last two may be NULL */
     int64_t issued_ms, expires_ms, expires_boot_ms, revoked_ms, suspended_ms;
+    int64_t limited_boot_ms; /* when a call past a rate was last put on record; 0: never */
     uint32_t guard_hits;
     char *guard_key; /* whose key the last hit was; NULL: there was none */
     bool same_boot, seen_expired;
