@@ -275,12 +275,26 @@ static void record_who(const struct sp_engine *engine, struct sp_buf *r,
     }
 }
 
+/* Whether a token that calls past its rate was told of less than a second ago. One refusal says
+ * all that the next thousand would, and a tenant that floods must not fill the disk. */
+static bool was_just_told(struct sp_engine *engine, const struct sp_decision *d)
+{
+    struct live_token *token =
+        d->code == SP_CODE_RATE_LIMITED ? token_find(engine, d->root) : NULL;
+    int64_t now = engine_boot(engine);
+    if (!token || (token->limited_boot_ms && now - token->limited_boot_ms < 1000)) {
+        return token != NULL;
+    }
+    token->limited_boot_ms = now;
+    return false;
+}
+
 static void record_denied(struct sp_engine *engine, const struct sp_decision *d,
                           const struct sp_call *call)
 {
     static const uint8_t nobody[SP_TOKEN_ID_BYTES];
     struct sp_buf r;
-    if (memcmp(d->root, nobody, sizeof nobody) == 0) {
+    if (memcmp(d->root, nobody, sizeof nobody) == 0 || was_just_told(engine, d)) {
         sp_engine_note_refusal(engine, call->peer, d->code);
         return;
     }

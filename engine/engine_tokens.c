@@ -98,6 +98,7 @@ static void token_free(struct sp_engine *engine, struct live_token *token)
     frozen_unref(engine, token->scope);
     frozen_unref(engine, token->narrow);
     frozen_unref(engine, token->caveat);
+    free(token->guard_key);
     free(token);
 }
 
@@ -131,12 +132,31 @@ static void table_grow(struct sp_engine *engine)
     free(old);
 }
 
-static sp_status token_fill(struct sp_engine *engine, struct live_token *token,
-                            const struct sp_grant *grant)
+/* A text of a token's names, behind those that are there. */
+static const char *name_put(char **at, struct sp_text name)
 {
-    copy_name(grant->principal, token->principal, sizeof token->principal);
-    copy_name(grant->scope_name, token->scope_name, sizeof token->scope_name);
-    copy_name(grant->bind, token->bind, sizeof token->bind);
+    char *put = *at;
+    if (name.len > 0) {
+        memcpy(put, name.ptr, name.len);
+    }
+    put[name.len] = '\0';
+    *at += name.len + 1;
+    return put;
+}
+
+/* One that stands nowhere yet, of its grant. */
+static sp_status token_new(struct sp_engine *engine, const struct sp_grant *grant,
+                           struct live_token **ret_token)
+{
+    size_t names = grant->principal.len + grant->scope_name.len + grant->bind.len + 3;
+    struct live_token *token = calloc(1, sizeof *token + names);
+    if (!token) {
+        return SP_ENOMEM;
+    }
+    char *at = token->names;
+    token->principal = name_put(&at, grant->principal);
+    token->scope_name = name_put(&at, grant->scope_name);
+    token->bind = name_put(&at, grant->bind);
     token->issued_ms = grant->issued_ms;
     token->expires_ms = grant->expires_ms;
     token->expires_boot_ms = grant->expires_boot_ms;
@@ -144,7 +164,24 @@ static sp_status token_fill(struct sp_engine *engine, struct live_token *token,
     sp_status status = frozen_get(engine, grant->scope, false, &token->scope);
     status = status ? status : frozen_get(engine, grant->narrow, false, &token->narrow);
     status = status ? status : frozen_get(engine, grant->caveat, true, &token->caveat);
-    return !status && !token->scope ? SP_ECORRUPT : status;
+    status = !status && !token->scope ? SP_ECORRUPT : status;
+    if (status) {
+        token_free(engine, token);
+        return status;
+    }
+    *ret_token = token;
+    return SP_OK;
+}
+
+static sp_status note_guard_key(struct live_token *token, struct sp_text key)
+{
+    char *copy = key.len ? strndup(key.ptr, key.len) : NULL;
+    if (key.len && !copy) {
+        return SP_ENOMEM;
+    }
+    free(token->guard_key);
+    token->guard_key = copy;
+    return SP_OK;
 }
 
 sp_status token_insert(struct sp_engine *engine, const struct sp_token_row *row,
@@ -152,20 +189,20 @@ sp_status token_insert(struct sp_engine *engine, const struct sp_token_row *row,
 {
     struct sp_arena arena;
     struct sp_grant grant;
-    struct live_token *token = calloc(1, sizeof *token);
-    if (!token) {
-        return SP_ENOMEM;
-    }
+    struct live_token *token = NULL;
     sp_arena_init(&arena, GRANT_ARENA_MAX_BYTES);
     sp_status status = sp_grant_decode(&arena, row->grant, &grant);
-    status = status ? status : token_fill(engine, token, &grant);
+    status = status ? status : token_new(engine, &grant, &token);
     sp_arena_done(&arena);
+    status = status ? status : note_guard_key(token, row->guard_key);
     struct live_token **place = token_place(engine, row->id);
     if (!status && *place) {
         status = SP_EEXIST;
     }
     if (status) {
-        token_free(engine, token);
+        if (token) {
+            token_free(engine, token);
+        }
         return status;
     }
     memcpy(token->id, row->id, SP_TOKEN_ID_BYTES);
@@ -173,7 +210,6 @@ sp_status token_insert(struct sp_engine *engine, const struct sp_token_row *row,
     token->revoked_ms = row->revoked_ms;
     token->suspended_ms = row->suspended_ms;
     token->guard_hits = row->guard_hits;
-    copy_name(row->guard_key, token->guard_key, sizeof token->guard_key);
     token->listed = true;
     *place = token;
     if (++engine->n_tokens > engine->token_buckets) {
@@ -302,7 +338,7 @@ void record_token(struct sp_buf *buf, const struct live_token *token)
 bool token_hit(struct sp_engine *engine, struct live_token *token, struct sp_text key)
 {
     token->guard_hits++;
-    copy_name(key, token->guard_key, sizeof token->guard_key);
+    (void)note_guard_key(token, key); /* without memory the last one's stands: the hit counts */
     if (token->guard_hits < GUARD_HITS_MAX || token->suspended_ms) {
         return false;
     }
@@ -335,8 +371,8 @@ bool token_prove(struct sp_engine *engine, struct sp_arena *arena, struct sp_tex
         return false;
     }
     memcpy(decision->root, token->id, SP_TOKEN_ID_BYTES);
-    memcpy(decision->principal, token->principal, sizeof decision->principal);
-    memcpy(decision->scope, token->scope_name, sizeof decision->scope);
+    copy_name(sp_text_of(token->principal), decision->principal, sizeof decision->principal);
+    copy_name(sp_text_of(token->scope_name), decision->scope, sizeof decision->scope);
     *ret_token = token;
     return any_life || token_lives(engine, token, decision);
 }
@@ -386,7 +422,7 @@ static void view_of(const struct live_token *token, struct sp_token_view *ret_vi
         .revoked_ms = token->revoked_ms,
         .suspended_ms = token->suspended_ms,
         .guard_hits = token->guard_hits,
-        .guard_key = sp_text_of(token->guard_key),
+        .guard_key = token->guard_key ? sp_text_of(token->guard_key) : SP_TEXT(""),
         .expired = token->seen_expired,
     };
     memcpy(ret_view->root, token->id, SP_TOKEN_ID_BYTES);
@@ -547,7 +583,7 @@ static void after_resume(struct simple_job *job)
         token->suspended_ms = 0;
     }
     if (token->guard_hits == 0) {
-        token->guard_key[0] = '\0';
+        (void)note_guard_key(token, SP_TEXT(""));
     }
 }
 

@@ -61,18 +61,19 @@ struct opened_lease {
 struct live_token {
     uint8_t id[SP_TOKEN_ID_BYTES];
     uint8_t grant_hash[SP_HASH_BYTES];
-    char principal[SP_NAME_MAX_BYTES + 1], scope_name[SP_NAME_MAX_BYTES + 1];
-    char bind[41];
-    struct frozen *scope, *narrow, *caveat; /* the last two may be NULL */
+    const char *principal, *scope_name, *bind; /* in names */
+    struct frozen *scope, *narrow, *caveat;    /* the last two may be NULL */
     int64_t issued_ms, expires_ms, expires_boot_ms, revoked_ms, suspended_ms;
+    int64_t limited_boot_ms; /* when a call past a rate was last put on record; 0: never */
     uint32_t guard_hits;
-    char guard_key[SP_NAME_MAX_BYTES + 1]; /* whose key the last hit was */
+    char *guard_key; /* whose key the last hit was; NULL: there was none */
     bool same_boot, seen_expired;
     bool suspended_by_audit; /* at the start: its records say so, and the store did not */
     bool listed;             /* in the table; else only calls in flight hold it */
     size_t n_refs;           /* of tickets */
     struct lease_use *leases;
     struct live_token *next;
+    char names[]; /* no longer than they are: there may be very many tokens */
 };
 
 /* The parsed caveats of one token, by its tag. */

@@ -117,16 +117,19 @@ def live_tokens(bench, policy, call, allowed, say):
 
             issue = msgpack.packb({"v": 1, "op": "issue", "scope": "bench"})
             seconds, bench.args.seconds = bench.args.seconds, 2
+            before = resident_mib(host.pid)
             while n > 0:
                 n -= int(load(issue, msgpack.packb("ok") + b"\xc3")["per_s"] * bench.args.seconds)
             bench.args.seconds = seconds
             live = host.admin().ok("status")["tokens"]
+            each = (resident_mib(host.pid) - before) * (1 << 20) / live
             say("  %-20s a host with %d live tokens" % ("check", live))
             method, path, headers, _ = call
             request = msgpack.packb({"v": 1, "op": "check", "token": token, "method": method,
                                      "url": "https://api.stripe.com" + path, "headers": headers})
             sides.append(lambda load=load, request=request: load(request, allowed))
         bench.pair("check_with_100000_tokens", *sides)
+        bench.results["token_bytes"] = {"value": round(each), "unit": "B", "others": {"live": live}}
     finally:
         for host in hosts:
             host.stop(expect=None)

