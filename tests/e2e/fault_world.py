@@ -46,11 +46,12 @@ def said_where(where):
 
 
 def some_of(chosen, n, few):
-    """The calls, of n, that fail one after the other. Of more than a thousand (the allocations of a program
-    that starts) the long form takes each tenth."""
+    """The calls, of n, that fail one after the other. Of more than 300 (the allocations of a program that
+    starts) the long form takes 300, evenly spread."""
     every = range(1, n + 1)
     if LONG:
-        return every if n <= 1000 else every[chosen.randrange(10)::10]
+        step = -(-n // 300) or 1
+        return every[chosen.randrange(step)::step]
     return sorted(chosen.sample(every, min(few, n)))
 
 
@@ -114,6 +115,8 @@ class Ledger:
         """The answer; None where the host has ended, or where none can be had: while nothing can be
         allocated, no answer can be, nor on a connection that broke. Then it has to answer others as soon as
         there is no fault."""
+        if self.host.process.poll() is not None:
+            return None
         may_be_none = self.faults.fails(*BREAKING) or (
             self.faults.get("for_ever") and self.faults.fails("memory"))
         try:
@@ -125,6 +128,7 @@ class Ledger:
         except AssertionError:
             if self.host.process.poll() is None:
                 raise
+            client.reset()
             return None
         self.answers.append(repr({k: v for k, v in reply.items() if k != "body"}))
         assert reply["ok"] or reply["error"]["code"] in CODES, reply

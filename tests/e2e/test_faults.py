@@ -25,7 +25,7 @@ def test_T41_each_call_fails_in_turn_once_and_for_ever(ledger, kind):
             assert flow.run()["ok"]
         counts = ledger.faults.counts()
         ledger.again()
-    assert counts["memory"] and counts["write"], counts
+    assert counts["memory"] and counts["poll"], counts
     told = collections.Counter()
     for name in CLASSES:
         for for_ever in (False, True):
