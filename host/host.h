@@ -49,6 +49,7 @@ struct sp_host {
     struct sp_metrics metrics;
     struct sp_streams streams; /* of the client socket */
     int64_t started_ms;
+    uint64_t shed, shed_told_ms; /* connections not accepted that were told of, and when */
     bool draining;
     char policy_error[2048]; /* why the last reload was refused; empty: it was not */
 };
