@@ -17,6 +17,7 @@ enum {
     HIGH_WATER_EVERY_MS = 60000,
     PURGE_EVERY_MS = 600000,
     REFUSALS_EVERY_MS = 60000,
+    UNWRITTEN_RETRY_MS = 30000,
     CLAIM_LIFE_MS = 24 * 3600 * 1000,
 };
 
@@ -32,6 +33,16 @@ void decide(struct sp_decision *decision, enum sp_code code, const char *hint,
     (void)vsnprintf(decision->reason, sizeof decision->reason, format, args);
     va_end(args);
     (void)snprintf(decision->hint, sizeof decision->hint, "%s", hint);
+}
+
+void sp_engine_until_when(const struct sp_engine *engine, struct sp_decision *decision)
+{
+    if (decision->code == SP_CODE_AUDIT_UNAVAILABLE &&
+        (!engine->commit || !sp_commit_healthy(engine->commit, NULL))) {
+        (void)snprintf(decision->hint, sizeof decision->hint,
+                       "an operator has to restart the host; its log and the disk say why");
+        decision->retry_after_ms = UNWRITTEN_RETRY_MS;
+    }
 }
 
 void copy_name(struct sp_text text, char *ret_name, size_t room)

@@ -124,7 +124,10 @@ static sp_status compile_and_set(struct sp_host *host, struct sp_policy_files *f
     }
     sp_catalogues_done(&knowledge.catalogues);
     if (status) {
-        return sp_fail(err, status, "%u errors in the policy files", files->diags.n_errors);
+        return files->diags.n_errors
+                   ? sp_fail(err, status, "%u errors in the policy files",
+                             files->diags.n_errors)
+                   : sp_fail(err, status, "the policy files: %s", sp_status_name(status));
     }
     return take_over(host, policy, err);
 }
