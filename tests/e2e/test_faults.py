@@ -71,6 +71,23 @@ def test_T41_what_follows_half_an_answer_is_not_taken_for_its_rest(ledger):
         assert ledger.desk.ask("status", timeout=ANSWER_S)["ok"], nth
 
 
+def test_T41_a_call_that_memory_was_short_for_once_is_answered_soon(ledger):
+    """Where libcurl could not even note its new socket, nobody watched it, and the call hung for a minute."""
+    ledger.w.recorder.answer({"*": {"body": "{}", "close": True}})  # a new connection each time
+    token, told = ledger.tokens[0], collections.Counter()
+    with ledger.faults.armed():
+        assert ledger.agent.ok("proxy", token=token, method="GET", url=CHARGE)["status"] == 200
+    for nth in range(1, ledger.faults.get("memory") + 1):
+        with said_where("memory %d" % nth), ledger.faults.armed(["memory"], nth):
+            reply = ledger.ask(ledger.agent, "proxy", token=token, method="GET", url=CHARGE)
+        told["none" if not reply else reply["ok"] or reply["error"]["code"]] += 1
+        if not reply or told["audit_unavailable"]:
+            told["audit_unavailable"] = 0
+            ledger.again()
+    print(dict(told))
+    assert told[True] and told["upstream_unreachable"] + told["upstream_failed"], told
+
+
 def test_T41_a_handshake_without_memory_keeps_no_other_client_out(ledger):
     def connect():
         return ledger.host.client(ledger.w.agent, step_ms=STEP_MS)
