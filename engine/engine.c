@@ -232,6 +232,44 @@ static void record_restore(struct sp_engine *engine, const struct sp_restore_mar
     }
 }
 
+/* ---- what the audit knows of the store
+ * ----------------------------------------------------------------------------- */
+
+/* So that a store which is put back, or whose disk only said that it wrote, is found out: from
+ * now on the audit holds that the store had got that far. */
+static void record_stored(struct sp_engine *engine)
+{
+    struct sp_commit_stats stats;
+    struct sp_buf r;
+    sp_commit_stats(engine->commit, &stats);
+    if (stats.stored_seq == engine->stored_told) {
+        return;
+    }
+    engine->stored_told = stats.stored_seq;
+    sp_buf_init(&r, 256);
+    record_begin(&r, "store");
+    record_number(&r, "head", (int64_t)stats.stored_seq);
+    record_end(&r);
+    record_send(engine, &r);
+    sp_buf_done(&r);
+}
+
+/* After the audit was read. A store that was restored has the audit's own head. */
+static void check_stored(struct sp_engine *engine)
+{
+    struct sp_head head = {.seq = 0};
+    char reason[256];
+    (void)sp_store_get_head(engine->store, &head, NULL);
+    if (head.seq < engine->stored_seen) {
+        (void)snprintf(reason, sizeof reason,
+                       "store.db is older than the audit: it had record %" PRIu64
+                       " and ends at %" PRIu64 "; an old copy was put back, or its disk lost "
+                       "what was written. Use `sallyport restore`",
+                       engine->stored_seen, head.seq);
+        fail_engine(engine, reason);
+    }
+}
+
 static sp_status start_commit(struct sp_engine *engine, struct sp_error *err)
 {
     struct sp_commit_config config = {.store = engine->store,
@@ -273,6 +311,9 @@ sp_status sp_engine_open(const struct sp_engine_config *config, struct sp_engine
     }
     if (!status && engine->state != SP_ENGINE_FAILED) {
         status = audit_replay(engine, err);
+    }
+    if (!status && engine->state != SP_ENGINE_FAILED) {
+        check_stored(engine);
     }
     if (!status && engine->state != SP_ENGINE_FAILED) {
         restored =
@@ -557,6 +598,7 @@ void sp_engine_tick(struct sp_engine *engine)
         bool purge = boot - engine->purged_boot_ms >= PURGE_EVERY_MS;
         persist_clock(engine, purge);
         engine->raised_boot_ms = boot;
+        record_stored(engine);
         if (purge) {
             tokens_purge(engine);
             engine->purged_boot_ms = boot;
@@ -606,6 +648,7 @@ static void record_stop(struct sp_engine *engine)
 {
     struct sp_buf r;
     refusals_flush(engine);
+    record_stored(engine);
     persist_clock(engine, false);
     sp_buf_init(&r, 256);
     record_begin(&r, "stop");

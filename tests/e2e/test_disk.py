@@ -1,6 +1,7 @@
 """Disks that are full, read-only, slow, or that lie (tests/faults is preloaded into the host)."""
 import contextlib
 import errno
+import os
 import statistics
 import subprocess
 import threading
@@ -160,3 +161,78 @@ def test_T39_on_a_slow_disk_who_waits_waits_together_and_reads_go_on(ledger):
     assert not [t for t in ledger.tokens if ledger.agent.ok("inspect", token=t)["expired"]]
     ledger.again()  # killed: what was told is there
     ledger.check_end()
+
+
+# ---- one that lies --------------------------------------------------------------------------
+
+
+def use(ledger, n=3):
+    for _ in range(n):
+        token = ledger.w.issue()
+        assert ledger.agent.ok("proxy", token=token, method="GET", url=CHARGE)["status"] == 200
+    return token
+
+
+def check_stays_sealed(ledger, reason):
+    """Failed, with the reason in log and status; no key is used, and it says so each time."""
+    host, n = ledger.host, len(ledger.w.recorder.requests())
+    for _ in range(2):
+        host.start(state="failed")
+        assert reason in host.log(), host.log()
+        with host.admin() as admin:
+            status = admin.ok("status")
+            assert status["state"] == "failed" and reason in status["reason"], status
+        with ledger.w.as_agent() as agent:
+            assert not agent.ask("proxy", token=ledger.tokens[0], method="GET", url=CHARGE)["ok"]
+        host.stop()
+    assert len(ledger.w.recorder.requests()) == n
+
+
+@pytest.mark.parametrize("way", ["lies", "changes"])
+def test_T43_an_audit_whose_disk_lies_is_found_at_the_next_start(ledger, way):
+    """Writes of which the disk said yes, and that are not there, or are another."""
+    with ledger.faults.armed(["write"], 1, way == "lies", way=way, path="/audit/"):
+        use(ledger)
+        assert ledger.faults.get("n_failed")
+    ledger.host.kill9()
+    check_stays_sealed(ledger, "audit")
+
+
+def test_T43_a_store_whose_disk_lies_is_found_at_the_next_start(ledger):
+    with ledger.faults.armed(["write"], 1, True, way="lies", path="/store.db"):
+        use(ledger)
+        assert ledger.faults.get("n_failed")
+        ledger.host.stop()
+    check_stays_sealed(ledger, "store.db is older")
+
+
+def test_T43_a_copy_of_the_store_that_is_put_back_is_found_at_the_next_start(ledger):
+    """Not a backup, which is marked: the file as it stood once."""
+    path = os.path.join(ledger.host.dir, "store.db")
+    ledger.host.restart()
+    ledger.host.stop()
+    with open(path, "rb") as file:
+        before = file.read()
+    ledger.host.start()
+    ledger.connect()
+    use(ledger)
+    ledger.host.stop()
+    with open(path, "wb") as file:
+        file.write(before)
+    check_stays_sealed(ledger, "store.db is older")
+
+
+def test_T42_a_page_of_the_store_that_was_written_wrong_opens_nothing(ledger):
+    """Each write of the store's file, when its log is taken over, has one byte that is another."""
+    use(ledger)
+    with ledger.faults.armed(["write"], 1, True, way="changes", path="/store.db"):
+        ledger.host.stop(expect=None)
+        assert ledger.faults.get("n_failed")
+    ledger.host.launch()
+    try:
+        line = ledger.host.await_log(r" \w+ (ready|sealed|failed)\b")
+    except AssertionError:
+        assert ledger.host.process.wait(20) == 2 and "store" in ledger.host.log(), ledger.host.log()
+        return
+    if " ready" in line:
+        ledger.again()  # nothing was lost: what was acknowledged is there
