@@ -107,7 +107,7 @@ void sp_ops_key_test(struct sp_host *host, struct sp_exchange *exchange,
                      const struct sp_message *message, struct sp_text by);
 
 /* Answer with an error and end the exchange. */
-void sp_ops_fail(struct sp_host *host, struct sp_exchange *exchange, struct sp_text id, enum sp_code code,
-                 const char *reason, const char *hint);
+void sp_ops_fail(struct sp_host *host, struct sp_exchange *exchange, struct sp_text id,
+                 enum sp_code code, const char *reason, const char *hint);
 
 #endif
