@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 /* X(constant, name, retryable, meaning) - retryable: the same request may succeed later without
- * anybody changing it. */
+ * anybody changing it; an operator may have to do something first. */
 #define SP_CODES(X)                                                                            \
     X(SP_CODE_OK, "ok", false, "no error")                                                     \
     X(SP_CODE_BAD_REQUEST, "bad_request", false,                                               \

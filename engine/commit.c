@@ -123,6 +123,15 @@ static bool has_store_work(const struct sp_job *job)
     return job != NULL;
 }
 
+/* Something was done that the store and the audit both know. */
+static bool tells_both(const struct sp_job *job)
+{
+    while (job && !(works_inside(job) && job->status == SP_OK && job->records.len)) {
+        job = job->next;
+    }
+    return job != NULL;
+}
+
 static bool is_lazy(const struct sp_job *job)
 {
     return job->lazy && !job->work;
@@ -240,6 +249,9 @@ static sp_status run_batch(struct sp_commit *commit, struct sp_job *batch, struc
     }
     if (!status && store_work) {
         status = write_head(commit, err);
+        if (!status && tells_both(batch)) {
+            commit->done.stored_seq = commit->durable.seq;
+        }
     }
     if (status) {
         sp_store_rollback(store);

@@ -78,6 +78,8 @@ void sp_commit_head(struct sp_commit *commit, struct sp_head *ret_head);
 extern const uint64_t sp_commit_sync_bounds[SP_TIMES_BUCKETS];
 struct sp_commit_stats {
     uint64_t jobs, batches, audit_syncs, store_commits;
+    uint64_t stored_seq;   /* the head that the store has with the last job that changed it and
+                              the   audit; 0: none yet */
     struct sp_times syncs; /* how long the audit's fsyncs took, by the bounds above */
     size_t n_waiting;      /* jobs that no batch has taken yet */
     uint64_t lag_ms;       /* the age of the oldest job or record that is not durable yet */

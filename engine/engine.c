@@ -17,6 +17,7 @@ enum {
     HIGH_WATER_EVERY_MS = 60000,
     PURGE_EVERY_MS = 600000,
     REFUSALS_EVERY_MS = 60000,
+    UNWRITTEN_RETRY_MS = 30000,
     CLAIM_LIFE_MS = 24 * 3600 * 1000,
 };
 
@@ -32,6 +33,16 @@ void decide(struct sp_decision *decision, enum sp_code code, const char *hint,
     (void)vsnprintf(decision->reason, sizeof decision->reason, format, args);
     va_end(args);
     (void)snprintf(decision->hint, sizeof decision->hint, "%s", hint);
+}
+
+void sp_engine_until_when(const struct sp_engine *engine, struct sp_decision *decision)
+{
+    if (decision->code == SP_CODE_AUDIT_UNAVAILABLE &&
+        (!engine->commit || !sp_commit_healthy(engine->commit, NULL))) {
+        (void)snprintf(decision->hint, sizeof decision->hint,
+                       "an operator has to restart the host; its log and the disk say why");
+        decision->retry_after_ms = UNWRITTEN_RETRY_MS;
+    }
 }
 
 void copy_name(struct sp_text text, char *ret_name, size_t room)
@@ -221,6 +232,44 @@ static void record_restore(struct sp_engine *engine, const struct sp_restore_mar
     }
 }
 
+/* ---- what the audit knows of the store
+ * ----------------------------------------------------------------------------- */
+
+/* So that a store which is put back, or whose disk only said that it wrote, is found out: from
+ * now on the audit holds that the store had got that far. */
+static void record_stored(struct sp_engine *engine)
+{
+    struct sp_commit_stats stats;
+    struct sp_buf r;
+    sp_commit_stats(engine->commit, &stats);
+    if (stats.stored_seq == engine->stored_told) {
+        return;
+    }
+    engine->stored_told = stats.stored_seq;
+    sp_buf_init(&r, 256);
+    record_begin(&r, "store");
+    record_number(&r, "head", (int64_t)stats.stored_seq);
+    record_end(&r);
+    record_send(engine, &r);
+    sp_buf_done(&r);
+}
+
+/* After the audit was read. A store that was restored has the audit's own head. */
+static void check_stored(struct sp_engine *engine)
+{
+    struct sp_head head = {.seq = 0};
+    char reason[256];
+    (void)sp_store_get_head(engine->store, &head, NULL);
+    if (head.seq < engine->stored_seen) {
+        (void)snprintf(reason, sizeof reason,
+                       "store.db is older than the audit: it had record %" PRIu64
+                       " and ends at %" PRIu64 "; an old copy was put back, or its disk lost "
+                       "what was written. Use `sallyport restore`",
+                       engine->stored_seen, head.seq);
+        fail_engine(engine, reason);
+    }
+}
+
 static sp_status start_commit(struct sp_engine *engine, struct sp_error *err)
 {
     struct sp_commit_config config = {.store = engine->store,
@@ -262,6 +311,9 @@ sp_status sp_engine_open(const struct sp_engine_config *config, struct sp_engine
     }
     if (!status && engine->state != SP_ENGINE_FAILED) {
         status = audit_replay(engine, err);
+    }
+    if (!status && engine->state != SP_ENGINE_FAILED) {
+        check_stored(engine);
     }
     if (!status && engine->state != SP_ENGINE_FAILED) {
         restored =
@@ -546,6 +598,7 @@ void sp_engine_tick(struct sp_engine *engine)
         bool purge = boot - engine->purged_boot_ms >= PURGE_EVERY_MS;
         persist_clock(engine, purge);
         engine->raised_boot_ms = boot;
+        record_stored(engine);
         if (purge) {
             tokens_purge(engine);
             engine->purged_boot_ms = boot;
@@ -595,6 +648,7 @@ static void record_stop(struct sp_engine *engine)
 {
     struct sp_buf r;
     refusals_flush(engine);
+    record_stored(engine);
     persist_clock(engine, false);
     sp_buf_init(&r, 256);
     record_begin(&r, "stop");

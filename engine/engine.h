@@ -237,6 +237,10 @@ struct sp_decision {
     char key[SP_NAME_MAX_BYTES + 1]; /* the key that would be used */
 };
 
+/* Completes a refusal whose cause is the engine's state: where nothing is written until a
+ * restart, SP_CODE_AUDIT_UNAVAILABLE says that in its hint, and to ask seldom. */
+void sp_engine_until_when(const struct sp_engine *engine, struct sp_decision *decision);
+
 struct sp_call {
     struct sp_text curve; /* Z85 of the proven peer; empty where nothing is proven (HTTP) */
     struct sp_text peer;  /* for the audit: client's name or address */

@@ -423,6 +423,7 @@ static void on_intent(struct sp_job *job)
     if (job->status) {
         decide(&t->decision, SP_CODE_AUDIT_UNAVAILABLE, "the host's log says more",
                "the audit cannot be written, so no key is used");
+        sp_engine_until_when(t->engine, &t->decision);
         refuse_ticket(t);
         return;
     }
@@ -544,6 +545,7 @@ void sp_engine_begin(struct sp_engine *engine, struct sp_call *call, sp_engine_b
     if (status) {
         decide(&t->decision, status == SP_EBUSY ? SP_CODE_BUSY : SP_CODE_AUDIT_UNAVAILABLE,
                "the host's log says more", "the audit cannot be written, so no key is used");
+        sp_engine_until_when(engine, &t->decision);
         refuse_ticket(t);
     }
 }

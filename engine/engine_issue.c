@@ -320,6 +320,7 @@ static void on_stored(struct sp_job *job)
                "this principal has its full number of live tokens of this scope");
     } else {
         decide(&i->decision, SP_CODE_AUDIT_UNAVAILABLE, "", "%s", job->err.text);
+        sp_engine_until_when(i->engine, &i->decision);
     }
     refuse(i);
 }
@@ -499,6 +500,7 @@ void sp_engine_issue(struct sp_engine *engine, const struct sp_issue *issue,
     if (status) {
         decide(&i->decision, status == SP_EBUSY ? SP_CODE_BUSY : SP_CODE_AUDIT_UNAVAILABLE, "",
                "the audit or the store takes no writes now");
+        sp_engine_until_when(i->engine, &i->decision);
     }
     if (!good || status) {
         refuse(i);

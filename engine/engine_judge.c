@@ -466,6 +466,20 @@ static void replay_suspension(struct replay *replay, struct sp_text line)
     }
 }
 
+/* How far the store had got then. What a restore put there later is no older for that. */
+static void replay_stored(struct replay *replay, struct sp_text line)
+{
+    static const char mark[] = "\"type\":\"store\",\"head\":";
+    const char *at = memmem(line.ptr, line.len < 256 ? line.len : 256, mark, sizeof mark - 1);
+    uint64_t head = 0;
+    for (at = at ? at + sizeof mark - 1 : NULL; at && *at >= '0' && *at <= '9'; at++) {
+        head = head * 10 + (uint64_t)(*at - '0');
+    }
+    if (head > replay->engine->stored_seen) {
+        replay->engine->stored_seen = head;
+    }
+}
+
 static sp_status replay_line(void *user, uint64_t seq, struct sp_text line)
 {
     static const char mark[] = ",\"rates\":[";
@@ -475,6 +489,7 @@ static sp_status replay_line(void *user, uint64_t seq, struct sp_text line)
     (void)seq;
     replay_revocation(replay, line);
     replay_suspension(replay, line);
+    replay_stored(replay, line);
     if (!at || !memmem(line.ptr, line.len, "\"type\":\"intent\"", 15) ||
         !parse_line_time(line, &wall_ms)) {
         return SP_OK;

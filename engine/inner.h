@@ -144,6 +144,8 @@ struct sp_engine {
     int64_t time_ms;       /* engine_time's */
     int64_t high_water_ms; /* wall time that was persisted, plus what we have seen since */
     int64_t raised_boot_ms, purged_boot_ms, refusals_boot_ms;
+    uint64_t stored_seen, stored_told; /* how far the store had got: by the audit at start; as
+                                          the audit was last told */
     struct refusals refusals[REFUSAL_PEERS];
     size_t n_refusals;
     uint64_t next_call;

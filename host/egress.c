@@ -1,5 +1,6 @@
 #include "egress.h"
 
+#include "curl_alloc.h"
 #include "egress_inner.h"
 
 #include <jansson.h>
@@ -14,8 +15,8 @@ sp_status sp_egress_global(struct sp_error *err)
     /* Bodies of clients and answers with minted credentials are parsed. */
     json_set_alloc_funcs(sp_wipe_malloc, sp_wipe_free);
     if (sodium_init() < 0 ||
-        curl_global_init_mem(CURL_GLOBAL_ALL, sp_wipe_malloc, sp_wipe_free, sp_wipe_realloc,
-                             sp_wipe_strdup, sp_wipe_calloc)) {
+        curl_global_init_mem(CURL_GLOBAL_ALL, sp_curl_malloc, sp_curl_free, sp_curl_realloc,
+                             sp_curl_strdup, sp_curl_calloc)) {
         return sp_fail(err, SP_EUNSUPPORTED, "libcurl cannot be started");
     }
     return SP_OK;

@@ -19,7 +19,7 @@ add_library(egress STATIC
   ${CMAKE_CURRENT_LIST_DIR}/sign.c
   ${CMAKE_CURRENT_LIST_DIR}/trace.c
   ${CMAKE_CURRENT_LIST_DIR}/upstream.c
-  ${CMAKE_CURRENT_LIST_DIR}/wipe_alloc.c)
+  ${CMAKE_CURRENT_LIST_DIR}/wipe_alloc.c ${CMAKE_CURRENT_LIST_DIR}/curl_alloc.c)
 target_include_directories(egress PUBLIC ${CMAKE_CURRENT_LIST_DIR} ${PROJECT_SOURCE_DIR}/engine)
 target_link_libraries(egress
   PUBLIC policy plugin_loader PkgConfig::UV

@@ -1,5 +1,6 @@
 #include "host.h"
 
+#include "accept.h"
 #include "catalogue.h"
 #include "confine.h"
 #include "curve_file.h"
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@
 enum {
     TICK_MS = 500, /* half of what a revoked token may take to be cut off (T66) */
     PATH_ROOM = SP_PATH_MAX_BYTES + 64,
+    SHED_EVERY_MS = 60000,
     JOBS_MAX = 65536,
     ANSWER_MAX_BYTES = 1 << 20,
 };
@@ -121,7 +124,10 @@ static sp_status compile_and_set(struct sp_host *host, struct sp_policy_files *f
     }
     sp_catalogues_done(&knowledge.catalogues);
     if (status) {
-        return sp_fail(err, status, "%u errors in the policy files", files->diags.n_errors);
+        return files->diags.n_errors
+                   ? sp_fail(err, status, "%u errors in the policy files",
+                             files->diags.n_errors)
+                   : sp_fail(err, status, "the policy files: %s", sp_status_name(status));
     }
     return take_over(host, policy, err);
 }
@@ -288,6 +294,23 @@ static void check_drained(struct sp_host *host)
     }
 }
 
+/* Once a minute at most: who takes all descriptors shall not fill the log as well. */
+static void tell_shed(struct sp_host *host)
+{
+    uint64_t shed = sp_accept_shed(), now = uv_now(&host->loop);
+    if (shed == host->shed ||
+        (host->shed_told_ms && now < host->shed_told_ms + SHED_EVERY_MS)) {
+        return;
+    }
+    char number[24];
+    (void)snprintf(number, sizeof number, "%" PRIu64, shed - host->shed);
+    SP_LOG(&host->log, SP_LOG_WARNING, "descriptors.short",
+           {"not_accepted", sp_text_of(number)},
+           {"advice", SP_TEXT("see who connects, or raise LimitNOFILE")});
+    host->shed = shed;
+    host->shed_told_ms = now;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct sp_host *host = timer->data;
@@ -300,6 +323,7 @@ static void on_tick(uv_timer_t *timer)
     }
     sp_leases_tick(host->leases);
     sp_ops_streams_tick(&host->streams);
+    tell_shed(host);
     if (!sp_zap_healthy(host->zap)) {
         SP_LOG(&host->log, SP_LOG_ERROR, "zap.dead",
                {"effect", SP_TEXT("nobody can connect; restart the host")});

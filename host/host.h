@@ -49,6 +49,7 @@ struct sp_host {
     struct sp_metrics metrics;
     struct sp_streams streams; /* of the client socket */
     int64_t started_ms;
+    uint64_t shed, shed_told_ms; /* connections not accepted that were told of, and when */
     bool draining;
     char policy_error[2048]; /* why the last reload was refused; empty: it was not */
 };
@@ -106,7 +107,7 @@ void sp_ops_key_test(struct sp_host *host, struct sp_exchange *exchange,
                      const struct sp_message *message, struct sp_text by);
 
 /* Answer with an error and end the exchange. */
-void sp_ops_fail(struct sp_exchange *exchange, struct sp_text id, enum sp_code code,
-                 const char *reason, const char *hint);
+void sp_ops_fail(struct sp_host *host, struct sp_exchange *exchange, struct sp_text id,
+                 enum sp_code code, const char *reason, const char *hint);
 
 #endif

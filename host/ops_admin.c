@@ -21,7 +21,7 @@ static void answer_ok(struct op *op)
 
 static void answer_failure(struct op *op, sp_status status, const struct sp_error *err)
 {
-    sp_ops_fail(op->exchange, SP_TEXT(""), sp_message_code(op->message.op, status),
+    sp_ops_fail(op->host, op->exchange, SP_TEXT(""), sp_message_code(op->message.op, status),
                 err && *err->text ? err->text : sp_status_name(status), "");
 }
 
@@ -90,8 +90,8 @@ static void op_key_show(struct op *op)
 {
     const struct sp_key *key = sp_engine_key(op->host->engine, op->message.as.key.id);
     if (!key) {
-        sp_ops_fail(op->exchange, SP_TEXT(""), SP_CODE_NOT_FOUND, "there is no key of that id",
-                    "`sallyport key list`");
+        sp_ops_fail(op->host, op->exchange, SP_TEXT(""), SP_CODE_NOT_FOUND,
+                    "there is no key of that id", "`sallyport key list`");
         return;
     }
     sp_message_put_key(&op->exchange->reply, key);
@@ -185,13 +185,13 @@ static void op_lease_revoke(struct op *op)
     const struct sp_message_lease *m = &op->message.as.lease;
     struct sp_text key = m->key.ptr ? m->key : SP_TEXT("");
     if (sp_engine_state(op->host->engine) != SP_ENGINE_READY) {
-        sp_ops_fail(op->exchange, SP_TEXT(""), SP_CODE_SEALED, "the host is sealed",
+        sp_ops_fail(op->host, op->exchange, SP_TEXT(""), SP_CODE_SEALED, "the host is sealed",
                     "an operator has to unseal it");
         return;
     }
     size_t n = sp_leases_end(op->host->leases, m->has_id ? m->id : NULL, key, op->by);
     if (m->has_id && n == 0) {
-        sp_ops_fail(op->exchange, SP_TEXT(""), SP_CODE_NOT_FOUND,
+        sp_ops_fail(op->host, op->exchange, SP_TEXT(""), SP_CODE_NOT_FOUND,
                     "there is no lease of that id", "`sallyport lease list`");
         return;
     }
@@ -378,7 +378,7 @@ static void dispatch(struct op *op)
     case SP_OP_REVOKE:
     case SP_OP_COUNT:
     default: /* the reader knows which operations this socket has */
-        sp_ops_fail(op->exchange, SP_TEXT(""), SP_CODE_INTERNAL, "no handler", "");
+        sp_ops_fail(op->host, op->exchange, SP_TEXT(""), SP_CODE_INTERNAL, "no handler", "");
     }
 }
 
@@ -389,14 +389,14 @@ void sp_ops_admin(void *user, struct sp_exchange *exchange)
     struct sp_text name = {NULL, 0};
     struct op *op = sp_arena_alloc(&exchange->arena, sizeof *op);
     if (!op) {
-        sp_ops_fail(exchange, SP_TEXT(""), SP_CODE_BUSY, "out of memory", "");
+        sp_ops_fail(host, exchange, SP_TEXT(""), SP_CODE_BUSY, "out of memory", "");
         return;
     }
     op->host = host;
     op->exchange = exchange;
     /* ZAP let the connection in; the right may have been taken away since. */
     if (sp_engine_role(host->engine, sp_text_of(exchange->curve), &name) != SP_ROLE_ADMIN) {
-        sp_ops_fail(exchange, SP_TEXT(""), SP_CODE_NOT_PERMITTED,
+        sp_ops_fail(host, exchange, SP_TEXT(""), SP_CODE_NOT_PERMITTED,
                     "this client is no administrator", "");
         return;
     }

@@ -16,11 +16,15 @@ struct op {
     uint8_t root[SP_TOKEN_ID_BYTES];
 };
 
-void sp_ops_fail(struct sp_exchange *exchange, struct sp_text id, enum sp_code code,
-                 const char *reason, const char *hint)
+void sp_ops_fail(struct sp_host *host, struct sp_exchange *exchange, struct sp_text id,
+                 enum sp_code code, const char *reason, const char *hint)
 {
+    struct sp_decision decision = {.code = code};
+    (void)snprintf(decision.reason, sizeof decision.reason, "%s", reason);
+    (void)snprintf(decision.hint, sizeof decision.hint, "%s", hint);
+    sp_engine_until_when(host->engine, &decision);
     sp_buf_reset(&exchange->reply);
-    sp_message_put_failure(&exchange->reply, id, code, reason, hint, SP_TEXT(""));
+    sp_message_put_error(&exchange->reply, id, &decision);
     sp_exchange_reply(exchange);
 }
 
@@ -82,7 +86,7 @@ static bool canonicalise(struct op *op, struct sp_call *ret_call)
     if (status) {
         enum sp_code code = status == SP_ETOOBIG ? SP_CODE_TOO_LARGE : SP_CODE_BAD_REQUEST;
         sp_engine_note_refusal(op->host->engine, sp_text_of(exchange->curve), code);
-        sp_ops_fail(exchange, op->message.id, code, err.text, "");
+        sp_ops_fail(op->host, exchange, op->message.id, code, err.text, "");
         return false;
     }
     struct sp_text name = {NULL, 0};
@@ -165,8 +169,8 @@ static void on_revoked(void *user, sp_status status, const struct sp_error *err)
 {
     struct op *op = user;
     if (status) {
-        sp_ops_fail(op->exchange, op->message.id, sp_message_code(op->message.op, status),
-                    err ? err->text : "", "");
+        sp_ops_fail(op->host, op->exchange, op->message.id,
+                    sp_message_code(op->message.op, status), err ? err->text : "", "");
         return;
     }
     sp_message_put_revoked(&op->exchange->reply, op->message.id, op->root);
@@ -240,7 +244,7 @@ static void dispatch(struct op *op)
         op_status(op);
         break;
     default: /* the reader knows which operations this socket has */
-        sp_ops_fail(op->exchange, op->message.id, SP_CODE_INTERNAL, "no handler", "");
+        sp_ops_fail(op->host, op->exchange, op->message.id, SP_CODE_INTERNAL, "no handler", "");
     }
 }
 
@@ -250,7 +254,7 @@ void sp_ops_client(void *user, struct sp_exchange *exchange)
     struct sp_decision refusal;
     struct op *op = sp_arena_alloc(&exchange->arena, sizeof *op);
     if (!op) {
-        sp_ops_fail(exchange, SP_TEXT(""), SP_CODE_BUSY, "out of memory", "");
+        sp_ops_fail(host, exchange, SP_TEXT(""), SP_CODE_BUSY, "out of memory", "");
         return;
     }
     op->host = host;
@@ -258,7 +262,7 @@ void sp_ops_client(void *user, struct sp_exchange *exchange)
     /* ZAP let the connection in; the client may have been removed since. */
     struct sp_text name;
     if (sp_engine_role(host->engine, sp_text_of(exchange->curve), &name) == SP_ROLE_NONE) {
-        sp_ops_fail(exchange, SP_TEXT(""), SP_CODE_NOT_PERMITTED,
+        sp_ops_fail(host, exchange, SP_TEXT(""), SP_CODE_NOT_PERMITTED,
                     "this client is no longer registered", "ask the operator");
         return;
     }
@@ -270,12 +274,12 @@ void sp_ops_client(void *user, struct sp_exchange *exchange)
     }
     bool steers = op->message.op == SP_OP_CREDIT || op->message.op == SP_OP_CANCEL;
     if (exchange->over && !steers) {
-        sp_ops_fail(exchange, op->message.id, SP_CODE_BUSY,
+        sp_ops_fail(host, exchange, op->message.id, SP_CODE_BUSY,
                     "the host has its full number of calls", "try again in a moment");
         return;
     }
     if (host->draining && op->message.op != SP_OP_STATUS && !steers) {
-        sp_ops_fail(exchange, op->message.id, SP_CODE_SHUTTING_DOWN,
+        sp_ops_fail(host, exchange, op->message.id, SP_CODE_SHUTTING_DOWN,
                     "the host is shutting down", "try again in a moment");
         return;
     }

@@ -26,7 +26,7 @@ static void fail(struct putting *p, enum sp_code code, const char *reason, const
     sp_key_unref(p->host->engine, p->old);
     sp_key_unref(p->host->engine, p->past);
     p->old = p->past = NULL;
-    sp_ops_fail(p->exchange, SP_TEXT(""), code, reason, hint);
+    sp_ops_fail(p->host, p->exchange, SP_TEXT(""), code, reason, hint);
 }
 
 static bool is_given(const struct sp_key_setting *given, size_t n, struct sp_text name)
@@ -320,7 +320,7 @@ void sp_ops_key_put(struct sp_host *host, struct sp_exchange *exchange,
     struct putting *p = sp_arena_alloc(&exchange->arena, sizeof *p);
     struct sp_key_setting *own = sp_arena_array(&exchange->arena, FIELDS_MAX, sizeof *own);
     if (!p || !own) {
-        sp_ops_fail(exchange, SP_TEXT(""), SP_CODE_BUSY, "out of memory", "");
+        sp_ops_fail(host, exchange, SP_TEXT(""), SP_CODE_BUSY, "out of memory", "");
         return;
     }
     *p = (struct putting){.host = host,
@@ -380,7 +380,7 @@ static void test_end(struct testing *t)
 static void test_fail(struct testing *t, enum sp_code code, const char *reason)
 {
     test_end(t);
-    sp_ops_fail(t->exchange, SP_TEXT(""), code, reason, "");
+    sp_ops_fail(t->host, t->exchange, SP_TEXT(""), code, reason, "");
 }
 
 static void on_tested(void *user, const struct sp_reply *reply)
@@ -468,8 +468,8 @@ void sp_ops_key_test(struct sp_host *host, struct sp_exchange *exchange,
     struct testing *t = sp_arena_alloc(&exchange->arena, sizeof *t);
     const struct sp_key *key = t ? sp_engine_key(host->engine, m->id) : NULL;
     if (!key) {
-        sp_ops_fail(exchange, SP_TEXT(""), SP_CODE_NOT_FOUND, "there is no key of that id",
-                    "`sallyport key list`");
+        sp_ops_fail(host, exchange, SP_TEXT(""), SP_CODE_NOT_FOUND,
+                    "there is no key of that id", "`sallyport key list`");
         return;
     }
     t->host = host;

@@ -34,7 +34,7 @@ static void on_rotated(void *user, sp_status status, const struct sp_error *err)
         sp_exchange_reply(r->exchange);
         return;
     }
-    sp_ops_fail(r->exchange, SP_TEXT(""), status ? code_of(status) : SP_CODE_NOT_FOUND,
+    sp_ops_fail(r->host, r->exchange, SP_TEXT(""), status ? code_of(status) : SP_CODE_NOT_FOUND,
                 err ? err->text : "the key was removed meanwhile",
                 status == SP_EUNSUPPORTED
                     ? "`sallyport key rotate ID --secret NAME` takes a new "
@@ -52,8 +52,8 @@ void sp_ops_key_rotate_upstream(struct sp_host *host, struct sp_exchange *exchan
     struct sp_request request;
     struct sp_error err = {""};
     if (!key) {
-        sp_ops_fail(exchange, SP_TEXT(""), SP_CODE_NOT_FOUND, "there is no key of that id",
-                    "`sallyport key list`");
+        sp_ops_fail(host, exchange, SP_TEXT(""), SP_CODE_NOT_FOUND,
+                    "there is no key of that id", "`sallyport key list`");
         return;
     }
     *r = (struct rotating){host, exchange, m->id};
@@ -62,9 +62,9 @@ void sp_ops_key_rotate_upstream(struct sp_host *host, struct sp_exchange *exchan
     struct sp_raw_request raw = {.method = SP_TEXT("GET"),
                                  .url = m->url.len ? m->url : sp_text_of(root)};
     if (sp_canonical(&exchange->arena, &raw, &request, &err)) {
-        sp_ops_fail(exchange, SP_TEXT(""), SP_CODE_BAD_REQUEST, err.text, "");
+        sp_ops_fail(host, exchange, SP_TEXT(""), SP_CODE_BAD_REQUEST, err.text, "");
     } else if (!sp_key_covers(key, request.url.host)) {
-        sp_ops_fail(exchange, SP_TEXT(""), SP_CODE_KEY_NOT_IN_SCOPE,
+        sp_ops_fail(host, exchange, SP_TEXT(""), SP_CODE_KEY_NOT_IN_SCOPE,
                     "this key is not for that host", "");
     } else {
         sp_leases_rotate(host->leases, key, raw.url, by, on_rotated, r);

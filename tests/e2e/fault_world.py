@@ -46,11 +46,12 @@ def said_where(where):
 
 
 def some_of(chosen, n, few):
-    """The calls, of n, that fail one after the other. Of more than a thousand (the allocations of a program
-    that starts) the long form takes each tenth."""
+    """The calls, of n, that fail one after the other. Of more than 300 (the allocations of a program that
+    starts) the long form takes 300, evenly spread."""
     every = range(1, n + 1)
     if LONG:
-        return every if n <= 1000 else every[chosen.randrange(10)::10]
+        step = -(-n // 300) or 1
+        return every[chosen.randrange(step)::step]
     return sorted(chosen.sample(every, min(few, n)))
 
 
@@ -112,30 +113,38 @@ class Ledger:
 
     def ask(self, client, op, **fields):
         """The answer; None where the host has ended, or where none can be had: while nothing can be
-        allocated, no answer can be, nor on a connection that broke. Then it has to answer others as soon as
-        there is no fault."""
+        allocated, no answer can be, nor on a connection that broke, nor one for which there was no room; that
+        one the host counts. Then it has to answer others as soon as there is no fault."""
+        if self.host.process.poll() is not None:
+            return None
         may_be_none = self.faults.fails(*BREAKING) or (
             self.faults.get("for_ever") and self.faults.fails("memory"))
+        wait_s = SHORT_S if may_be_none else ANSWER_S / 2 if self.faults.fails("memory") else ANSWER_S
         try:
-            reply = client.ask(op, timeout=SHORT_S if may_be_none else ANSWER_S, **fields)
+            reply = client.ask(op, timeout=wait_s, **fields)
         except NoAnswer:
-            assert may_be_none, "%s: no answer, and the host runs" % op
+            was_dropped = self.faults.fails("memory")
             self.faults.disarm()
-            return self.answers_now()
+            dropped = self.answers_now()
+            assert may_be_none or (was_dropped and dropped), "%s: no answer, and the host runs" % op
+            return None
         except AssertionError:
             if self.host.process.poll() is None:
                 raise
+            client.reset()
             return None
         self.answers.append(repr({k: v for k, v in reply.items() if k != "body"}))
         assert reply["ok"] or reply["error"]["code"] in CODES, reply
         return reply
 
     def answers_now(self):
+        """It answers, or has ended. How many answers it could not send."""
         try:
             with self.host.admin() as admin:
-                admin.ask("status", timeout=ANSWER_S)
+                return admin.ask("status", timeout=ANSWER_S)["messages_refused"]
         except AssertionError:
             assert self.host.process.poll() is not None
+            return 0
 
     def again(self):
         """Without faults: the host is started again, and all that was acknowledged is there."""
