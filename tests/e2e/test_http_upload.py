@@ -8,7 +8,7 @@ import time
 
 import pytest
 from lib import is_sanitized
-from uploading import PIECE, SETTINGS, Upload, bodies, ends, last_body, memory_kib, uploads, wait_until
+from uploading import PIECE, SETTINGS, Upload, bodies, end_token, ends, last_body, memory_kib, uploads, wait_until
 
 LONG = bool(os.environ.get("SALLYPORT_LONG"))
 UPLOAD = (1024 if LONG else 16 if is_sanitized() else 128) << 20
@@ -295,24 +295,35 @@ def test_an_answer_may_stream_beside_the_body(w):
     assert last_body(w)["sha256"] == upload.hash.hexdigest()
 
 
+ENDS = {"revoked": (401, "token_revoked"), "expired": (401, "token_expired"),
+        "suspended": (403, "token_suspended"), "sealed": (503, "sealed")}
+
+
 @pytest.mark.alone
-@pytest.mark.parametrize("how", ["revoked", "sealed"])
-def test_T66_an_upload_is_cut_within_a_second(w, how):
-    upload = Upload(w, size=50 << 20)
+@pytest.mark.parametrize("how", list(ENDS))
+@pytest.mark.parametrize("state", ["sends", "waits"])
+def test_T66_an_upload_is_cut_within_a_second(w, how, state):
+    """Be it that its client sends, or that its upstream takes nothing."""
+    w.token = w.issue("open", **({"ttl": "3s"} if how == "expired" else {}))
+    end = time.monotonic() + 3
+    upload = Upload(w, "/v1/files" + ("?wait=9" if state == "waits" else ""), size=500 << 20)
     upload.send(PIECE * 4)
     wait_until(lambda: w.host.admin().ok("status")["calls_in_flight"] == 1)
-    if how == "revoked":
-        with w.host.client(w.desk) as desk:
-            desk.ok("revoke", token=w.token)
+    if state == "waits":
+        upload.push(500 << 20)
+    if how == "expired":
+        while time.monotonic() < end - 0.1:
+            time.sleep(0.1)
+            upload.send(PIECE if state == "sends" else b"")
     else:
-        w.host.admin().ok("seal")
+        end_token(w, how)
     began = time.monotonic()
     status, headers, body = upload.answer()
     assert time.monotonic() - began < 1.5
-    assert status == (401 if how == "revoked" else 503)
-    assert headers["connection"] == "close"
-    assert json.loads(body)["code"] == ("token_revoked" if how == "revoked" else "sealed")
-    assert last_body(w)["whole"] is False
+    assert (status, json.loads(body)["code"], headers["connection"]) == (*ENDS[how], "close")
+    assert state == "waits" or last_body(w)["whole"] is False
+    outcome = ends(w)[-1]
+    assert (outcome["outcome"], outcome["code"]) == ("unknown", ENDS[how][1])
 
 
 def test_a_kept_connection_that_died_gets_no_half_of_a_body(w):

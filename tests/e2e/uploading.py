@@ -84,6 +84,21 @@ def last_body(w):
     return bodies(w, 1)[-1]
 
 
+def end_token(w, how):
+    """It is revoked, or suspended (its upstream gives the key back three times); or the host is sealed."""
+    if how == "revoked":
+        with w.host.client(w.desk) as desk:
+            desk.ok("revoke", token=w.token)
+    elif how == "sealed":
+        w.host.admin().ok("seal")
+    else:
+        with w.as_agent() as agent:
+            for _ in range(3):
+                refusal = agent.refused("proxy", token=w.token, method="GET",
+                                        url="https://api.stripe.com/v1/leak?trailers=1&echo=1")
+                assert refusal["code"] == "response_blocked"
+
+
 class Upload:
     """One request whose body is sent by hand."""
 
