@@ -40,7 +40,7 @@ static struct transfer *take_slot(struct sp_egress *egress)
     return NULL;
 }
 
-static struct transfer *find_transfer(struct sp_egress *egress, uint64_t id)
+struct transfer *transfer_find(struct sp_egress *egress, uint64_t id)
 {
     struct transfer *transfer = &egress->slots[id % egress->config.slots];
     return id != 0 && transfer->id == id ? transfer : NULL;
@@ -60,9 +60,12 @@ void transfer_end(struct transfer *transfer, CURLcode result)
     if (transfer->easy) {
         (void)curl_multi_remove_handle(lane->multi, transfer->easy);
     }
-    lane->n_uploads -= transfer->send.upload != NULL;
-    bool clean = answer_deliver(transfer, result) && !transfer->send.answer_is_secret &&
-                 !transfer->send.upload;
+    bool clean = result == CURLE_OK;
+    if (!clean && transfer->stopped == SP_CODE_OK && answer_is_whole(transfer)) {
+        result = CURLE_OK; /* what failed is the rest of the request, which nobody waits for */
+    }
+    clean = answer_deliver(transfer, result) && clean && !transfer->send.answer_is_secret &&
+            !transfer->send.upload;
     free_slot(transfer, clean);
     egress->in_flight--;
     lane_leave(lane);
@@ -106,7 +109,6 @@ sp_status sp_egress_send(struct sp_egress *egress, const struct sp_send *send,
     egress->in_flight++;
     *ret_id = transfer->id;
     if (send->upload) {
-        lane->n_uploads++;
         streams_watch(egress);
     }
     return SP_OK;
@@ -138,7 +140,7 @@ static const char *why_cancelled(enum sp_code code)
 
 void sp_egress_cancel(struct sp_egress *egress, uint64_t id, enum sp_code code)
 {
-    struct transfer *transfer = find_transfer(egress, id);
+    struct transfer *transfer = transfer_find(egress, id);
     if (!transfer || !transfer->easy) {
         return; /* over, or cancelled already */
     }
@@ -154,17 +156,23 @@ void sp_egress_cancel(struct sp_egress *egress, uint64_t id, enum sp_code code)
 
 void sp_egress_resume(struct sp_egress *egress, uint64_t id)
 {
-    struct transfer *transfer = find_transfer(egress, id);
+    struct transfer *transfer = transfer_find(egress, id);
     if (transfer && transfer->easy && transfer->answer.waits) {
-        transfer->answer.waits = false;
+        transfer->answer.waits = transfer->answer.paused = false;
         transfer->answer.last_ms = uv_now(egress->config.loop);
-        (void)curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+        if (transfer->send.upload && !transfer->upload.over) { /* read first, then write */
+            transfer->upload.waits = true;
+            (void)curl_easy_pause(transfer->easy, CURLPAUSE_SEND);
+            upload_resume(transfer);
+        } else {
+            (void)curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+        }
     }
 }
 
 void sp_egress_upload_on(struct sp_egress *egress, uint64_t id)
 {
-    struct transfer *transfer = find_transfer(egress, id);
+    struct transfer *transfer = transfer_find(egress, id);
     if (transfer && transfer->easy) {
         upload_resume(transfer);
     }

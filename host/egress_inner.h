@@ -37,7 +37,7 @@ struct lane {
     struct curl_slist *connect_to; /* where its upstream is redirected; else NULL */
     uv_timer_t curl_timer;         /* libcurl's next timeout */
     uv_timer_t idle_timer;         /* runs while no transfer does */
-    size_t in_flight, n_uploads;
+    size_t in_flight;
     unsigned n_closing; /* handles that libuv still holds */
     bool reaping;       /* ended transfers are being handed out: do not free */
     bool in_timer;      /* libcurl's timeout is being served */
@@ -52,9 +52,10 @@ struct answer {
     struct sp_wipe_buf body; /* where it streams: what is held back of it */
     struct sp_guard *guard;  /* where it streams; else one is made at the end */
     struct sp_guard_stream *search;
-    uint64_t n_streamed, last_ms;
+    uint64_t n_body, n_streamed, last_ms;
     bool streams, collects; /* it streams; the receiver wants it whole */
     bool waits;             /* the receiver asked for a pause */
+    bool paused;            /* and libcurl keeps what came since */
     bool ended;             /* the final response's head is whole: what comes are trailers */
 };
 
@@ -62,6 +63,7 @@ struct answer {
 struct upload {
     uint64_t n_bytes, last_ms, over_ms;
     bool waits; /* the sender had nothing more yet */
+    bool due;   /* now it has, but the upstream is heard first */
     bool over;  /* all of it was handed over */
 };
 
@@ -116,6 +118,8 @@ void lane_free(struct lane *lane);
 int lane_watch(struct lane *lane, curl_socket_t fd);
 /* CURLOPT_CLOSESOCKETFUNCTION; user is the lane. */
 int lane_on_close(void *user, curl_socket_t fd);
+/* Whether its upstream has said something that is still to be read. */
+bool lane_is_told(const struct transfer *transfer);
 
 /* ---- egress_easy.c --------------------------------------------------------------------------
  */
@@ -132,7 +136,7 @@ void easy_free(struct transfer *transfer, bool reusable);
 
 /* The options for a body that is handed over while it comes; false: out of memory. */
 bool upload_set(struct transfer *transfer);
-/* Let libcurl ask again, where it was told to wait. */
+/* Let libcurl ask again, where it was told to wait: once it has read what there is to read. */
 void upload_resume(struct transfer *transfer);
 /* Whether the upstream takes too long over it, or over the answer to it. */
 bool upload_is_late(const struct transfer *transfer, uint64_t now_ms);
@@ -157,6 +161,8 @@ void answer_done(struct answer *answer);
 /* CURLOPT_HEADERFUNCTION and CURLOPT_WRITEFUNCTION; user is the transfer. */
 size_t answer_on_header(char *bytes, size_t size, size_t n, void *user);
 size_t answer_on_body(char *bytes, size_t size, size_t n, void *user);
+/* Whether all of it came, whatever became of the request: it has to have a length. */
+bool answer_is_whole(const struct transfer *transfer);
 /* Hand out what came, or why nothing did. Calls transfer->done. True: all of it came, and the
  * key was not in it. */
 bool answer_deliver(struct transfer *transfer, CURLcode result);
@@ -166,6 +172,8 @@ bool answer_deliver(struct transfer *transfer, CURLcode result);
 
 /* An answer streams, or a body: from now on see to those that fall silent. */
 void streams_watch(struct sp_egress *egress);
+/* NULL: it is over. */
+struct transfer *transfer_find(struct sp_egress *egress, uint64_t id);
 /* libcurl is through with it. The slot is free when this returns. */
 void transfer_end(struct transfer *transfer, CURLcode result);
 

@@ -15,6 +15,7 @@ struct watch {
     curl_socket_t fd;
     int wanted, armed; /* UV_READABLE | UV_WRITABLE: what libcurl waits for; libuv */
     bool kept;         /* until libcurl closes it: lane_on_close */
+    uint64_t transfer; /* whose it was last; its id */
 };
 
 /* Hand out what ended. Runs outside of libcurl, so callbacks may send and cancel at will. */
@@ -112,32 +113,46 @@ int lane_on_close(void *user, curl_socket_t fd)
     return close(fd);
 }
 
-/* An upstream that does not want the rest of a body answers and closes. To write to it once
- * more would be to lose that answer, so it is looked for right before. */
-static bool is_readable(curl_socket_t fd)
+/* ---- answers before the end of a request ----------------------------------------------------
+ *
+ * Who answers early may close with the rest unread: then the answer is here and the connection
+ * dead. To write to it once more would be to hear of that and nothing else, so all that it said
+ * is read first. */
+
+static bool has_events(curl_socket_t fd, short events)
 {
     struct pollfd at = {.fd = fd, .events = POLLIN};
-    return poll(&at, 1, 0) > 0 && (at.revents & POLLIN);
+    return poll(&at, 1, 0) > 0 && (at.revents & events);
 }
 
-static void on_socket_ready(uv_poll_t *poll, int status, int events)
+bool lane_is_told(const struct transfer *transfer)
 {
-    struct watch *watch = poll->data;
-    struct lane *lane = watch->lane;
-    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
-    flags |= events & watch->wanted & UV_READABLE ? CURL_CSELECT_IN : 0;
-    flags |= events & watch->wanted & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
-    flags |= flags && lane->n_uploads > 0 && is_readable(watch->fd) ? CURL_CSELECT_IN : 0;
-    if (status < 0 || !flags) { /* an idle connection that its upstream ended, say */
-        (void)uv_poll_stop(poll);
-        watch->armed = 0;
-    }
-    if (watch->wanted && flags) {
-        int n_running;
-        (void)curl_multi_socket_action(lane->multi, watch->fd, flags, &n_running);
-        reap(lane);
-    }
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &fd);
+    const struct watch *watch =
+        fd == CURL_SOCKET_BAD ? NULL : find_watch(transfer->lane->egress, fd);
+    return watch && (watch->wanted & UV_READABLE) && has_events(fd, POLLIN);
 }
+
+/* What libcurl is to do now, as CURL_CSELECT_…. 0: nothing. */
+static int next_step(struct watch *watch, const struct transfer *transfer, int status,
+                     int events)
+{
+    bool dead = status < 0, writes = events & watch->wanted & UV_WRITABLE;
+    if (transfer && transfer->answer.paused &&
+        (dead || (writes && has_events(watch->fd, POLLERR | POLLHUP)))) {
+        return 0; /* until its reader has taken what there is */
+    }
+    if (watch->wanted == (UV_READABLE | UV_WRITABLE) && (dead || writes) &&
+        has_events(watch->fd, POLLIN)) {
+        return CURL_CSELECT_IN;
+    }
+    return (dead ? CURL_CSELECT_ERR : 0) |
+           (events & watch->wanted & UV_READABLE ? CURL_CSELECT_IN : 0) |
+           (writes ? CURL_CSELECT_OUT : 0);
+}
+
+static void on_socket_ready(uv_poll_t *poll, int status, int events);
 
 /* What an idle socket is watched for may stay as it is: should something come, on_socket_ready
  * finds that nobody waits. Until then it keeps no loop alive. */
@@ -156,11 +171,42 @@ static int want(struct watch *watch, int events)
     return uv_poll_start(&watch->poll, events, on_socket_ready);
 }
 
+static void on_socket_ready(uv_poll_t *poll, int status, int events)
+{
+    struct watch *watch = poll->data;
+    struct lane *lane = watch->lane;
+    struct sp_egress *egress = lane->egress;
+    struct transfer *transfer = transfer_find(egress, watch->transfer);
+    curl_socket_t fd = watch->fd;
+    int flags = next_step(watch, transfer, status, events), n_running;
+    bool more = status < 0 && flags == CURL_CSELECT_IN;
+    if (status < 0 || !flags) { /* an idle connection that its upstream ended, say */
+        (void)uv_poll_stop(poll);
+        watch->armed = 0;
+    }
+    if (!watch->wanted || !flags) {
+        return;
+    }
+    (void)curl_multi_socket_action(lane->multi, fd, flags, &n_running);
+    reap(lane);
+    if (find_watch(egress, fd) != watch) {
+        return;
+    }
+    transfer = transfer_find(egress, watch->transfer);
+    if (transfer && transfer->easy && transfer->upload.due) {
+        upload_resume(transfer);
+    }
+    if (more) {
+        (void)want(watch, watch->wanted);
+    }
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
 {
     struct lane *lane = user;
     struct watch *watch = socket_user ? socket_user : find_watch(lane->egress, fd);
-    (void)easy;
+    struct transfer *transfer = NULL;
+    (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&transfer);
     if (what == CURL_POLL_REMOVE) {
         if (watch && watch->kept) {
             return want(watch, 0);
@@ -179,6 +225,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *s
     if (!socket_user) {
         (void)curl_multi_assign(lane->multi, fd, watch);
     }
+    watch->transfer = transfer ? transfer->id : 0;
     return want(watch, (what & CURL_POLL_IN ? UV_READABLE : 0) |
                            (what & CURL_POLL_OUT ? UV_WRITABLE : 0));
 }

@@ -157,6 +157,31 @@ static void stream_end(struct transfer *transfer, struct sp_reply *reply)
     }
 }
 
+bool answer_is_whole(const struct transfer *transfer)
+{
+    const struct answer *answer = &transfer->answer;
+    curl_off_t length = -1; /* where it is in chunks: libcurl tells nobody of the last one */
+    if (!transfer->easy || !answer->ended || answer->paused) {
+        return false;
+    }
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    return length >= 0 && answer->n_body == (uint64_t)length;
+}
+
+/* Who says no before all of the request is there does not want the rest. libcurl knows that,
+ * but where the answer says `Connection: close` it goes on. */
+static bool is_final(const struct transfer *transfer)
+{
+    long status = 0;
+    curl_off_t n_sent = 0;
+    const struct sp_send *send = &transfer->send;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &n_sent);
+    bool sends =
+        send->upload ? !transfer->upload.over : (uint64_t)n_sent < send->request->body.len;
+    return status >= 300 && sends && answer_is_whole(transfer);
+}
+
 size_t answer_on_header(char *bytes, size_t size, size_t n, void *user)
 {
     struct transfer *transfer = user;
@@ -181,23 +206,20 @@ size_t answer_on_header(char *bytes, size_t size, size_t n, void *user)
             return stop(transfer, SP_CODE_RESPONSE_BLOCKED,
                         "the scope redacts answers, and an event stream cannot be redacted");
         }
-        if (events && !stream_begin(transfer)) {
+        if ((events && !stream_begin(transfer)) || (answer->ended && is_final(transfer))) {
             return 0;
         }
     }
     return line.len;
 }
 
-size_t answer_on_body(char *bytes, size_t size, size_t n, void *user)
+/* False: the transfer ends. */
+static bool take_body(struct transfer *transfer, struct sp_text bytes)
 {
-    struct transfer *transfer = user;
     struct sp_wipe_buf *body = &transfer->answer.body;
     curl_off_t length = 0;
-    if (transfer->answer.waits) {
-        return CURL_WRITEFUNC_PAUSE; /* not taken: it comes again */
-    }
     if (transfer->answer.streams) {
-        return stream_data(transfer, (struct sp_text){bytes, size * n}) ? size * n : 0;
+        return stream_data(transfer, bytes);
     }
     if (!body->ptr) {
         (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
@@ -205,12 +227,27 @@ size_t answer_on_body(char *bytes, size_t size, size_t n, void *user)
             sp_wipe_buf_reserve(body, (size_t)length);
         }
     }
-    sp_wipe_buf_add(body, bytes, size * n);
+    sp_wipe_buf_add_text(body, bytes);
     if (body->failed) {
         return stop(transfer, SP_CODE_RESPONSE_TOO_LARGE,
                     "the upstream's answer is over the limit");
     }
-    return body->len < EGRESS_STREAM_BYTES || stream_begin(transfer) ? size * n : 0;
+    return body->len < EGRESS_STREAM_BYTES || stream_begin(transfer);
+}
+
+size_t answer_on_body(char *bytes, size_t size, size_t n, void *user)
+{
+    struct transfer *transfer = user;
+    struct answer *answer = &transfer->answer;
+    if (answer->waits) {
+        answer->paused = true;
+        return CURL_WRITEFUNC_PAUSE; /* not taken: it comes again */
+    }
+    if (!take_body(transfer, (struct sp_text){bytes, size * n})) {
+        return 0;
+    }
+    answer->n_body += size * n;
+    return is_final(transfer) ? 0 : size * n;
 }
 
 /* ---- why it ended ---------------------------------------------------------------------------

@@ -19,6 +19,10 @@ static size_t on_read(char *bytes, size_t size, size_t n, void *user)
     struct transfer *transfer = user;
     struct upload *upload = &transfer->upload;
     size_t got = 0;
+    if (lane_is_told(transfer)) {
+        upload->waits = upload->due = true;
+        return CURL_READFUNC_PAUSE;
+    }
     enum sp_upload next = transfer->send.upload->pull(transfer->user, bytes, size * n, &got);
     upload->last_ms = now_ms(transfer);
     upload->n_bytes += got;
@@ -66,10 +70,13 @@ bool upload_set(struct transfer *transfer)
 
 void upload_resume(struct transfer *transfer)
 {
-    if (transfer->upload.waits) {
-        transfer->upload.waits = false;
-        transfer->upload.last_ms = now_ms(transfer);
-        (void)curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+    struct upload *upload = &transfer->upload;
+    upload->due = upload->waits && lane_is_told(transfer);
+    if (upload->waits && !upload->due) {
+        upload->waits = false;
+        upload->last_ms = now_ms(transfer);
+        (void)curl_easy_pause(transfer->easy,
+                              transfer->answer.paused ? CURLPAUSE_RECV : CURLPAUSE_CONT);
     }
 }
 

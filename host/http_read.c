@@ -366,6 +366,10 @@ static void parse_head(struct sp_http_reader *reader)
     if (reader->state == SP_HTTP_BROKEN) {
         return;
     }
+    if (sp_text_starts(head, SP_TEXT("PRI * HTTP/2"))) { /* RFC 9113 section 3.4 */
+        (void)refuse(reader, 505, "HTTP/2 is not spoken here: use HTTP/1.1");
+        return;
+    }
     if (fault != HPE_OK && fault != HPE_PAUSED) {
         (void)refuse(reader, fault == HPE_INVALID_VERSION ? 505 : 400, explain(fault));
         return;

@@ -72,6 +72,12 @@ def events(n, every_ms):
     return {"headers": EVENTS, "chunks": [[every_ms, "data: NOW\n\n"]] * n}
 
 
+# Its second trailer is a credential, and stays with the host.
+TRAILING = {"headers": EVENTS, "chunks": [[0, "data: 1\n\n"]],
+            "trailers": [["X-Checksum", "12ab"], ["Set-Cookie", "a=b"], ["Server-Timing", "db;dur=1"],
+                         ["x-checksum", "34cd"]]}
+TRAILERS = [["x-checksum", "12ab"], ["server-timing", "db;dur=1"], ["x-checksum", "34cd"]]
+
 STATUS = {"ok": True, "version": "0.1.0", "protocol": 1, "state": "ready", "ready": True}
 
 
@@ -128,5 +134,5 @@ def codes_of_the_protocol():
     return {code: word == "yes" for code, word in re.findall(r"^\| `(\w+)` \| (yes|no) \|", rows, re.M)}
 
 
-__all__ = ["CLIENTS", "EVENTS", "SLOW", "client_world", "codes_of_the_protocol", "events", "example",
+__all__ = ["CLIENTS", "EVENTS", "SLOW", "TRAILERS", "TRAILING", "client_world", "codes_of_the_protocol", "events", "example",
            "free_port", "mute_host", "not_status", "upstream", "vectors"]

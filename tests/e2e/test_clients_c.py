@@ -8,8 +8,8 @@ import time
 
 import msgpack
 import pytest
-from client_world import (CLIENTS, SLOW, client_world, codes_of_the_protocol, example, free_port,
-                          mute_host, not_status, vectors)
+from client_world import (CLIENTS, SLOW, TRAILERS, TRAILING, client_world, codes_of_the_protocol, example,
+                          free_port, mute_host, not_status, vectors)
 from lib import Curve, is_sanitized
 from lib.host import BUILD, build_file
 from world import CHARGE, REFUNDS
@@ -293,6 +293,16 @@ def test_events_are_written_as_they_are_sent(ask, streaming, upstream):
         assert process.stdout.readline() == b"\n"
     assert sorted(late)[6] < 0.05, late
     assert process.stdout.read() == b"" and process.wait(10) == 0
+
+
+def test_trailers_are_there_once_a_stream_is_over(ask, streaming, upstream, request):
+    upstream.answer({"*": TRAILING})
+    process = streaming(ask("issue", "open")["token"])
+    out, err = process.communicate(timeout=10)
+    assert (out, process.returncode) == (b"data: 1\n\n", 0)
+    if "library" in request.node.name:  # the command writes the body alone
+        lines = [line.split(" ", 2)[1:] for line in err.decode().splitlines() if line.startswith("trailer ")]
+        assert lines == TRAILERS and b"trailers before 0\n" in err and b"checksum 12ab none 1\n" in err
 
 
 def test_a_large_download_takes_little_memory_of_the_client(ask, streaming, upstream):

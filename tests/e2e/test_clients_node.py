@@ -12,8 +12,8 @@ import time
 import msgpack
 import pytest
 import upstreams
-from client_world import (CLIENTS, SLOW, client_world, codes_of_the_protocol, events, example, free_port,
-                          mute_host, not_status, upstream, vectors)
+from client_world import (CLIENTS, SLOW, TRAILERS, TRAILING, client_world, codes_of_the_protocol, events,
+                          example, free_port, mute_host, not_status, upstream, vectors)
 from lib import Curve, is_sanitized
 from lib.host import ROOT
 from test_clients_python import BAD, GOOD, effects, run
@@ -147,6 +147,15 @@ def test_a_stream_that_is_cut_is_a_typed_error(package, w):
             desk.ok("revoke", token=token)
         *_, last = lines
     assert last == {"error": "StreamBroken", "code": "token_revoked", "broken": True}
+
+
+def test_trailers_are_there_once_a_stream_is_over(package, w):
+    with upstream(w, TRAILING):
+        head, piece, end = stream(package, w, w.issue("open"))
+    assert head["trailers"] == piece["trailers"] == []
+    assert (end["trailers"], end["checksum"], end["none"]) == (TRAILERS, "12ab", True)
+    *_, end = stream(package, w, w.issue("open"))  # a short one
+    assert end["trailers"] == []
 
 
 def test_streams_that_are_short_refused_or_left(package, w):

@@ -11,8 +11,8 @@ import time
 
 import msgpack
 import pytest
-from client_world import (CLIENTS, SLOW, client_world, codes_of_the_protocol, events, example, free_port,
-                          mute_host, not_status, upstream, vectors)
+from client_world import (CLIENTS, SLOW, TRAILERS, TRAILING, client_world, codes_of_the_protocol, events,
+                          example, free_port, mute_host, not_status, upstream, vectors)
 from lib import Curve, is_sanitized
 from world import CHARGE, FORM, REFUNDS
 
@@ -301,6 +301,30 @@ def test_a_stream_that_is_cut_raises_a_typed_error_every_time(sallyport, w, desk
         assert cut.value.code == "token_revoked" and cut.value.request_id == stream.request_id
         with pytest.raises(sallyport.StreamBroken):
             next(stream)
+
+
+def test_trailers_are_there_once_a_stream_is_over(sallyport, w, desk):
+    async def trailing():
+        async with sallyport.AsyncClient(env=w.env) as client:
+            async with await client.stream(issued.token, "GET", CHARGE) as stream:
+                before = stream.trailers
+                async for _ in stream:
+                    pass
+                return before, stream.trailers
+    issued = desk.issue("open")
+    with upstream(w, TRAILING):
+        with desk.stream(issued.token, "GET", CHARGE) as stream:
+            assert stream.trailers == []
+            assert b"".join(stream) == b"data: 1\n\n"
+        assert stream.trailers == [tuple(pair) for pair in TRAILERS]
+        assert stream.trailer("X-Checksum") == "12ab" and stream.trailer("x-none", "no") == "no"
+        assert asyncio.run(trailing()) == ([], stream.trailers)
+    with desk.stream(issued.token, "GET", CHARGE) as short:
+        assert list(short) and short.trailers == []
+    end = {"v": 1, "ok": True, "id": "i", "seq": 0, "bytes": 0, "end": True}
+    for wrong in ({"a": "b"}, [["a"]], [[1, "b"]], "x"):
+        with pytest.raises(sallyport.BadReply):
+            sallyport.replies.read_streamed(msgpack.packb({**end, "trailers": wrong}), "i")
 
 
 def test_a_stream_whose_host_dies_is_cut(sallyport, w, desk):

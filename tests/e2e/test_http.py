@@ -406,6 +406,23 @@ def test_T29_what_is_no_handshake_and_old_tls_end(tls):
                 *bearer(tls.issue())).status == 200
 
 
+def test_who_speaks_nothing_but_http_2_is_told_so_in_the_handshake(tls):
+    for names, spoken in ((["h2"], None), (["h2", "http/1.1"], "http/1.1"), ([], None)):
+        context = ssl.create_default_context(cafile=tls.cert)
+        if names:
+            context.set_alpn_protocols(names)
+        with socket.create_connection(("localhost", tls.port), timeout=10) as sock:
+            if names == ["h2"]:
+                with pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):
+                    context.wrap_socket(sock, server_hostname="localhost")
+            else:
+                with context.wrap_socket(sock, server_hostname="localhost") as inner:
+                    assert inner.selected_alpn_protocol() == spoken
+    # curl asks for both, and takes what there is.
+    assert curl(tls.url + "/v1/charges/ch_1", "--http2", "--cacert", tls.cert,
+                *bearer(tls.issue())).status == 200
+
+
 @pytest.mark.parametrize("listener, words", [
     ({"listen": "0.0.0.0:0"}, "in the clear"), ({"listen": "localhost:1"}, "no address"),
     ({"listen": "127.0.0.1"}, "no address"), ({"listen": "127.0.0.1:70000"}, "no address"),

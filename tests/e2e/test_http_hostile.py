@@ -157,6 +157,18 @@ def test_T25_what_is_no_request_of_http_1_1_is_refused_and_the_connection_ends(w
     assert w.recorder.requests() == []
 
 
+def test_http_2_is_told_that_it_is_not_spoken_here(w):
+    settings = b"\0\0\0\x04\0\0\0\0\0"
+    reply = exchange(w, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + get(w))
+    assert statuses(reply) == [505] and b"HTTP/2 is not spoken here" in reply
+    # One that would rather have it than HTTP/1.1 goes on with that, once.
+    offer = (b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ\r\n\r\n")
+    reply = exchange(w, get(w).replace(b"\r\n\r\n", b"\r\n" + offer))
+    assert statuses(reply) == [200] and b"101" not in reply.split(b"\r\n")[0]
+    names = [name.lower() for name, _ in w.recorder.requests()[0]["headers"]]
+    assert len(w.recorder.requests()) == 1 and not {"upgrade", "http2-settings", "connection"} & set(names)
+
+
 def test_T25_the_body_that_goes_on_is_framed_anew(w):
     body = b"3\r\na=b\r\n2\r\n&c\r\n0\r\n\r\n"
     reply = exchange(w, post(w, TE + b"Content-Type: text/plain\r\nConnection: close\r\n", body))

@@ -3,165 +3,43 @@ their upstream, cut where they must not go on; and those that a rule reads, whic
 import hashlib
 import json
 import os
-import socket
-import ssl
 import subprocess
 import time
 
 import pytest
-import upstreams
 from lib import is_sanitized
-from world import POLICY, World, world
+from uploading import PIECE, SETTINGS, Upload, bodies, end_token, ends, last_body, memory_kib, uploads, wait_until
 
 LONG = bool(os.environ.get("SALLYPORT_LONG"))
 UPLOAD = (1024 if LONG else 16 if is_sanitized() else 128) << 20
-PIECE = bytes(range(256)) * 256
-SETTINGS = {"http local": {"listen": "127.0.0.1:0", "mode": "provider stripe"},
-            "http proxy": {"listen": "127.0.0.1:0", "mode": "forward"},
-            "limits": {"message_max": "2M", "http_grace": "2s", "http_body_max": "2G"},
-            "upstream": {"total": "3s", "stream_idle": "4s"}}
-RULES = """
-  @any    allow {GET POST PUT} https://api.stripe.com/**
-}
-
-scope readers {
-  key  stripe-main
-  ttl  4h
-
-  @read   allow POST https://api.stripe.com/v1/read where body.amount in 1..5000
-  @unless deny  POST https://api.stripe.com/v1/open/unless where body.kind = "bad"
-  @rest   allow POST https://api.stripe.com/v1/open/*
-"""
-
-
-class Uploading(World):
-    POLICY = POLICY.replace("\n  @any allow {GET POST} https://api.stripe.com/**\n", RULES).replace(
-        "may issue open for 4h", "may issue open for 4h\n  may issue readers for 4h")
 
 
 @pytest.fixture
 def w(tmp_path):
-    up = upstreams.Uploads(str(tmp_path / "up"))
-    try:
-        with world(tmp_path, up.url, kind=Uploading, settings=SETTINGS) as made:
-            made.up = up
-            made.port = int(made.host.http_at("local").rsplit(":", 1)[1])
-            made.token = made.issue("open")
-            yield made
-    finally:
-        up.stop()
+    with uploads(tmp_path) as made:
+        yield made
 
 
-def memory_kib(pid, field):
-    with open("/proc/%d/status" % pid, encoding="ascii") as file:
-        return int(next(line for line in file if line.startswith(field + ":")).split()[1])
-
-
-def wait_until(check, seconds=15):
-    end = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
-
-
-def bodies(w, n):
-    """Those that the upstream noted, once they are n: it notes one after its answer."""
-    return wait_until(lambda: len(found := w.up.bodies()) >= n and found)
-
-
-def last_body(w):
-    return bodies(w, 1)[-1]
-
-
-class Upload:
-    """One request whose body is sent by hand."""
-
-    def __init__(self, w, target="/v1/files", size=None, more="", sndbuf=0, token=None):
-        self.sock = socket.socket()
-        if sndbuf:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sndbuf)
-        self.sock.settimeout(30)
-        self.sock.connect(("127.0.0.1", w.port))
-        self.begin(w, target, size, more, token)
-        self.hash = hashlib.sha256()
-
-    def begin(self, w, target, size, more="", token=None):
-        self.chunked = size is None
-        framing = "Transfer-Encoding: chunked" if self.chunked else "Content-Length: %d" % size
-        self.sock.sendall(("POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n%s\r\n%s\r\n"
-                           % (target, token or w.token, framing, more)).encode())
-
-    def send(self, data):
-        self.hash.update(data)
-        self.sock.sendall(b"%x\r\n%s\r\n" % (len(data), data) if self.chunked else data)
-
-    def send_all(self, size):
-        while size > 0:
-            self.send(PIECE[:size])
-            size -= min(size, len(PIECE))
-        if self.chunked:
-            self.sock.sendall(b"0\r\n\r\n")
-
-    def push(self, limit):
-        """As much as is taken until nothing is for half a second."""
-        self.sock.settimeout(0.5)
-        n = 0
-        try:
-            while n < limit:
-                n += self.sock.send(PIECE[:limit - n])
-        except TimeoutError:
-            pass
-        self.sock.settimeout(30)
-        return n
-
-    def answer(self):
-        """(status, headers, body) of the next answer; None where the connection ended."""
-        file = self.sock.makefile("rb")
-        line = file.readline()
-        if not line:
-            return None
-        status, headers = int(line.split()[1]), {}
-        while (line := file.readline()) not in (b"\r\n", b""):
-            name, value = line.decode().split(":", 1)
-            headers[name.lower()] = value.strip()
-        body = b""
-        if headers.get("transfer-encoding") == "chunked":
-            while size := int(file.readline(), 16):
-                body += file.read(size)
-                file.readline()
-            while (line := file.readline()) not in (b"\r\n", b""):
-                body += b"TRAILER " + line
-        elif status >= 200:
-            body = file.read(int(headers.get("content-length", "0")))
-        return status, headers, body
-
-    def close(self):
-        self.sock.close()
-
-
-def outcomes(w):
-    return [r for r in w.host.audit_records() if r["type"] == "outcome"]
-
-
-def ends(w):
-    """The outcomes, once nothing is under way."""
-    wait_until(lambda: w.host.admin().ok("status")["calls_open"] == 0)
-    w.host.stop()
-    return outcomes(w)
+@pytest.fixture(params=["plain", "tls"])
+def either(request, tmp_path):
+    """The upstream has TLS, or has none."""
+    with uploads(tmp_path, tls=request.param == "tls") as made:
+        yield made
 
 
 # ---- memory and pressure -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-def test_a_large_upload_stays_under_64_mib_of_memory(w, framing):
+def test_a_large_upload_stays_under_64_mib_of_memory(either, framing):
+    w = either
     began = time.monotonic()
     upload = Upload(w, size=UPLOAD if framing == "length" else None)
     upload.send_all(UPLOAD)
     status, headers, body = upload.answer()
     took, peak = time.monotonic() - began, memory_kib(w.host.pid, "VmHWM")
-    print("%d MiB %s in %.1f s, at most %d KiB resident" % (UPLOAD >> 20, framing, took, peak))
+    print("%d MiB %s to %s in %.1f s, at most %d KiB resident"
+          % (UPLOAD >> 20, framing, w.up.url.split(":")[0], took, peak))
     assert status == 200 and "connection" not in headers
     assert json.loads(body) == {"bytes": UPLOAD, "sha256": upload.hash.hexdigest()}
     seen = last_body(w)
@@ -203,7 +81,8 @@ def test_requests_behind_a_body_are_answered_in_their_turn(w, framing):
                                                           "/v1/charges/ch_2"]
 
 
-def test_a_slow_upstream_holds_its_client_back(w):
+def test_a_slow_upstream_holds_its_client_back(either):
+    w = either
     size = (16 if is_sanitized() else 64) << 20
     before = memory_kib(w.host.pid, "VmRSS")
     upload = Upload(w, "/v1/files?wait=3", size=size, sndbuf=65536)
@@ -313,23 +192,18 @@ def test_T24_a_caveat_that_reads_the_body_has_it_read_whole(w):
 
 
 def test_a_body_over_its_limit_is_refused(tmp_path):
-    up = upstreams.Uploads(str(tmp_path / "up"))
     settings = {**SETTINGS, "limits": {**SETTINGS["limits"], "http_body_max": "1M"}}
-    with world(tmp_path, up.url, kind=Uploading, settings=settings) as w:
-        w.port = int(w.host.http_at("local").rsplit(":", 1)[1])
-        w.token = w.issue("open")
+    with uploads(tmp_path, settings) as w:
         assert Upload(w, size=(1 << 20) + 1).answer()[0] == 413
         upload = Upload(w)
         upload.send(b"a" * (1 << 20))
         upload.send(b"a")
         status, headers, body = upload.answer()
         assert (status, json.loads(body)["code"], headers["connection"]) == (413, "too_large", "close")
-        w.up = up
         assert last_body(w)["whole"] is False
         upload = Upload(w, size=1 << 20)
         upload.send_all(1 << 20)
         assert upload.answer()[0] == 200
-    up.stop()
 
 
 # ---- ends --------------------------------------------------------------------------------------
@@ -387,7 +261,7 @@ def test_T25_a_body_that_goes_wrong_midway_is_400_and_the_call_is_aborted(w):
 
 
 def test_an_early_answer_goes_on_and_ends_the_connection(w):
-    for close in ("", "&close=1"):
+    for close in ("", "&close=0"):
         upload = Upload(w, "/v1/files?after=100000&status=413" + close, size=200 << 20)
         try:
             upload.push(200 << 20)
@@ -421,24 +295,36 @@ def test_an_answer_may_stream_beside_the_body(w):
     assert last_body(w)["sha256"] == upload.hash.hexdigest()
 
 
+ENDS = {"revoked": (401, "token_revoked"), "expired": (401, "token_expired"),
+        "suspended": (403, "token_suspended"), "sealed": (503, "sealed")}
+
+
 @pytest.mark.alone
-@pytest.mark.parametrize("how", ["revoked", "sealed"])
-def test_T66_an_upload_is_cut_within_a_second(w, how):
-    upload = Upload(w, size=50 << 20)
+@pytest.mark.parametrize("how", list(ENDS))
+@pytest.mark.parametrize("state", ["sends", "waits"])
+def test_T66_an_upload_is_cut_within_a_second(w, how, state):
+    """Be it that its client sends, or that its upstream takes nothing."""
+    w.token = w.issue("open", **({"ttl": "3s"} if how == "expired" else {}))
+    end = time.monotonic() + 3
+    upload = Upload(w, "/v1/files" + ("?wait=9" if state == "waits" else ""), size=500 << 20)
     upload.send(PIECE * 4)
     wait_until(lambda: w.host.admin().ok("status")["calls_in_flight"] == 1)
-    if how == "revoked":
-        with w.host.client(w.desk) as desk:
-            desk.ok("revoke", token=w.token)
+    if state == "waits":
+        upload.push(500 << 20)
+    if how == "expired":
+        while time.monotonic() < end - 0.1:
+            time.sleep(0.1)
+            upload.send(PIECE if state == "sends" else b"")
     else:
-        w.host.admin().ok("seal")
+        end_token(w, how)
     began = time.monotonic()
     status, headers, body = upload.answer()
     assert time.monotonic() - began < 1.5
-    assert status == (401 if how == "revoked" else 503)
-    assert headers["connection"] == "close"
-    assert json.loads(body)["code"] == ("token_revoked" if how == "revoked" else "sealed")
-    assert last_body(w)["whole"] is False
+    assert (status, json.loads(body)["code"], headers["connection"]) == (*ENDS[how], "close")
+    if state == "sends":
+        seen, = wait_until(lambda: [one for one in w.up.bodies() if one["target"] == "/v1/files"])
+        assert seen["whole"] is False
+    assert [r["outcome"] for r in ends(w) if r["code"] == ENDS[how][1]] == ["unknown"]
 
 
 def test_a_kept_connection_that_died_gets_no_half_of_a_body(w):
@@ -447,7 +333,7 @@ def test_a_kept_connection_that_died_gets_no_half_of_a_body(w):
     upload.send(b"hello")
     assert upload.answer()[0] == 200
     for _ in range(3):
-        upload = Upload(w, "/v1/files?after=0&close=1", size=1 << 20)
+        upload = Upload(w, "/v1/files?after=0&close=0", size=1 << 20)
         try:
             upload.send_all(1 << 20)
         except OSError:

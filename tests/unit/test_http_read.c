@@ -145,6 +145,7 @@ static void T25_what_two_readers_could_take_differently_is_refused(void **state)
         {"GET / http/1.1\r\n" HOST "\r\n", 400},
         {"GET / ICE/1.0\r\n" HOST "\r\n", 400},
         {"GET / HTTP/2.0\r\n" HOST "\r\n", 505},
+        {"PRI * HTTP/2.0\r\n\r\n", 505},
         {"GET /\x7f HTTP/1.1\r\n" HOST "\r\n", 400},
         {"GET /\xc3\xa4 HTTP/1.1\r\n" HOST "\r\n", 400},
         {"GET a HTTP/1.1\r\n" HOST "\r\n", 400},

@@ -7,12 +7,13 @@ so that what the log says is what was on the wire.
 
 What it answers is up to the test, by headers the *upstream* sees or by a script file:
     {"status": 200, "reason": "OK", "headers": [["a", "b"]], "body": "text", "delay_ms": 0,
-     "echo": false, "close": false, "stop_after": N, "chunks": [[delay_ms, "text"]…], "fill": N}
+     "echo": false, "close": false, "stop_after": N, "chunks": [[delay_ms, "text"]…], "fill": N,
+     "trailers": [["a", "b"]]}
 The script is a JSON object from "METHOD /path" (or "*") to such an answer; it is read anew for each
 request, so a test may change it at any time. `echo` answers with the request itself, head and
 body; `stop_after` closes the connection after N bytes of the answer; `chunks` are sent one by one,
-each after its delay, as chunks of HTTP, and `fill` sends N bytes of "a" after the head. NOW in a body
-or a chunk is the time in seconds.
+each after its delay, as chunks of HTTP, with `trailers` behind the last one, and `fill` sends N bytes
+of "a" after the head. NOW in a body or a chunk is the time in seconds.
 
 Usage: recorder.py LOG [--port N] [--script FILE] [--cert PEM --key PEM]
 Prints "listening PORT" when it answers.
@@ -89,7 +90,7 @@ class Handler(socketserver.StreamRequestHandler):
         lines = ["HTTP/1.1 %d %s" % (plan.get("status", 200), plan.get("reason", "OK"))]
         lines += ["%s: %s" % (name, value) for name, value in given]
         if "chunks" in plan:
-            return self.send_chunks(lines, plan["chunks"])
+            return self.send_chunks(lines, plan["chunks"], plan.get("trailers", []))
         if "fill" in plan:
             return self.send_fill(lines, plan["fill"])
         names = {name.lower() for name, _ in given}
@@ -109,13 +110,14 @@ class Handler(socketserver.StreamRequestHandler):
     def send_head(self, lines):
         self.wfile.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
 
-    def send_chunks(self, lines, chunks):
+    def send_chunks(self, lines, chunks, trailers):
         self.send_head(lines + ["transfer-encoding: chunked"])
         for delay_ms, text in chunks:
             time.sleep(delay_ms / 1000)
             data = text.replace("NOW", "%.6f" % time.time()).encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-        self.wfile.write(b"0\r\n\r\n")
+        tail = "".join("%s: %s\r\n" % tuple(pair) for pair in trailers)
+        self.wfile.write(("0\r\n%s\r\n" % tail).encode("latin-1"))
         return True
 
     def send_fill(self, lines, left):

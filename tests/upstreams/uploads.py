@@ -5,19 +5,23 @@
 
 Prints "listening PORT". Each request becomes one JSON line in LOG when its body is over, or broke
 off: method, target, headers, framing ("length", "chunked", "none"), bytes, sha256, whole. What it does
-is up to the query:
+is up to the query, or to the path's last segment where there is none:
 
     wait=S      read nothing of the body for S seconds
     after=N     answer when N bytes of the body came, whatever follows
-    close=1     and close at once
+    close=S     and close, with the rest unread, after S seconds
+    bye=1       and say so: Connection: close
+    pad=N       with N bytes more in the answer
     status=N    of the answer (200)
     events=N    answer with N events of an event stream, one each 50 ms, beside the body
     trailers=1  answer in chunks, with trailers
+    cut=1       but without the last chunk
     echo=1      and the request's Authorization among them
 """
 import argparse
 import hashlib
 import json
+import socket
 import socketserver
 import ssl
 import threading
@@ -84,7 +88,8 @@ class Handler(socketserver.StreamRequestHandler):
         pairs = [tuple(part.strip() for part in line.split(":", 1)) for line in lines[1:] if line]
         fields = {name.lower(): value for name, value in pairs}
         body = Body(self.rfile, fields)
-        plan = dict(urllib.parse.parse_qsl(target.partition("?")[2]))
+        path, _, query = target.partition("?")
+        plan = dict(urllib.parse.parse_qsl(query or path.rpartition("/")[2]))
         self.trailers = TRAILERS if plan.get("trailers") else b""
         if plan.get("echo"):
             self.trailers += b"X-Echo: %s\r\n" % fields.get("authorization", "").encode()
@@ -111,7 +116,8 @@ class Handler(socketserver.StreamRequestHandler):
         if not body.whole and early < 0:
             return False
         self.answer(plan, body)
-        if plan.get("close"):
+        if "close" in plan:
+            self.hang_up(float(plan["close"]))
             return False
         while body.read():
             pass
@@ -119,13 +125,21 @@ class Handler(socketserver.StreamRequestHandler):
 
     def answer(self, plan, body):
         text = json.dumps({"bytes": body.n, "sha256": body.hash.hexdigest()}).encode()
+        text += b" " * int(plan.get("pad", 0))
         head = b"HTTP/1.1 %d OK\r\nContent-Type: application/json\r\n" % int(plan.get("status", 200))
+        head += b"Connection: close\r\n" if plan.get("bye") else b""
         if plan.get("trailers"):
             self.wfile.write(head + b"Trailer: x-checksum\r\nTransfer-Encoding: chunked\r\n\r\n"
-                             + b"%x\r\n%s\r\n0\r\n" % (len(text), text)
-                             + self.trailers + b"\r\n")
+                             + b"%x\r\n%s\r\n" % (len(text), text)
+                             + (b"" if plan.get("cut") else b"0\r\n" + self.trailers + b"\r\n"))
         else:
             self.wfile.write(head + b"Content-Length: %d\r\n\r\n%s" % (len(text), text))
+
+    def hang_up(self, seconds):
+        """As servers do that know what a reset takes away: what they have to say is said, for a while."""
+        if seconds > 0:
+            socket.socket.shutdown(self.connection, socket.SHUT_WR)
+            time.sleep(seconds)
 
     def send_events(self, n):
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"

@@ -75,5 +75,9 @@ int reply_read(struct sp_buf *bytes, struct sallyport_reply **ret_reply,
 /* The bytes of a bin field, the text of a str; .ptr NULL: there is none. */
 struct sp_text reply_bytes(const struct sallyport_reply *reply, const char *name);
 struct sp_text reply_text(const struct sallyport_reply *reply, const char *name);
+/* In a field of pairs: the first value of that name, or the pair at that place; NULL: none. */
+const char *reply_pair(struct sallyport_reply *reply, const char *field, const char *name);
+const char *reply_pair_at(struct sallyport_reply *reply, const char *field, size_t at,
+                          const char **ret_name);
 
 #endif

@@ -117,15 +117,15 @@ const char *sallyport_reply_body(const struct sallyport_reply *reply, size_t *re
     return body.ptr ? body.ptr : "";
 }
 
-/* The header at that place: name and value, or false. */
-static bool header_at(const struct sallyport_reply *reply, size_t at, struct sp_text *ret_name,
-                      struct sp_text *ret_value)
+/* The pair at that place of a field: name and value, or false. */
+static bool pair_at(const struct sallyport_reply *reply, const char *field, size_t at,
+                    struct sp_text *ret_name, struct sp_text *ret_value)
 {
-    const struct sp_wire_value *headers = sp_wire_get(&reply->map, "headers");
-    if (!headers || headers->kind != SP_WIRE_ARRAY || at >= headers->as.array.n) {
+    const struct sp_wire_value *pairs = sp_wire_get(&reply->map, field);
+    if (!pairs || pairs->kind != SP_WIRE_ARRAY || at >= pairs->as.array.n) {
         return false;
     }
-    const struct sp_wire_value *pair = &headers->as.array.items[at];
+    const struct sp_wire_value *pair = &pairs->as.array.items[at];
     if (pair->kind != SP_WIRE_ARRAY || pair->as.array.n != 2) {
         return false;
     }
@@ -137,11 +137,11 @@ static bool header_at(const struct sallyport_reply *reply, size_t at, struct sp_
            (value->kind == SP_WIRE_STR || value->kind == SP_WIRE_BIN);
 }
 
-const char *sallyport_reply_header_at(struct sallyport_reply *reply, size_t at,
-                                      const char **ret_name)
+const char *reply_pair_at(struct sallyport_reply *reply, const char *field, size_t at,
+                          const char **ret_name)
 {
     struct sp_text name, value;
-    if (!header_at(reply, at, &name, &value)) {
+    if (!pair_at(reply, field, at, &name, &value)) {
         return NULL;
     }
     struct sp_text copies[] = {sp_arena_copy(&reply->arena, name),
@@ -150,15 +150,26 @@ const char *sallyport_reply_header_at(struct sallyport_reply *reply, size_t at,
     return copies[0].ptr ? copies[1].ptr : NULL;
 }
 
-const char *sallyport_reply_header(struct sallyport_reply *reply, const char *name)
+const char *reply_pair(struct sallyport_reply *reply, const char *field, const char *name)
 {
     struct sp_text found, value;
-    for (size_t at = 0; header_at(reply, at, &found, &value); at++) {
+    for (size_t at = 0; pair_at(reply, field, at, &found, &value); at++) {
         if (sp_text_eq_fold(found, sp_text_of(name))) {
             return sp_arena_copy(&reply->arena, value).ptr;
         }
     }
     return NULL;
+}
+
+const char *sallyport_reply_header_at(struct sallyport_reply *reply, size_t at,
+                                      const char **ret_name)
+{
+    return reply_pair_at(reply, "headers", at, ret_name);
+}
+
+const char *sallyport_reply_header(struct sallyport_reply *reply, const char *name)
+{
+    return reply_pair(reply, "headers", name);
 }
 
 static void copy(char *field, size_t room, const struct sp_wire_value *map, const char *name)

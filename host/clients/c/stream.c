@@ -209,6 +209,18 @@ int sallyport_stream_read(struct sallyport_stream *stream, const void **ret_data
     return SALLYPORT_OK;
 }
 
+const char *sallyport_stream_trailer(struct sallyport_stream *stream, const char *name)
+{
+    return stream->ended && stream->part ? reply_pair(stream->part, "trailers", name) : NULL;
+}
+
+const char *sallyport_stream_trailer_at(struct sallyport_stream *stream, size_t at,
+                                        const char **ret_name)
+{
+    return stream->ended && stream->part ? reply_pair_at(stream->part, "trailers", at, ret_name)
+                                         : NULL;
+}
+
 void sallyport_stream_close(struct sallyport_stream *stream)
 {
     if (stream) {

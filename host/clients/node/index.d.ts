@@ -138,7 +138,10 @@ export class Stream implements AsyncIterable<Buffer> {
   readonly droppedHeaders: string[];
   readonly observed: boolean;
   readonly requestId: string;
+  /** What the upstream said behind the body, as headers; empty until the proper end. */
+  readonly trailers: [string, string | Buffer][];
   header(name: string): string | Buffer | undefined;
+  trailer(name: string): string | Buffer | undefined;
   [Symbol.asyncIterator](): AsyncIterator<Buffer>;
   /** Before its end, too; so does leaving the loop. */
   close(): void;

@@ -60,6 +60,21 @@ static int copy_out(struct sallyport_stream *stream, struct sallyport_error *err
     return sallyport_stream_read(stream, &data, &n, err) || n; /* the end stays the end */
 }
 
+static void say_trailers(struct sallyport_stream *stream, const char *when)
+{
+    const char *name = NULL, *value;
+    size_t n = 0;
+    while ((value = sallyport_stream_trailer_at(stream, n, &name))) {
+        fprintf(stderr, "trailer %s %s\n", name, value);
+        n++;
+    }
+    fprintf(stderr, "trailers %s %lu\n", when, (unsigned long)n);
+    if (n > 0) {
+        fprintf(stderr, "checksum %s none %d\n", sallyport_stream_trailer(stream, "X-Checksum"),
+                !sallyport_stream_trailer(stream, "x-none"));
+    }
+}
+
 /* argv: DIR KEY-FILE TIMEOUT-MS ENDPOINT|- HOST-KEY|- OPERATION ARGUMENTS… */
 int main(int argc, char **argv)
 {
@@ -116,7 +131,9 @@ int main(int argc, char **argv)
             status = sallyport_stream_open(client, &call, &stream, &err);
             if (!status) {
                 fprintf(stderr, "%d\n", sallyport_reply_status(sallyport_stream_head(stream)));
+                say_trailers(stream, "before");
                 status = copy_out(stream, &err);
+                say_trailers(stream, "after");
             }
             sallyport_stream_close(stream);
             sallyport_close(client);

@@ -12,15 +12,17 @@ const client = new Client(options);
 let bytes = 0, pieces = 0, before = 0, peak = 0;
 try {
   const stream = await client.stream(token, "GET", url);
-  say({ status: stream.status, type: stream.header("Content-Type"), id: stream.requestId });
+  say({ status: stream.status, type: stream.header("Content-Type"), id: stream.requestId,
+        trailers: stream.trailers });
   for await (const piece of stream) {
     bytes += piece.length;
-    if (!large) say({ text: piece.toString(), at: Date.now() / 1000 });
+    if (!large) say({ text: piece.toString(), at: Date.now() / 1000, trailers: stream.trailers });
     before ||= process.memoryUsage.rss();
     peak = Math.max(peak, process.memoryUsage.rss());
     if (++pieces === stopAfter) break;
   }
-  say({ end: true, bytes, grownKib: (peak - before) / 1024 });
+  say({ end: true, bytes, grownKib: (peak - before) / 1024, trailers: stream.trailers,
+        checksum: stream.trailer("X-Checksum"), none: stream.trailer("x-none") === undefined });
 } catch (error) {
   say({ error: error.name, code: error.code, broken: error instanceof StreamBroken });
 }

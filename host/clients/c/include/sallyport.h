@@ -174,6 +174,13 @@ SALLYPORT_API struct sallyport_reply *sallyport_stream_head(struct sallyport_str
  * at the end, which is the proper one. SALLYPORT_E_BROKEN otherwise, and then every time. */
 SALLYPORT_API int sallyport_stream_read(struct sallyport_stream *stream, const void **ret_data,
                                         size_t *ret_bytes, struct sallyport_error *err);
+/* What the upstream said behind the body: the first trailer of that name, or the one at that
+ * place. NULL past the last, and for all of them until sallyport_stream_read has told of the
+ * end. The stream's own, until it is closed. */
+SALLYPORT_API const char *sallyport_stream_trailer(struct sallyport_stream *stream,
+                                                   const char *name);
+SALLYPORT_API const char *sallyport_stream_trailer_at(struct sallyport_stream *stream,
+                                                      size_t at, const char **ret_name);
 /* Before its end, too: the host then breaks off the call. */
 SALLYPORT_API void sallyport_stream_close(struct sallyport_stream *stream);
 

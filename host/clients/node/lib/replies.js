@@ -18,7 +18,7 @@ const SHAPES = {
            "replayed?": bool },
   head: { status: int, headers: pairs, "dropped_headers?": strs, "observed?": bool },
   part: { seq: int, data: bin },
-  end: { seq: int, bytes: int },
+  end: { seq: int, bytes: int, "trailers?": pairs },
   check: { allowed: bool, code: str, reason: str, rule: str, hint: str, "key?": str },
   inspect: { root: str, principal: str, scope: str, scope_text: str, "narrow?": str, caveats: strs,
              "bind?": str, issued: int, expires: int, "revoked?": int,

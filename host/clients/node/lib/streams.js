@@ -31,9 +31,11 @@ export class Stream {
   constructor(socket, requestId) {
     this.#socket = socket;
     this.requestId = requestId;
+    this.trailers = [];
   }
 
   header(name) { return this.headers.find(([one]) => one === name.toLowerCase())?.[1]; }
+  trailer(name) { return this.trailers.find(([one]) => one === name.toLowerCase())?.[1]; }
 
   // Wait for the head. False: nobody said anything. The client's own.
   async begin(timeoutMs) {
@@ -65,7 +67,10 @@ export class Stream {
     if (whole?.length) return whole;
     while (this.#socket) {
       const { shape, taken } = await this.#message();
-      if (shape === "end") this.close();
+      if (shape === "end") {
+        this.trailers = taken.trailers ?? [];
+        this.close();
+      }
       if (shape !== "part") continue;
       this.#seq++;
       if (++this.#unread >= WINDOW / 2) {

@@ -65,6 +65,7 @@ class Part:
 class End:
     seq: int
     bytes: int
+    trailers: List[Tuple[str, Union[str, bytes]]]
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ _SHAPES = {
     Head: {"status": (_INT, 1), "headers": ((list,), 1), "dropped_headers": ((list,), 0),
            "observed": (_BOOL, 0)},
     Part: {"seq": (_INT, 1), "data": (_BIN, 1)},
-    End: {"seq": (_INT, 1), "bytes": (_INT, 1)},
+    End: {"seq": (_INT, 1), "bytes": (_INT, 1), "trailers": ((list,), 0)},
     Checked: {"allowed": (_BOOL, 1), "code": (_STR, 1), "reason": (_STR, 1), "rule": (_STR, 1),
               "hint": (_STR, 1), "key": (_STR, 0)},
     Inspected: {"root": (_STR, 1), "principal": (_STR, 1), "scope": (_STR, 1),
@@ -214,6 +215,8 @@ def _take(found, kind, request_id):
         taken["headers"] = _headers(taken["headers"])
         taken["dropped_headers"] = _texts(taken.get("dropped_headers", ()))
         taken["request_id"] = request_id
+    if kind is End:
+        taken["trailers"] = _headers(taken.get("trailers", ()))
     if kind is Inspected:
         taken["caveats"] = list(_texts(taken["caveats"]))
     return kind(**taken)

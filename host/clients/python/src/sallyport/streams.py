@@ -19,7 +19,7 @@ class _Reading:
     def __init__(self, socket, id):
         self._socket, self._id = socket, id
         self._seq, self._unread, self._whole, self._broken = 0, 0, None, None
-        self._head = None
+        self._head, self._trailers = None, []
 
     def __repr__(self):
         return "<%s of request %s>" % (type(self).__name__, self._id)
@@ -29,10 +29,16 @@ class _Reading:
     dropped_headers = property(lambda self: self._head.dropped_headers)
     observed = property(lambda self: self._head.observed)
     request_id = property(lambda self: self._id)
+    trailers = property(lambda self: self._trailers, doc="""What the upstream said behind the body: pairs as
+        in headers. Empty until the proper end.""")
 
     def header(self, name, default=None):
         """The first header of that name."""
         return next((v for n, v in self.headers if n == name.lower()), default)
+
+    def trailer(self, name, default=None):
+        """The first trailer of that name."""
+        return next((v for n, v in self.trailers if n == name.lower()), default)
 
     def _read(self, frames):
         if len(frames) != 2 or frames[0]:
@@ -63,6 +69,7 @@ class _Reading:
         except BadReply as error:
             raise self._break(None, str(error)) from None
         if isinstance(item, End):
+            self._trailers = item.trailers
             self._shut()
             return b""
         if item is None:
