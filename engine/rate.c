@@ -12,7 +12,8 @@ struct bucket {
     int64_t *ring;
     size_t room, n, newest; /* ring[newest] is the last admission */
     int64_t arrival_us;
-    int64_t idle_ms; /* when it will be as good as new */
+    int64_t newest_ms; /* with burst: the last admission; INT64_MIN: none yet */
+    int64_t idle_ms;   /* when it will be as good as new */
     struct bucket *next;
 };
 
@@ -108,7 +109,7 @@ static struct bucket *bucket_get(struct sp_rates *rates, const uint8_t id[16], i
     struct bucket *bucket = calloc(1, sizeof *bucket);
     if (bucket) {
         memcpy(bucket->id, id, 16);
-        bucket->arrival_us = INT64_MIN;
+        bucket->arrival_us = bucket->newest_ms = INT64_MIN;
         place = place_of(rates, id); /* the sweep may have changed the chain */
         bucket->next = *place;
         *place = bucket;
@@ -154,12 +155,12 @@ static uint64_t wait_of(const struct bucket *bucket, struct sp_rate rate, int64_
         }
         return (uint64_t)(bucket->arrival_us - slack_us - now_ms * 1000 + 999) / 1000;
     }
-    size_t room = bucket->room;
-    if (bucket->n < rate.count || room == 0) {
+    size_t room = bucket->room; /* at least rate.count, which is not 0 */
+    if (bucket->n < rate.count) {
         return 0;
     }
     /* The N-th last admission: the window is free again once that one has left it. */
-    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): room is not 0, as was just asked */
+    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): room is not 0, as was just said */
     int64_t nth = bucket->ring[(bucket->newest + room - (rate.count - 1)) % room];
     /* One more millisecond, since both times are cut to whole ones. */
     int64_t free_ms = nth + (int64_t)rate.window_ms + 1;
@@ -173,6 +174,7 @@ static void take_one(struct bucket *bucket, struct sp_rate rate, int64_t now_ms)
         int64_t now_us = (now_ms + 1) * 1000; /* not before: now_ms is cut */
         int64_t base = bucket->arrival_us > now_us ? bucket->arrival_us : now_us;
         bucket->arrival_us = base + interval_us(rate);
+        bucket->newest_ms = now_ms;
         idle_ms = bucket->arrival_us / 1000 + 1;
     } else {
         bucket->newest = (bucket->newest + 1) % bucket->room;
@@ -215,6 +217,20 @@ sp_status sp_rates_admit(struct sp_rates *rates, const struct sp_rate_use *uses,
     return SP_OK;
 }
 
+/* Give back what is still there of one admission. Those that came later would have found the
+ * bucket emptier without it, by at most its interval less the time until the last of them; that
+ * is nothing where the bucket was empty, or forgotten and made anew, in the meantime. */
+static void return_burst(struct bucket *bucket, struct sp_rate rate, int64_t taken_ms)
+{
+    if (bucket->newest_ms < taken_ms) {
+        return;
+    }
+    int64_t left_us = interval_us(rate) - (bucket->newest_ms - taken_ms) * 1000;
+    if (left_us > 0) {
+        bucket->arrival_us -= left_us;
+    }
+}
+
 void sp_rates_return(struct sp_rates *rates, const struct sp_rate_use *uses, size_t n_uses,
                      int64_t taken_ms)
 {
@@ -224,7 +240,7 @@ void sp_rates_return(struct sp_rates *rates, const struct sp_rate_use *uses, siz
             continue;
         }
         if (uses[u].rate.burst) {
-            bucket->arrival_us -= interval_us(uses[u].rate);
+            return_burst(bucket, uses[u].rate, taken_ms);
             continue;
         }
         /* Find one taken at that time and close the gap from the newer side. */

@@ -65,16 +65,16 @@ static bool is_key(struct sp_text key)
     return key.len > 0 && key.len <= STATE_KEY_MAX_CHARS;
 }
 
+/* As it was cut from its list: no comma in it, no blank at its end. */
 static bool is_value(struct sp_text value)
 {
     for (size_t i = 0; i < value.len; i++) {
         char c = value.ptr[i];
-        if (c < ' ' || c > '~' || c == ',' || c == '=') {
+        if (c < ' ' || c > '~' || c == '=') {
             return false;
         }
     }
-    return value.len > 0 && value.len <= STATE_VALUE_MAX_CHARS &&
-           value.ptr[value.len - 1] != ' ';
+    return value.len > 0 && value.len <= STATE_VALUE_MAX_CHARS;
 }
 
 /* What all tracestate headers of a request say together. */

@@ -394,7 +394,7 @@ static sp_status read_message(struct sp_arena *arena, struct sp_text message, si
 {
     static const unsigned char nothing[1];
     const unsigned char *start = message.len ? (const unsigned char *)message.ptr : nothing;
-    size_t memory = message.len > SIZE_MAX / 4 ? SIZE_MAX : 4 * message.len;
+    size_t memory = 4 * message.len; /* where that wraps, less is allowed, not more */
     struct reader reader = {
         .arena = arena,
         .start = start,

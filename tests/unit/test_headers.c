@@ -150,12 +150,32 @@ static void an_idempotency_key_is_one_roots_own(void **state)
     sp_arena_done(&arena);
 }
 
+static void T41_without_memory_the_clients_own_key_goes_nowhere(void **state)
+{
+    struct sp_text adds[] = {SP_TEXT("idempotency-key")};
+    const struct sp_manifest manifest = {.request_headers = adds, .n_request_headers = 1};
+    struct sp_arena arena;
+    (void)state;
+    sp_arena_init(&arena, 16); /* less than a key has characters */
+    for (size_t own = 0; own < 2; own++) {
+        struct sp_header headers[] = {{SP_TEXT("accept"), SP_TEXT("v")},
+                                      {SP_TEXT("idempotency-key"), SP_TEXT("k")}};
+        size_t n = 1 + own;
+        assert_int_equal(sp_headers_idempotency(&arena, &manifest, SP_TEXT("root"),
+                                                SP_TEXT("id"), SP_METHOD_POST, headers, &n),
+                         SP_ENOMEM);
+        assert_int_equal(n, 1 + own); /* the caller refuses; none was added */
+    }
+    sp_arena_done(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_core_set_passes_and_nothing_else),
         cmocka_unit_test(a_manifest_adds_its_own),
         cmocka_unit_test(an_idempotency_key_is_one_roots_own),
+        cmocka_unit_test(T41_without_memory_the_clients_own_key_goes_nowhere),
         cmocka_unit_test(T61_a_condition_lets_through_the_header_that_it_reads),
     };
     return cmocka_run_group_tests_name("headers", tests, NULL, NULL);

@@ -148,6 +148,100 @@ static void a_clients_parameter_of_that_name_is_refused(void **state)
         target_of("https://h.example/?keys=1&ke=2", "key", "/?keys=1&ke=2&key=sk_1"), 0);
 }
 
+static void a_parameter_goes_behind_whatever_the_target_holds(void **state)
+{
+    static const char *const before[] = {"", "/x", "/x?", "/x?a=1"};
+    static const char *const after[] = {"?k=-._~", "/x?k=-._~", "/x?k=-._~", "/x?a=1&k=-._~"};
+    (void)state;
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+        const struct sp_url url = {.n_query = 0};
+        struct sp_wipe_buf target;
+        sp_wipe_buf_init(&target, 64);
+        sp_wipe_buf_add_str(&target, before[i]);
+        assert_int_equal(
+            sp_placement_add_query(SP_TEXT("k"), SP_TEXT("-._~"), &url, &target, NULL), SP_OK);
+        assert_string_equal(target.ptr, after[i]);
+        sp_wipe_buf_done(&target);
+    }
+}
+
+static void a_key_that_fits_nowhere_ends_the_target(void **state)
+{
+    const struct sp_placement placements[] = {
+        {.place = SP_PLACE_QUERY, .name = SP_TEXT("a"), .template = SP_TEXT("{nobody}")},
+        {.place = SP_PLACE_QUERY, .name = SP_TEXT("b"), .template = SP_TEXT("{api_key}")}};
+    struct sp_plan plan = {.placements = placements, .n_placements = 2};
+    const struct sp_url url = {.n_query = 0};
+    struct sp_wipe_buf buf;
+    struct sp_error err = {""};
+    (void)state;
+    set(0, "sesame", 6);
+    sp_wipe_buf_init(&buf, 4096);
+    assert_int_equal(sp_placement_target(&plan, &key, &url, &buf, &err), SP_EINVAL);
+    assert_true(!buf.ptr || !strstr(buf.ptr, "sesame")); /* nothing behind what failed */
+    sp_wipe_buf_done(&buf);
+    plan = (struct sp_plan){.placements = placements + 1, .n_placements = 1};
+    sp_wipe_buf_init(&buf, 8); /* no room for it */
+    assert_int_equal(sp_placement_target(&plan, &key, &url, &buf, &err), SP_ETOOBIG);
+    assert_string_equal(err.text, "url: too long with the key in it");
+    sp_wipe_buf_done(&buf);
+}
+
+static void nothing_to_place_is_an_empty_secret(void **state)
+{
+    (void)state;
+    assert_int_equal(value_of(SP_PLACE_HEADER, "", "", false, NULL), SP_EINVAL);
+    assert_int_equal(value_of(SP_PLACE_QUERY, "", "", false, NULL), SP_EINVAL);
+}
+
+static void a_form_takes_the_key_as_its_last_pair(void **state)
+{
+    struct sp_placement placement = {
+        .place = SP_PLACE_QUERY, .name = SP_TEXT("api key"), .template = SP_TEXT("{api_key}")};
+    struct sp_wipe_buf body;
+    struct sp_error err = {""};
+    (void)state;
+    set(0, "a&b", 3);
+    sp_wipe_buf_init(&body, 64);
+    assert_int_equal(sp_placement_form(&placement, &key, &body, &err), SP_OK);
+    assert_string_equal(body.ptr, "api%20key=a%26b");
+    assert_int_equal(sp_placement_form(&placement, &key, &body, &err), SP_OK);
+    assert_string_equal(body.ptr, "api%20key=a%26b&api%20key=a%26b");
+    placement.template = SP_TEXT("{nobody}");
+    assert_int_equal(sp_placement_form(&placement, &key, &body, &err), SP_EINVAL);
+    assert_string_equal(body.ptr, "api%20key=a%26b&api%20key=a%26b");
+    sp_wipe_buf_done(&body);
+}
+
+static bool out_of_memory;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+    return out_of_memory ? NULL : __real_malloc(size);
+}
+
+static void T41_half_a_target_is_none(void **state)
+{
+    const struct sp_plan plan = {.n_placements = 0};
+    struct sp_arena arena;
+    struct sp_url url;
+    struct sp_wipe_buf buf;
+    struct sp_error err = {""};
+    (void)state;
+    sp_arena_init(&arena, 1 << 20);
+    assert_int_equal(sp_url_parse(&arena, SP_TEXT("https://h.example/x?a=1"), &url, NULL),
+                     SP_OK);
+    sp_wipe_buf_init(&buf, 4096);
+    out_of_memory = true;
+    sp_status status = sp_placement_target(&plan, &key, &url, &buf, &err);
+    out_of_memory = false;
+    assert_int_equal(status, SP_ETOOBIG);
+    sp_wipe_buf_done(&buf);
+    sp_arena_done(&arena);
+}
+
 static void wiping_buffers_keep_to_their_cap(void **state)
 {
     struct sp_wipe_buf buf;
@@ -195,6 +289,11 @@ int main(void)
         cmocka_unit_test(T49_a_secret_with_line_ends_fits_nowhere),
         cmocka_unit_test(a_query_placement_stands_behind_the_clients_own),
         cmocka_unit_test(a_clients_parameter_of_that_name_is_refused),
+        cmocka_unit_test(a_parameter_goes_behind_whatever_the_target_holds),
+        cmocka_unit_test(a_key_that_fits_nowhere_ends_the_target),
+        cmocka_unit_test(nothing_to_place_is_an_empty_secret),
+        cmocka_unit_test(a_form_takes_the_key_as_its_last_pair),
+        cmocka_unit_test(T41_half_a_target_is_none),
         cmocka_unit_test(wiping_buffers_keep_to_their_cap),
         cmocka_unit_test(wiping_memory_grows_and_moves),
     };

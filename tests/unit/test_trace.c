@@ -198,9 +198,25 @@ static void several_state_headers_are_one_list(void **state)
 {
     static const char *const names[] = {"traceparent", "tracestate", "tracestate"};
     const char *good[] = {PARENT, "a=1", "b=2"}, *bad[] = {PARENT, "a=1", "a=2"};
+    const char *first_bad[] = {PARENT, "a", "b=2"}; /* what follows does not mend it */
     (void)state;
     assert_true(read_trace(names, good, 3).has_state);
     assert_false(read_trace(names, bad, 3).has_state);
+    assert_false(read_trace(names, first_bad, 3).has_state);
+}
+
+static void a_state_holds_no_nul(void **state)
+{
+    static const char key[] = "a\0b=1", value[] = "a=1\0b";
+    struct sp_header headers[] = {{SP_TEXT("traceparent"), SP_TEXT(PARENT)},
+                                  {SP_TEXT("tracestate"), {key, sizeof key - 1}}};
+    struct sp_trace trace;
+    (void)state;
+    sp_trace_read(&(struct sp_request){.headers = headers, .n_headers = 2}, &trace);
+    assert_false(trace.has_state);
+    headers[1].value = (struct sp_text){value, sizeof value - 1};
+    sp_trace_read(&(struct sp_request){.headers = headers, .n_headers = 2}, &trace);
+    assert_false(trace.has_state);
 }
 
 static void what_is_invalid_is_left_behind_even_where_a_rule_reads_it(void **state)
@@ -241,6 +257,7 @@ int main(void)
         cmocka_unit_test(a_trace_state_is_a_list_of_at_most_32_members),
         cmocka_unit_test(keys_and_values_of_a_state_have_at_most_256_bytes),
         cmocka_unit_test(several_state_headers_are_one_list),
+        cmocka_unit_test(a_state_holds_no_nul),
         cmocka_unit_test(what_is_invalid_is_left_behind_even_where_a_rule_reads_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
