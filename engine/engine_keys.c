@@ -457,28 +457,26 @@ static sp_status put_work(struct sp_job *job, struct sp_store *store)
                                       : p->besides.work(p->besides.user, store, &job->err);
 }
 
-static void table_put(struct sp_engine *engine, struct key_version *version)
+static sp_status table_put(struct sp_engine *engine, struct key_version *version)
 {
     for (size_t i = 0; i < engine->n_keys; i++) {
         if (sp_text_eq(engine->keys[i]->public.id, version->public.id)) {
             sp_key_unref(engine, &engine->keys[i]->public);
             engine->keys[i] = version;
-            return;
+            return SP_OK;
         }
     }
     struct key_version **more =
         realloc(engine->keys, (engine->n_keys + 1) * sizeof *engine->keys);
     if (!more) {
-        sp_key_unref(engine, &version->public); /* it is known after the next start */
-        return;
+        sp_key_unref(engine, &version->public);
+        return SP_ENOMEM;
     }
     engine->keys = more;
     engine->keys[engine->n_keys++] = version;
     qsort(engine->keys, engine->n_keys, sizeof *engine->keys, by_id);
+    return SP_OK;
 }
-
-/* The job's end, good or bad: the version goes into the table, or away. */
-static void on_put(void *user, sp_status status, const struct sp_error *err);
 
 struct put_end {
     struct sp_engine *engine;
@@ -487,16 +485,22 @@ struct put_end {
     void *user;
 };
 
+/* The job's end, good or bad: the version goes into the table, or away. */
 static void on_put(void *user, sp_status status, const struct sp_error *err)
 {
     struct put_end *end = user;
     struct putting *p = end->p;
+    struct sp_error told = *err;
     if (p->version && !status && end->engine->state == SP_ENGINE_READY) {
-        table_put(end->engine, p->version);
+        status = table_put(end->engine, p->version);
+        if (status) {
+            (void)sp_fail(&told, status,
+                          "it is stored, and known after the next start: out of memory");
+        }
     } else if (p->version) {
         sp_key_unref(end->engine, &p->version->public);
     }
-    end->done(end->user, status, err);
+    end->done(end->user, status, &told);
     sp_buf_done(&p->hosts);
     sp_buf_done(&p->settings);
     sp_buf_done(&p->box);
