@@ -16,3 +16,16 @@ if(NOT SALLYPORT_SANITIZE AND NOT SALLYPORT_COVERAGE)
   set_target_properties(faults PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
 endif()
 sallyport_fuzz(fuzz/fuzz_config.c host)
+
+# The command as a function, for the calls of it that fail.
+file(GLOB COMMAND_SOURCES ${PROJECT_SOURCE_DIR}/host/cli/*.c)
+list(FILTER COMMAND_SOURCES EXCLUDE REGEX "/(lsp.*|audit_calls)\\.c$")
+set_source_files_properties(${PROJECT_SOURCE_DIR}/host/cli/main.c PROPERTIES
+                            COMPILE_OPTIONS "-Dmain=cli_main;-Wno-missing-prototypes")
+sallyport_test(unit/test_cli_faults.c engine_kit host lsp audit_calls sallyport_client PkgConfig::SODIUM)
+target_sources(test_cli_faults PRIVATE ${COMMAND_SOURCES})
+target_compile_definitions(test_cli_faults PRIVATE SALLYPORT_VERSION="${PROJECT_VERSION}")
+foreach(name malloc calloc realloc strdup strndup sp_arena_alloc sp_arena_array sp_arena_copy open write read
+        pread fopen fsync fstat stat rename)
+  target_link_options(test_cli_faults PRIVATE -Wl,--wrap=${name})
+endforeach()
