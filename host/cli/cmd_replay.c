@@ -46,7 +46,7 @@ static void count_rule(struct replaying *r, const struct audit_call *call,
     json_t *counts = json_object_get(r->rules, sp_buf_text(&name).ptr);
     if (!counts) {
         counts = json_pack("[iii]", 0, 0, 0);
-        r->failed = r->failed || json_object_set_new(r->rules, name.ptr, counts);
+        r->failed = json_object_set_new(r->rules, name.ptr, counts) || r->failed;
     }
     json_t *count = json_array_get(counts, f->now);
     if (count) {
