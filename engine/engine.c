@@ -1,4 +1,4 @@
-/* The engine's life: create, open, unseal, seal, tick, close. */
+/* The engine's life: create, open, tick, close. */
 #include "inner.h"
 #include "restore.h"
 
@@ -401,160 +401,6 @@ void sp_engine_kick(struct sp_engine *engine)
     }
 }
 
-/* ---- unseal, seal
- * ----------------------------------------------------------------------------- */
-
-struct opening {
-    struct sp_secret unseal;
-    struct sp_keyring *keyring;
-    struct key_list keys;
-    struct opened_lease *leases;
-    struct sp_secret authority;
-};
-
-/* On the commit thread, as Argon2id takes a second. */
-static sp_status unseal_work(struct sp_job *job, struct sp_store *store)
-{
-    struct simple_job *simple = (struct simple_job *)job;
-    struct opening *o = simple->payload;
-    struct sp_engine *engine = simple->engine;
-    uint32_t id;
-    sp_status status = sp_keyring_open(store, engine->pool, sp_secret_text(&o->unseal),
-                                       &o->keyring, &job->err);
-    sp_secret_free(&o->unseal);
-    if (!status) {
-        status = keys_read(store, o->keyring, engine->pool, &o->keys, &job->err);
-    }
-    if (!status) {
-        status = leases_open(store, o->keyring, engine->pool, &o->leases, &job->err);
-    }
-    if (!status) {
-        status = authority_read(store, o->keyring, engine->pool, &o->authority, &job->err);
-    }
-    if (!status) {
-        status = sp_audit_sign_with(
-            engine->audit, sp_keyring_key(o->keyring, SP_PURPOSE_AUDIT_SIGN, &id), &job->err);
-    }
-    if (status) {
-        (void)sp_audit_sign_with(engine->audit, NULL, NULL);
-        key_list_free(&o->keys);
-        opened_leases_free(o->leases);
-        o->leases = NULL;
-        sp_secret_free(&o->authority);
-        sp_keyring_close(o->keyring);
-        o->keyring = NULL;
-    }
-    return status;
-}
-
-static void after_unseal(struct simple_job *job)
-{
-    struct opening *o = job->payload;
-    struct sp_engine *engine = job->engine;
-    engine->keyring = o->keyring;
-    keys_replace(engine, &o->keys);
-    leases_unseal(engine, o->leases);
-    engine->authority = o->authority;
-    engine->state = SP_ENGINE_READY;
-}
-
-struct unseal_end {
-    struct sp_engine *engine;
-    sp_engine_done done;
-    void *user;
-};
-
-static void on_unsealed(void *user, sp_status status, const struct sp_error *err)
-{
-    struct unseal_end *end = user;
-    end->engine->unsealing = false;
-    end->done(end->user, status, err);
-    free(end);
-}
-
-void sp_engine_unseal(struct sp_engine *engine, struct sp_secret *unseal, sp_engine_done done,
-                      void *user)
-{
-    struct sp_error err = {""};
-    struct unseal_end *end = calloc(1, sizeof *end);
-    if (!end || engine->state != SP_ENGINE_SEALED || engine->unsealing) {
-        sp_status status = !end                                ? SP_ENOMEM
-                           : engine->state == SP_ENGINE_FAILED ? SP_ECORRUPT
-                           : engine->unsealing                 ? SP_EBUSY
-                                                               : SP_EEXIST;
-        (void)sp_fail(&err, status, "%s",
-                      engine->state == SP_ENGINE_FAILED ? engine->reason
-                      : engine->unsealing               ? "it is being unsealed just now"
-                                                        : "the host is unsealed already");
-        sp_secret_free(unseal);
-        free(end);
-        done(user, status, &err);
-        return;
-    }
-    *end = (struct unseal_end){engine, done, user};
-    engine->unsealing = true;
-    struct simple_job *job = simple_job_new(engine, on_unsealed, end);
-    struct opening *o = job ? sp_arena_alloc(&job->arena, sizeof *o) : NULL;
-    if (!o) {
-        sp_secret_free(unseal);
-        if (job) {
-            simple_job_fail(job, SP_ENOMEM, "out of memory");
-        }
-        return;
-    }
-    o->unseal = *unseal;
-    *unseal = (struct sp_secret){NULL, NULL, 0};
-    job->payload = o;
-    job->job.work = unseal_work;
-    job->after = after_unseal;
-    record_begin(&job->job.records, "unseal");
-    record_end(&job->job.records);
-    simple_job_submit(job);
-}
-
-static sp_status seal_work(struct sp_job *job, struct sp_store *store)
-{
-    struct simple_job *simple = (struct simple_job *)job;
-    struct key_list *keys = simple->payload;
-    struct sp_engine *engine = simple->engine;
-    (void)sp_audit_checkpoint(engine->audit, engine_wall(engine), NULL);
-    (void)sp_audit_sign_with(engine->audit, NULL, NULL);
-    return keys_read(store, NULL, engine->pool, keys, &job->err);
-}
-
-/* Versions in use by calls in flight live on until those end. */
-static void after_seal(struct simple_job *job)
-{
-    struct sp_engine *engine = job->engine;
-    keys_replace(engine, job->payload);
-    leases_seal(engine);
-    sp_secret_free(&engine->authority);
-    sp_keyring_close(engine->keyring);
-    engine->keyring = NULL;
-}
-
-void sp_engine_seal(struct sp_engine *engine)
-{
-    if (engine->state != SP_ENGINE_READY) {
-        return;
-    }
-    engine->state = SP_ENGINE_SEALED; /* from here on nothing new is admitted */
-    struct simple_job *job = simple_job_new(engine, NULL, NULL);
-    struct key_list *keys = job ? sp_arena_alloc(&job->arena, sizeof *keys) : NULL;
-    if (!keys) {
-        if (job) {
-            simple_job_fail(job, SP_ENOMEM, "out of memory");
-        }
-        return;
-    }
-    job->payload = keys;
-    job->job.work = seal_work;
-    job->after = after_seal;
-    record_begin(&job->job.records, "seal");
-    record_end(&job->job.records);
-    simple_job_submit(job);
-}
-
 /* ---- housekeeping
  * ----------------------------------------------------------------------------- */
 
@@ -604,6 +450,7 @@ void sp_engine_tick(struct sp_engine *engine)
             engine->purged_boot_ms = boot;
         }
     }
+    seal_again(engine);
     if (engine->n_refusals && boot - engine->refusals_boot_ms >= REFUSALS_EVERY_MS) {
         refusals_flush(engine);
         engine->refusals_boot_ms = boot;

@@ -293,10 +293,14 @@ static void after_add(struct simple_job *job)
     const struct change *change = job->payload;
     struct stored_client *more =
         realloc(engine->clients, (engine->n_clients + 1) * sizeof *engine->clients);
-    if (more) { /* else it is known after the next start */
+    if (more) {
         engine->clients = more;
         engine->clients[engine->n_clients++] = change->client;
-        (void)actors_rebuild(engine, NULL);
+    }
+    if (!more || actors_rebuild(engine, NULL)) {
+        job->job.status =
+            sp_fail(&job->job.err, SP_ENOMEM,
+                    "it is stored, and known after the next start: out of memory");
     }
 }
 
@@ -334,17 +338,25 @@ static sp_status remove_work(struct sp_job *job, struct sp_store *store)
     return sp_store_client_remove(store, sp_text_of(change->client.name), &job->err);
 }
 
+/* In place: one that is removed is nobody from now on, also where memory is short. */
 static void after_remove(struct simple_job *job)
 {
     struct sp_engine *engine = job->engine;
     const struct change *change = job->payload;
+    size_t left = 0;
     for (size_t i = 0; i < engine->n_clients; i++) {
         if (strcmp(engine->clients[i].name, change->client.name) == 0) {
             engine->clients[i] = engine->clients[--engine->n_clients];
             break;
         }
     }
-    (void)actors_rebuild(engine, NULL);
+    for (size_t i = 0; i < engine->n_actors; i++) {
+        const struct actor *actor = &engine->actors[i];
+        if (actor->identity || strcmp(actor->name, change->client.name) != 0) {
+            engine->actors[left++] = *actor;
+        }
+    }
+    engine->n_actors = left;
 }
 
 void sp_engine_client_remove(struct sp_engine *engine, struct sp_text name, struct sp_text by,

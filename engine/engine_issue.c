@@ -225,6 +225,9 @@ static bool json_scope(const struct sp_engine *engine, const struct sp_json_scop
     }
     sp_arena_init(&arena, 4 << 20);
     struct sp_text *hosts = sp_arena_array(&arena, json->n_domains, sizeof *hosts);
+    if (!hosts) {
+        decide(decision, SP_CODE_BUSY, "", "out of memory");
+    }
     bool good = hosts && json_keys(engine, json, decision) &&
                 json_hosts(engine, json, &arena, hosts, decision);
     if (good && sp_scope_of_domains(engine->policy, SP_TEXT("json"), json->key_ids,

@@ -49,12 +49,17 @@ static void on_put(void *user, sp_status status, const struct sp_error *err)
 {
     struct put_end *end = user;
     struct putting *p = end->p;
+    struct sp_error told = *err;
     if (p->version && !status && end->engine->state == SP_ENGINE_READY) {
-        keys_put(end->engine, p->version);
+        status = keys_put(end->engine, p->version);
+        if (status) {
+            (void)sp_fail(&told, status,
+                          "it is stored, and known after the next start: out of memory");
+        }
     } else if (p->version) {
         sp_key_unref(end->engine, &p->version->public);
     }
-    end->done(end->user, status, err);
+    end->done(end->user, status, &told);
     sp_buf_done(&p->hosts);
     sp_buf_done(&p->settings);
     sp_buf_done(&p->box);

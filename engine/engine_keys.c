@@ -135,24 +135,25 @@ void keys_sort(struct key_list *list)
     }
 }
 
-void keys_put(struct sp_engine *engine, struct key_version *version)
+sp_status keys_put(struct sp_engine *engine, struct key_version *version)
 {
     for (size_t i = 0; i < engine->n_keys; i++) {
         if (sp_text_eq(engine->keys[i]->public.id, version->public.id)) {
             sp_key_unref(engine, &engine->keys[i]->public);
             engine->keys[i] = version;
-            return;
+            return SP_OK;
         }
     }
     struct key_version **more =
         realloc(engine->keys, (engine->n_keys + 1) * sizeof *engine->keys);
     if (!more) {
-        sp_key_unref(engine, &version->public); /* it is known after the next start */
-        return;
+        sp_key_unref(engine, &version->public);
+        return SP_ENOMEM;
     }
     engine->keys = more;
     engine->keys[engine->n_keys++] = version;
     qsort(engine->keys, engine->n_keys, sizeof *engine->keys, by_id);
+    return SP_OK;
 }
 
 void keys_drop(struct sp_engine *engine, struct sp_text id)

@@ -106,6 +106,11 @@ struct key_version {
     struct key_version *base, *minted;
 };
 
+struct key_list {
+    struct key_version **items;
+    size_t n;
+};
+
 struct refusals {
     char peer[65];
     enum sp_code code;
@@ -122,8 +127,9 @@ struct sp_engine {
     enum sp_engine_state state;
     enum sp_seal_kind seal;
     char reason[256];
-    bool unsealing, closing;
-    struct sp_policy *policy; /* may be NULL */
+    bool unsealing, sealing, closing;
+    struct key_list sealed_keys; /* the commit thread's while `sealing` */
+    struct sp_policy *policy;    /* may be NULL */
     struct actor *actors;
     size_t n_actors;
     struct stored_client *clients;
@@ -220,6 +226,13 @@ sp_status actors_rebuild(struct sp_engine *engine, struct sp_error *err);
 const struct actor *actor_find(const struct sp_engine *engine, struct sp_text curve);
 const struct sp_identity *principal_find(const struct sp_engine *engine, struct sp_text name);
 
+/* ---- unseal, seal (engine_seal.c) -----------------------------------------------------------
+ */
+
+void drop_plaintext(struct sp_engine *engine);
+/* A sealing for which there was no memory, or no place in the queue: try again. */
+void seal_again(struct sp_engine *engine);
+
 /* ---- the authority (engine_authority.c)
  * ------------------------------------------------------
  */
@@ -233,17 +246,13 @@ sp_status authority_read(struct sp_store *store, const struct sp_keyring *keyrin
 
 /* All keys of the store, with their secrets where keyring is not NULL. Any thread that may use
  * the store. */
-struct key_list {
-    struct key_version **items;
-    size_t n;
-};
 sp_status keys_read(struct sp_store *store, const struct sp_keyring *keyring,
                     struct sp_pool *pool, struct key_list *ret_list, struct sp_error *err);
 void key_list_free(struct key_list *list);
 void keys_replace(struct sp_engine *engine, struct key_list *list);
 void keys_sort(struct key_list *list);
 /* In the place of the version that stands, if there is one; taken over. */
-void keys_put(struct sp_engine *engine, struct key_version *version);
+sp_status keys_put(struct sp_engine *engine, struct key_version *version);
 void keys_drop(struct sp_engine *engine, struct sp_text id);
 struct key_version *key_find(const struct sp_engine *engine, struct sp_text id);
 bool key_has_setting(const struct key_version *key, struct sp_text name,

@@ -55,7 +55,7 @@ void audit_calls_free(struct audit_calls *calls)
  */
 
 /* What the query's names say: their values are a hash, so any text stands for them. */
-static bool query_of(struct audit_call *call, const json_t *record)
+static sp_status query_of(struct audit_call *call, const json_t *record)
 {
     const json_t *list = json_object_get(record, "query");
     size_t n = json_array_size(list);
@@ -66,11 +66,12 @@ static bool query_of(struct audit_call *call, const json_t *record)
         struct sp_text text = {json_string_value(name), json_string_length(name)};
         params[i] = (struct sp_param){sp_arena_copy(&call->arena, text), SP_TEXT("…"), true};
         if (!text.ptr || !params[i].name.ptr) {
-            return false;
+            return text.ptr ? SP_ENOMEM : SP_EINVAL;
         }
     }
-    if (!params || !tree || sp_form_tree(&call->arena, params, n, tree)) {
-        return false;
+    sp_status status = params && tree ? sp_form_tree(&call->arena, params, n, tree) : SP_ENOMEM;
+    if (status) {
+        return status;
     }
     call->request.url.query = params;
     call->request.url.n_query = n;
@@ -79,7 +80,7 @@ static bool query_of(struct audit_call *call, const json_t *record)
     /* Version 0.1.0 cut the list without saying so. */
     call->unknown |=
         n >= LOGGED_PARAMS || json_object_get(record, "query_total") ? SP_UNKNOWN_PARAMS : 0;
-    return true;
+    return SP_OK;
 }
 
 static void body_of(struct audit_call *call, const json_t *record)
@@ -98,9 +99,9 @@ static void body_of(struct audit_call *call, const json_t *record)
     call->unknown |= SP_UNKNOWN_BODY;
 }
 
-/* False where the record does not tell of a request: a denied `issue`, or one of another hand.
- */
-static bool request_of(struct audit_call *call, const json_t *record)
+/* SP_ENOMEM; another status where the record does not tell of a request: a denied `issue`, or
+ * one of another hand. */
+static sp_status request_of(struct audit_call *call, const json_t *record)
 {
     struct sp_buf url;
     struct sp_error err;
@@ -113,16 +114,18 @@ static bool request_of(struct audit_call *call, const json_t *record)
     }
     sp_buf_add_str(&url, audit_text(record, "path"));
     struct sp_text text = sp_arena_copy(&call->arena, sp_buf_text(&url));
-    bool good = !url.failed && text.ptr &&
-                sp_request_init(&call->arena, sp_text_of(audit_text(record, "method")), text,
-                                &call->request, &err) == SP_OK;
+    sp_status status =
+        url.failed || !text.ptr
+            ? SP_ENOMEM
+            : sp_request_init(&call->arena, sp_text_of(audit_text(record, "method")), text,
+                              &call->request, &err);
     sp_buf_done(&url);
     call->unknown = SP_UNKNOWN_HEADERS;
-    if (!good || !query_of(call, record)) {
-        return false;
+    status = status ? status : query_of(call, record);
+    if (!status) {
+        body_of(call, record);
     }
-    body_of(call, record);
-    return true;
+    return status;
 }
 
 static enum audit_then then_of(const json_t *record, bool is_intent)
@@ -158,7 +161,9 @@ static sp_status give(struct audit_calls *calls, uint64_t seq, json_t *record)
     }
     struct audit_call call = {.seq = seq, .record = record, .then = then_of(record, is_intent)};
     sp_arena_init(&call.arena, ARENA_MAX_BYTES);
-    good = calls->fn(calls->user, seq, record, request_of(&call, record) ? &call : NULL);
+    sp_status status = request_of(&call, record);
+    calls->out_of_memory = calls->out_of_memory || status == SP_ENOMEM;
+    good = calls->fn(calls->user, seq, record, status ? NULL : &call);
     sp_arena_done(&call.arena);
     return good ? SP_OK : SP_EDENIED;
 }
@@ -334,6 +339,7 @@ void audit_print_text(const char *text, struct sp_buf *out)
     if (quoted.len >= 2) { /* without its quotes */
         sp_buf_add(out, quoted.ptr + 1, quoted.len - 2);
     }
+    out->failed = out->failed || quoted.failed;
     sp_buf_done(&quoted);
 }
 

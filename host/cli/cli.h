@@ -125,8 +125,11 @@ void cli_show(const struct cli *cli, const struct cli_answer *answer, const char
 int cli_ask_and_show(const struct cli *cli, const struct sp_buf *request, const char *field,
                      const char *const *columns, size_t n_columns);
 /* Text for people, control bytes escaped. */
-void cli_print_text(struct sp_text text);
+int cli_print_text(struct sp_text text);
 /* "sallyport: …" on standard error; returns status. */
+/* Print all of what was gathered and return status; where it is not whole, say so, print
+ * nothing and return CLI_INTERNAL. */
+int cli_print_whole(const struct sp_buf *out, int status);
 int cli_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- commands ------------------------------------------------------------------------------

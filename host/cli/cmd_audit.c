@@ -89,9 +89,10 @@ static bool head_of_host(const struct cli *cli, struct sp_head *ret_head)
     return good;
 }
 
-static void print_report(const struct cli *cli, const struct sp_audit_report *r, bool good,
-                         bool headed)
+static int print_report(const struct cli *cli, const struct sp_audit_report *r, bool good,
+                        bool headed)
 {
+    int result = good ? CLI_YES : CLI_NO;
     if (cli->json) {
         struct sp_buf buf;
         sp_buf_init(&buf, 4096);
@@ -103,7 +104,7 @@ static void print_report(const struct cli *cli, const struct sp_audit_report *r,
                     r->signed_seq, r->n_checkpoints, headed ? "true" : "false", r->bad_seq);
         sp_buf_add_json(&buf, sp_text_of(r->reason));
         sp_buf_add_str(&buf, "}\n");
-        (void)fwrite(sp_buf_text(&buf).ptr, 1, buf.len, stdout);
+        result = cli_print_whole(&buf, result);
         sp_buf_done(&buf);
     } else if (good) {
         (void)printf("verified: records %" PRIu64 " to %" PRIu64 ", %" PRIu64
@@ -114,6 +115,7 @@ static void print_report(const struct cli *cli, const struct sp_audit_report *r,
         (void)printf("NOT VERIFIED: record %" PRIu64 " (%s, line %" PRIu64 "): %s\n",
                      r->bad_seq, r->bad_file, r->bad_line, r->reason);
     }
+    return result;
 }
 
 static int run_verify(struct cli *cli, int argc, char **argv)
@@ -142,8 +144,7 @@ static int run_verify(struct cli *cli, int argc, char **argv)
     if (status && status != SP_ECORRUPT) {
         return cli_error(CLI_USAGE, "%s", err.text);
     }
-    print_report(cli, &report, status == SP_OK, ask_host);
-    return status ? CLI_NO : CLI_YES;
+    return print_report(cli, &report, status == SP_OK, ask_host);
 }
 
 const struct cli_command cli_audit_commands[] = {

@@ -89,9 +89,9 @@ static void print_head(struct sallyport_reply *head)
     const char *name, *value;
     (void)printf("HTTP %d\n", sallyport_reply_status(head));
     for (size_t i = 0; (value = sallyport_reply_header_at(head, i, &name)); i++) {
-        cli_print_text(sp_text_of(name));
+        (void)cli_print_text(sp_text_of(name));
         (void)printf(": ");
-        cli_print_text(sp_text_of(value));
+        (void)cli_print_text(sp_text_of(value));
         (void)printf("\n");
     }
     (void)printf("\n");

@@ -156,12 +156,12 @@ static int diff(const struct cli *cli, const struct side *old, const struct side
         }
     }
     sp_buf_add_str(&out, cli->json ? "]\n" : "");
-    (void)fwrite(sp_buf_text(&out).ptr, 1, out.len, stdout);
+    int result = cli_print_whole(&out, same ? CLI_YES : CLI_NO);
     sp_buf_done(&out);
     if (only && !found) {
         return cli_error(CLI_USAGE, "there is no scope '%s' in these files", only);
     }
-    return same ? CLI_YES : CLI_NO;
+    return result;
 }
 
 int cli_run_policy_diff(struct cli *cli, int argc, char **argv)

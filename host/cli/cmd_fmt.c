@@ -139,7 +139,7 @@ static void report(struct formatting *f, const struct sp_source *source, bool pa
     }
     sp_buf_add_byte(&f->report, '}');
     if (!f->cli->json && changed && !f->diff) {
-        cli_print_text(sp_text_of(path));
+        worst(f, cli_print_text(sp_text_of(path)));
         (void)putchar('\n');
     }
 }
@@ -229,7 +229,7 @@ int cli_run_policy_fmt(struct cli *cli, int argc, char **argv)
     }
     sp_buf_add_str(&f.report, "]\n");
     if (cli->json && (f.check || !only_stdin)) {
-        (void)fwrite(sp_buf_text(&f.report).ptr, 1, f.report.len, stdout);
+        worst(&f, cli_print_whole(&f.report, CLI_YES));
     }
     sp_buf_done(&f.report);
     worst(&f, f.check && f.changed ? CLI_NO : CLI_YES);

@@ -28,11 +28,12 @@ int cli_policy_compile(const struct cli *cli, const struct cli_list *paths,
     }
     sp_status status = sp_policy_files_compile(files, world, ret_policy);
     struct sp_buf out;
+    int shown = CLI_YES;
     sp_buf_init(&out, OUTPUT_MAX_BYTES);
     if (cli->json && !quiet) {
         sp_diags_print_json(&files->diags, files->sources, &out);
         sp_buf_add_byte(&out, '\n');
-        (void)fwrite(sp_buf_text(&out).ptr, 1, out.len, stdout);
+        shown = cli_print_whole(&out, CLI_YES);
     } else if (!quiet || status) {
         sp_diags_print(&files->diags, files->sources, cli->colour, &out);
         (void)fwrite(sp_buf_text(&out).ptr, 1, out.len, stderr);
@@ -41,7 +42,7 @@ int cli_policy_compile(const struct cli *cli, const struct cli_list *paths,
     if (status == SP_ENOMEM) {
         return cli_error(CLI_INTERNAL, "out of memory");
     }
-    return status ? CLI_USAGE : CLI_YES;
+    return status && shown == CLI_YES ? CLI_USAGE : shown;
 }
 
 static int run_check(struct cli *cli, int argc, char **argv)
@@ -245,10 +246,7 @@ static int explain(const struct cli *cli, const struct sp_scope *scope, struct s
         sp_nearest_done(&nearest);
     }
     int result = verdict.allowed ? CLI_YES : CLI_NO;
-    if (out.failed) {
-        result = cli_error(CLI_INTERNAL, "there is too much to show");
-    }
-    (void)fwrite(sp_buf_text(&out).ptr, 1, out.len, stdout);
+    result = cli_print_whole(&out, result);
     sp_buf_done(&out);
     return result;
 }

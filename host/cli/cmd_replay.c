@@ -42,10 +42,11 @@ static void count_rule(struct replaying *r, const struct audit_call *call,
     sp_buf_init(&name, 4096);
     audit_print_text(audit_text(call->record, "scope"), &name);
     sp_buf_addf(&name, " %s", *f->rule ? f->rule : "(no rule)");
+    r->failed = r->failed || name.failed;
     json_t *counts = json_object_get(r->rules, sp_buf_text(&name).ptr);
     if (!counts) {
         counts = json_pack("[iii]", 0, 0, 0);
-        r->failed = r->failed || json_object_set_new(r->rules, name.ptr, counts);
+        r->failed = json_object_set_new(r->rules, name.ptr, counts) || r->failed;
     }
     json_t *count = json_array_get(counts, f->now);
     if (count) {
@@ -78,6 +79,7 @@ static void tell_as_json(struct replaying *r, const struct audit_call *call, con
     sp_buf_add_str(&r->out, ",\"depends_on\":");
     sp_buf_add_json(&r->out, sp_buf_text(&f->depends));
     sp_buf_add_byte(&r->out, '}');
+    r->failed = r->failed || request.failed;
     sp_buf_done(&request);
 }
 
@@ -159,6 +161,8 @@ static bool on_call(void *user, uint64_t seq, json_t *record, struct audit_call 
         return true;
     }
     bool was_allowed = call->then != THEN_REFUSED;
+    /* Without memory it depends on something, and nobody can say on what. */
+    r->failed = r->failed || f.depends.failed || (f.now == NOW_DEPENDS && f.depends.len == 0);
     count_rule(r, call, &f);
     if (f.now == NOW_DEPENDS) {
         r->n_depends++;
@@ -259,8 +263,9 @@ static int replay(struct replaying *r, const char *folder)
         result = r->n_allowed + r->n_refused > 0 ? CLI_NO : CLI_YES;
         if (r->failed || r->out.failed) {
             result = cli_error(CLI_INTERNAL, "there is too much to show (--from N, --scope S)");
+        } else {
+            result = cli_print_whole(&r->out, result);
         }
-        (void)fwrite(sp_buf_text(&r->out).ptr, 1, r->out.len, stdout);
     }
     audit_calls_free(r->calls);
     json_decref(r->rules);

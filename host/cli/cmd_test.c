@@ -206,8 +206,7 @@ static int show(const struct cli *cli, const struct sp_policy *policy, unsigned 
     } else {
         as_table(&r);
     }
-    int result = out.failed ? cli_error(CLI_INTERNAL, "there is too much to show") : CLI_YES;
-    (void)fwrite(sp_buf_text(&out).ptr, 1, out.len, stdout);
+    int result = cli_print_whole(&out, CLI_YES);
     unsigned rules = percent(tests.n_rules_decided, tests.n_rules);
     unsigned sides = percent(tests.n_sides_seen, tests.n_sides);
     if (result == CLI_YES && tests.n_failed > 0) {

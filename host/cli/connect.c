@@ -19,10 +19,10 @@ const char *cli_path(const struct cli *cli, const char *name, char *buffer, size
 static void print_refusal(const struct sallyport_error *err)
 {
     (void)printf("%s: ", err->code);
-    cli_print_text(sp_text_of(err->text));
+    (void)cli_print_text(sp_text_of(err->text));
     if (*err->rule) {
         (void)printf(" [rule ");
-        cli_print_text(sp_text_of(err->rule));
+        (void)cli_print_text(sp_text_of(err->rule));
         (void)printf("]");
     }
     if (err->retry_after_ms > 0) {
@@ -31,7 +31,7 @@ static void print_refusal(const struct sallyport_error *err)
     (void)printf("\n");
     if (*err->hint) {
         (void)printf("  ");
-        cli_print_text(sp_text_of(err->hint));
+        (void)cli_print_text(sp_text_of(err->hint));
         (void)printf("\n");
     }
 }

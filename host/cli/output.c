@@ -20,6 +20,17 @@ int cli_error(int status, const char *format, ...)
     return status;
 }
 
+int cli_print_whole(const struct sp_buf *out, int status)
+{
+    if (out->failed) {
+        return cli_error(CLI_INTERNAL, "there is too much to show, or memory is short");
+    }
+    struct sp_text text = sp_buf_text(out);
+    return fwrite(text.ptr, 1, text.len, stdout) == text.len
+               ? status
+               : cli_error(CLI_INTERNAL, "it cannot be printed");
+}
+
 const struct sp_wire_value *cli_get(const struct sp_wire_value *map, const char *name)
 {
     for (size_t i = 0; map->kind == SP_WIRE_MAP && i < map->as.map.n; i++) {
@@ -122,16 +133,18 @@ static void add_plain(struct sp_buf *buf, struct sp_text text)
     if (!quoted.failed && quoted.len >= 2) {
         sp_buf_add(buf, quoted.ptr + 1, quoted.len - 2);
     }
+    buf->failed = buf->failed || quoted.failed;
     sp_buf_done(&quoted);
 }
 
-void cli_print_text(struct sp_text text)
+int cli_print_text(struct sp_text text)
 {
     struct sp_buf buf;
     sp_buf_init(&buf, OUTPUT_MAX_BYTES);
     add_plain(&buf, text);
-    (void)fwrite(sp_buf_text(&buf).ptr, 1, buf.len, stdout);
+    int result = cli_print_whole(&buf, CLI_YES);
     sp_buf_done(&buf);
+    return result;
 }
 
 static bool is_time(struct sp_text name)
