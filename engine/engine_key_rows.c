@@ -205,14 +205,14 @@ static sp_status version_fill(struct key_version *v, const struct sp_key_row *ro
 static sp_status key_row(void *user, const struct sp_key_row *row)
 {
     struct reading *r = user;
-    struct key_version *v = version_new();
     struct key_version **more =
         realloc(r->list->items, (r->list->n + 1) * sizeof *r->list->items);
-    if (more) {
-        r->list->items = more;
+    if (!more) {
+        return SP_ENOMEM;
     }
-    if (!v || !more) {
-        sp_key_unref(NULL, v ? &v->public : NULL);
+    r->list->items = more;
+    struct key_version *v = version_new();
+    if (!v) {
         return SP_ENOMEM;
     }
     sp_status status = version_fill(v, row, r);

@@ -23,8 +23,8 @@ struct key_version *version_new(void)
 void version_free(struct key_version *version)
 {
     bool own = !version->base;
-    sp_key_unref(NULL, own ? NULL : &version->base->public);
-    sp_key_unref(NULL, own ? NULL : &version->minted->public);
+    sp_key_unref(NULL, version->base ? &version->base->public : NULL);
+    sp_key_unref(NULL, version->minted ? &version->minted->public : NULL);
     for (size_t i = 0; own && i < version->public.n_secrets; i++) {
         struct sp_secret value = version->public.secrets[i].value;
         sp_secret_free(&value);
@@ -201,7 +201,7 @@ sp_status version_join(struct key_version *base, struct key_version *minted, con
         sp_arena_array(&v->arena, n_base + n_minted, sizeof *secrets);
     v->public = base->public; /* id, hosts, settings: the base lives as long */
     v->public.secrets = secrets;
-    v->public.n_secrets = n_base + n_minted;
+    v->public.n_secrets = secrets ? n_base + n_minted : 0;
     bool good = secrets != NULL;
     for (size_t i = 0; good && i < n_base; i++) {
         secrets[i] = base->public.secrets[i];
