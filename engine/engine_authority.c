@@ -98,7 +98,7 @@ void sp_engine_authority_put(struct sp_engine *engine, struct sp_secret *pem,
     *pem = (struct sp_secret){NULL, NULL, 0};
     sp_buf_init(&end->putting.value, BOX_MAX_BYTES);
     sp_buf_init(&box, BOX_MAX_BYTES);
-    sp_status status = engine->keyring
+    sp_status status = engine->state == SP_ENGINE_READY
                            ? sp_keyring_seal(engine->keyring, "meta", sp_text_of(place), 1,
                                              sp_secret_text(&end->putting.pem), &box, &ring)
                            : SP_ESEALED;

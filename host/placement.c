@@ -128,7 +128,7 @@ sp_status sp_placement_value(const struct sp_placement *placement, const struct 
         return sp_fail(err, SP_ETOOBIG, "key %.*s: its secret does not fit into a request",
                        (int)key->id.len, key->id.ptr);
     }
-    struct sp_text value = {buf->ptr ? buf->ptr + start : "", buf->len - start};
+    struct sp_text value = {buf->ptr + start, buf->len - start};
     bool header = placement->place == SP_PLACE_HEADER;
     if (header ? !fits_header(value) : !fits_query(value)) {
         return sp_fail(

@@ -22,6 +22,7 @@ foreach(name malloc calloc realloc strdup strndup sodium_malloc sp_arena_alloc s
         link mkdir)
   target_link_options(test_engine_faults PRIVATE -Wl,--wrap=${name})
 endforeach()
+sallyport_test(unit/test_engine_refusals.c engine_kit PkgConfig::SODIUM)
 sallyport_fuzz(fuzz/fuzz_token.c engine)
 sallyport_fuzz(fuzz/fuzz_caveat.c engine)
 sallyport_fuzz(fuzz/fuzz_audit.c engine)
