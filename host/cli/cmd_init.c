@@ -232,6 +232,10 @@ static int init_folder(const struct cli *cli, struct init *init)
         return cli_error(CLI_USAGE, "%s", err.text);
     }
     if (mkdir(cli->dir, 0700) == 0) {
+        /* Now, as who asks: the host's user may not read what lies around its folder. */
+        if (!sp_sync_parent(cli->dir) && errno != EACCES) {
+            return cli_error(CLI_USAGE, "%s: %s", cli->dir, strerror(errno));
+        }
         if (geteuid() == 0 && chown(cli->dir, uid, gid)) {
             return cli_error(CLI_USAGE, "%s: %s", cli->dir, strerror(errno));
         }
@@ -280,7 +284,7 @@ static int finish(const struct cli *cli)
     (void)cli_path(cli, UNFINISHED, from, sizeof from);
     (void)cli_path(cli, "sallyport.conf", to, sizeof to);
     bool good = sp_sync_path(cli->dir) && rename(from, to) == 0;
-    if (good && !(sp_sync_path(cli->dir) && sp_sync_parent(cli->dir))) {
+    if (good && !sp_sync_path(cli->dir)) {
         good = false;
         (void)rename(to, from);
     }
