@@ -79,3 +79,14 @@ void cli_wipe(struct sp_buf *buf)
     }
     sp_buf_done(buf);
 }
+
+int cli_print_whole(const struct sp_buf *out, int status)
+{
+    if (out->failed) {
+        return cli_error(CLI_INTERNAL, "there is too much to show, or memory is short");
+    }
+    struct sp_text text = sp_buf_text(out);
+    return fwrite(text.ptr, 1, text.len, stdout) == text.len
+               ? status
+               : cli_error(CLI_INTERNAL, "it cannot be printed");
+}

@@ -20,17 +20,6 @@ int cli_error(int status, const char *format, ...)
     return status;
 }
 
-int cli_print_whole(const struct sp_buf *out, int status)
-{
-    if (out->failed) {
-        return cli_error(CLI_INTERNAL, "there is too much to show, or memory is short");
-    }
-    struct sp_text text = sp_buf_text(out);
-    return fwrite(text.ptr, 1, text.len, stdout) == text.len
-               ? status
-               : cli_error(CLI_INTERNAL, "it cannot be printed");
-}
-
 const struct sp_wire_value *cli_get(const struct sp_wire_value *map, const char *name)
 {
     for (size_t i = 0; map->kind == SP_WIRE_MAP && i < map->as.map.n; i++) {
