@@ -279,6 +279,7 @@ static sp_status issue_work(struct sp_job *job, struct sp_store *store)
     return sp_store_token_add(store, &i->row, i->live_max, i->row.issued_ms, &job->err);
 }
 
+/* It is stored by now. What cannot be told nobody has: it lies there until its time is over. */
 static void give(struct issuing *i)
 {
     struct sp_engine *engine = i->engine;
@@ -302,7 +303,10 @@ static void give(struct issuing *i)
                                .scope = sp_text_of(i->scope)};
     memcpy(issued.root, i->row.id, sizeof issued.root);
     memcpy(i->decision.root, i->row.id, sizeof issued.root);
-    i->issued(i->user, &i->decision, &issued);
+    if (text.failed) {
+        decide(&i->decision, SP_CODE_BUSY, "ask again", "out of memory");
+    }
+    i->issued(i->user, &i->decision, text.failed ? NULL : &issued);
     sodium_memzero(&token, sizeof token);
     if (text.ptr) {
         sodium_memzero(text.ptr, text.room);

@@ -207,6 +207,7 @@ class Issue(Flow):
     def run(self):
         reply = self.l.ask(self.l.desk, "issue", scope="support")
         if reply and reply["ok"]:
+            assert len(reply["token"]) == len(self.l.tokens[0]), reply["token"]
             self.l.tokens.append(reply["token"])
         return reply
 

@@ -300,6 +300,12 @@ static void put_authority(void)
 
 static const struct sp_arg owner[] = {{{"owner", 5}, {"acme", 4}}};
 
+/* "spt_", and 48 bytes in base64url: half a token is none. */
+static void has_whole_token(void)
+{
+    assert_true(strlen(kit.token) >= 4 + 64);
+}
+
 static void issue(void)
 {
     if (kit_issue(&kit, &(struct sp_issue){.curve = SP_TEXT(KIT_DESK),
@@ -309,6 +315,7 @@ static void issue(void)
                                            .narrow = SP_TEXT("allow GET https://api.example/"
                                                              "things/*"),
                                            .bind = SP_TEXT(KIT_AGENT)}) == SP_CODE_OK) {
+        has_whole_token();
         memcpy(ledger.token, kit.token, sizeof ledger.token);
     }
 }
@@ -327,7 +334,10 @@ static void issue_json(void)
                                               .n_domains = 1,
                                               .rate_per_minute = 100,
                                               .ttl_ms = 60000};
-    (void)kit_issue(&kit, &(struct sp_issue){.curve = SP_TEXT(KIT_DESK), .json = &json});
+    if (kit_issue(&kit, &(struct sp_issue){.curve = SP_TEXT(KIT_DESK), .json = &json}) ==
+        SP_CODE_OK) {
+        has_whole_token();
+    }
 }
 
 static void issue_for_calls(void)
