@@ -1,8 +1,7 @@
 /* A body as rules see it. It is judged by what is read here and sent as it came, so whatever
  * two readers could read differently is opaque: no rule that reads a body lets it through. */
 #include "canonical.h"
-
-#include <jansson.h>
+#include "json.h"
 
 /* Past 1,000 parameters qs and PHP (max_input_vars) drop what follows without a word. */
 enum { DEPTH_MAX = 32, FORM_PARAMS_MAX = 1000 };
@@ -165,6 +164,8 @@ static const char *fault_of(const json_error_t *error)
         return "the JSON body has a NUL in a string";
     case json_error_stack_overflow:
         return too_deep;
+    case json_error_out_of_memory:
+        return too_large;
     default:
         return "the body is not JSON";
     }
@@ -174,8 +175,8 @@ static const char *judge_json(struct sp_arena *arena, struct sp_request *request
                               struct sp_value *value)
 {
     json_error_t error;
-    json_t *json = json_loadb(request->body.ptr, request->body.len,
-                              JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    json_t *json =
+        sp_json_load(request->body, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!json) {
         return fault_of(&error);
     }

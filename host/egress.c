@@ -2,8 +2,8 @@
 
 #include "curl_alloc.h"
 #include "egress_inner.h"
+#include "json.h"
 
-#include <jansson.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@ sp_status sp_egress_global(struct sp_error *err)
     /* libcurl reads it once, here, and would write every TLS session's keys into that file. */
     (void)unsetenv("SSLKEYLOGFILE");
     /* Bodies of clients and answers with minted credentials are parsed. */
-    json_set_alloc_funcs(sp_wipe_malloc, sp_wipe_free);
+    sp_json_global();
     if (sodium_init() < 0 ||
         curl_global_init_mem(CURL_GLOBAL_ALL, sp_curl_malloc, sp_curl_free, sp_curl_realloc,
                              sp_curl_strdup, sp_curl_calloc)) {

@@ -15,6 +15,7 @@ add_library(egress STATIC
   ${CMAKE_CURRENT_LIST_DIR}/guard.c
   ${CMAKE_CURRENT_LIST_DIR}/guard_stream.c
   ${CMAKE_CURRENT_LIST_DIR}/headers.c
+  ${CMAKE_CURRENT_LIST_DIR}/json.c
   ${CMAKE_CURRENT_LIST_DIR}/placement.c
   ${CMAKE_CURRENT_LIST_DIR}/sign.c
   ${CMAKE_CURRENT_LIST_DIR}/trace.c

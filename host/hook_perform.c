@@ -2,11 +2,11 @@
 
 #include "canonical.h"
 #include "guard.h"
+#include "json.h"
 #include "jwt.h"
 #include "key_next.h"
 #include "placement.h"
 
-#include <jansson.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -290,7 +290,7 @@ static sp_status capture_one(struct exchange *x, const struct sp_hook_capture *a
  * of a secret comes first: of an answer with that and no credential it is kept all the same. */
 static sp_status capture(struct exchange *x, struct sp_text body, struct sp_text *ret_body)
 {
-    json_t *root = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *root = sp_json_load(body, JSON_REJECT_DUPLICATES, NULL);
     sp_status status = root ? SP_OK : SP_EINVAL;
     for (size_t i = 0; !status && i < 2 * x->asked.n_captures; i++) {
         const struct sp_hook_capture *asked = &x->asked.captures[i % x->asked.n_captures];
