@@ -301,7 +301,9 @@ static sp_status capture(struct exchange *x, struct sp_text body, struct sp_text
     char *text = status ? NULL : sp_arena_array(&x->arena, SP_HOOK_ANSWER_MAX_BYTES, 1);
     if (text) {
         size_t len = json_dumpb(root, text, SP_HOOK_ANSWER_MAX_BYTES, JSON_COMPACT);
-        status = len > SP_HOOK_ANSWER_MAX_BYTES ? SP_ETOOBIG : SP_OK;
+        status = len == 0                         ? SP_ENOMEM /* it says nothing else */
+                 : len > SP_HOOK_ANSWER_MAX_BYTES ? SP_ETOOBIG
+                                                  : SP_OK;
         *ret_body = (struct sp_text){text, len};
     }
     json_decref(root);
