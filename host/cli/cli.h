@@ -126,10 +126,10 @@ int cli_ask_and_show(const struct cli *cli, const struct sp_buf *request, const 
                      const char *const *columns, size_t n_columns);
 /* Text for people, control bytes escaped. */
 int cli_print_text(struct sp_text text);
-/* "sallyport: …" on standard error; returns status. */
 /* Print all of what was gathered and return status; where it is not whole, say so, print
  * nothing and return CLI_INTERNAL. */
 int cli_print_whole(const struct sp_buf *out, int status);
+/* "sallyport: …" on standard error; returns status. */
 int cli_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- commands ------------------------------------------------------------------------------
