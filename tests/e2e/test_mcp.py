@@ -37,7 +37,7 @@ def scope_of_manual(scope, desk):
 
 def client(script, given):
     done = subprocess.run([upstreams.NODE, os.path.join(HERE, "node", script)], check=False,
-                          input=json.dumps(given).encode(), capture_output=True, timeout=90)
+                          input=json.dumps(given).encode(), capture_output=True, timeout=240)
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout), (done.stdout + done.stderr).decode()
 

@@ -27,7 +27,7 @@ client.setNotificationHandler(LoggingMessageNotificationSchema, ({ params }) => 
 });
 
 async function until(check) {
-  for (const end = Date.now() + 15000; !check(); ) {
+  for (const end = Date.now() + 60000; !check(); ) {
     if (Date.now() > end) {
       throw new Error(`waited in vain: ${check} ${JSON.stringify(out)}`);
     }
